@@ -1,0 +1,127 @@
+"""The nouns that every room shares. Frozen values; nothing here does I/O."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+Json = dict[str, Any]
+"""A decoded JSON object."""
+
+Members = dict[str, msgspec.Raw]
+"""A STAC item or collection whose top-level members are still the site's own bytes."""
+
+MAX_LIMIT = 10_000
+"""Largest page we ever serve, in items; a larger ``limit`` is clamped (STAC API Item Search, ``limit``)."""
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of our values: immutable, keyword-only, strict when decoded."""
+
+
+class Interval(Frozen):
+    """A closed time interval in microseconds since 1970-01-01T00:00:00Z; ``None`` is an open end."""
+
+    start: int | None = None
+    end: int | None = None
+
+
+class SortKey(Frozen):
+    """One key of an order: an item field (``datetime``, ``eo:cloud_cover``, ``id``, ``collection``)."""
+
+    field: str
+    descending: bool = False
+
+
+class Fields(Frozen):
+    """The Fields extension: what to include and exclude, as dotted paths (``properties.datetime``)."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+class Query(Frozen):
+    """A search, after parsing: what to match, in which order, how much of it.
+
+    ``bbox`` is west, south, east, north in degrees (west > east crosses the antimeridian).
+    ``intersects`` is a GeoJSON geometry. ``filter`` is CQL2 JSON. ``sortby`` is as asked; the total order adds
+    its own tie-breaks (``edges.stac.order``). An empty ``collections`` or ``ids`` tuple matches nothing.
+    """
+
+    collections: tuple[str, ...] | None = None
+    ids: tuple[str, ...] | None = None
+    bbox: tuple[float, float, float, float] | None = None
+    intersects: Json | None = None
+    datetime: Interval | None = None
+    filter: Json | None = None
+    sortby: tuple[SortKey, ...] = ()
+    fields: Fields | None = None
+    limit: int = 10
+
+
+class Batch(Frozen):
+    """One page of one catalogue, in the catalogue's order.
+
+    ``next`` is an opaque position for the following page of the same query at the same catalogue; ``None`` at the
+    end. ``matched`` is the exact number of matches where the catalogue tells it.
+    """
+
+    items: list[Members]
+    next: str | None = None
+    matched: int | None = None
+
+
+class Capabilities(Frozen):
+    """What a catalogue can be asked to do (from its conformance classes, corrected by its behaviour)."""
+
+    filter: bool = False
+    sort: bool = False
+    fields: bool = False
+    post: bool = True
+    transaction: bool = False
+
+
+class Alternate(Frozen):
+    """Another place of the same bytes (STAC alternate-assets v1.2.0)."""
+
+    site: str
+    href: str
+
+
+class Health(Frozen):
+    """How a site is, as last seen."""
+
+    status: Literal["up", "degraded", "down", "unknown"]
+    reason: str = ""
+    checked_at: float | None = None
+
+
+class ClusterCap(Frozen):
+    """The hard limit of one Dask cluster, fixed at creation: cores, and memory in bytes."""
+
+    cores: float
+    memory: int
+
+
+class EdgeUser(Frozen):
+    """Who acts at an edge: told to the edge in a short-lived signed claim, never by the user's credentials."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+class ObjectInfo(Frozen):
+    """What HEAD tells of an object. ``size`` in bytes; ``metadata`` are the user's ``x-amz-meta-*`` values."""
+
+    key: str
+    size: int
+    etag: str
+    metadata: Mapping[str, str] = {}
+
+
+class Part(Frozen):
+    """A part of a multipart upload that the store has confirmed. ``number`` counts from 1; ``size`` in bytes."""
+
+    number: int
+    etag: str
+    size: int

@@ -1,0 +1,110 @@
+"""The configuration of sites: small groups, each field with its unit and reason."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+
+from edges.model import Frozen
+
+
+class Secret(Frozen):
+    """A secret by reference, so that no configuration file holds one: a ``file`` or an environment variable ``env``."""
+
+    file: str | None = None
+    env: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (self.env is None):
+            raise ValueError("a secret names exactly one of `file` and `env`")
+
+    def reveal(self) -> str:
+        """Return the secret, without the surrounding white space.
+
+        Raises:
+            LookupError: the file cannot be read, the variable is not set, or the value is empty.
+        """
+        if self.env is not None:
+            value = os.environ.get(self.env, "")
+            source = f"environment variable {self.env}"
+        else:
+            source = f"file {self.file}"
+            try:
+                value = Path(str(self.file)).read_text(encoding="utf-8")
+            except OSError as error:
+                raise LookupError(f"secret in {source} cannot be read: {error.strerror}") from error
+        if not value.strip():
+            raise LookupError(f"secret in {source} is empty or not set")
+        return value.strip()
+
+
+class CatalogueSettings(Frozen):
+    """A site's STAC API.
+
+    ``collections`` maps the site's own collection ids to harmonised ones (what is not named keeps its id).
+    ``timeout_seconds`` bounds one request: past it the site is reported, and the others are answered without it.
+    ``max_page`` is the largest page we ask of it, ``connections`` how many requests run at once: politeness.
+    ``max_page_bytes`` bounds what one answer may weigh, decoded: a hostile site cannot fill our memory.
+    """
+
+    url: str
+    token: Secret | None = None
+    write_token: Secret | None = None
+    collections: dict[str, str] = {}
+    timeout_seconds: float = 15.0
+    max_page: int = 1_000
+    connections: int = 16
+    max_page_bytes: int = 64 * 1024 * 1024
+
+
+class StorageSettings(Frozen):
+    """A site's S3 store. ``endpoint`` is the service's URL; ``bucket`` is where harvests write by default."""
+
+    endpoint: str
+    bucket: str
+    access_key: Secret
+    secret_key: Secret
+    region: str = "us-east-1"
+    connections: int = 16
+
+
+class DaskSettings(Frozen):
+    """A site's Dask Gateway. ``proxy_address`` (``host:port``) is where its TLS comms are, by default the URL's.
+
+    ``secret`` signs the short-lived claims that the edge's authenticator checks.
+    """
+
+    url: str
+    secret: Secret
+    proxy_address: str | None = None
+    timeout_seconds: float = 30.0
+
+
+class KernelSettings(Frozen):
+    """A site's Jupyter kernel gateway (Kernel Gateway or Enterprise Gateway)."""
+
+    url: str
+    token: Secret
+    timeout_seconds: float = 30.0
+
+
+class SiteSettings(Frozen):
+    """One site. An edge can compute; a hub is a catalogue only."""
+
+    id: str
+    kind: Literal["edge", "hub"]
+    catalogue: CatalogueSettings
+    title: str = ""
+    priority: int = 100
+    """Smaller is better: whose copy stands first where copies are otherwise equal."""
+    storage: StorageSettings | None = None
+    dask: DaskSettings | None = None
+    kernels: KernelSettings | None = None
+
+    def __post_init__(self) -> None:
+        if not self.id or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.id):
+            raise ValueError(f"site id {self.id!r} may hold ASCII letters, digits, '-' and '_' only")
+        if self.kind == "hub" and (self.dask is not None or self.kernels is not None):
+            raise ValueError(f"site {self.id}: a hub is a catalogue only; `dask` and `kernels` need kind: edge")
+
+

@@ -1,0 +1,118 @@
+"""The one global order: a total order over items of any catalogue.
+
+Semantics (STAC API Sort 1.1 leaves them open, so they are fixed here): missing and null values stand last in both
+directions; numbers stand before booleans, booleans before text, text before anything else; text compares by code
+point; ``datetime`` and its like compare as instants; ties are broken by collection, then id, ascending.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from edges.model import Members, SortKey
+from edges.stac.datetimes import parse_instant
+
+DEFAULT_ORDER = (SortKey(field="datetime", descending=True),)
+TIE_BREAKS = (SortKey(field="collection"), SortKey(field="id"))
+INSTANT_FIELDS = frozenset({"datetime", "start_datetime", "end_datetime", "created", "updated", "published", "expires"})
+
+Key = tuple[Any, ...]
+"""A comparable sort key: smaller stands first."""
+
+_NUMBER, _BOOLEAN, _TEXT, _OTHER, _NULL = range(5)
+
+
+def total_order(sortby: tuple[SortKey, ...]) -> tuple[SortKey, ...]:
+    """Return ``sortby`` (or the default) with the tie-breaks that make it total."""
+    chosen = sortby or DEFAULT_ORDER
+    named = {key.field for key in chosen}
+    return chosen + tuple(key for key in TIE_BREAKS if key.field not in named)
+
+
+class Reversed:
+    """A text that compares the other way round, for descending keys."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __lt__(self, other: "Reversed") -> bool:
+        return other.text < self.text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reversed) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+def rank(field: str, value: Any, *, descending: bool) -> tuple[int, Any]:
+    """Return the comparable pair for one value of one key.
+
+    >>> rank("id", "a", descending=False) < rank("id", "b", descending=False) < rank("id", None, descending=False)
+    True
+    """
+    if value is None:
+        return (_NULL, 0)
+    if field in INSTANT_FIELDS and isinstance(value, str):
+        try:
+            value = parse_instant(value)
+        except ValueError:
+            pass  # not an instant: it sorts as the text that it is
+        else:
+            return (_NUMBER, -value if descending else value)
+    kind = _kind(value)
+    if descending:
+        kind = -1 - kind  # the groups turn round too; null stays last
+    if isinstance(value, bool | int | float):
+        return (kind, -value if descending else value)
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return (kind, Reversed(text) if descending else text)
+
+
+def _kind(value: Any) -> int:
+    if isinstance(value, bool):
+        return _BOOLEAN
+    if isinstance(value, int | float):
+        return _NUMBER
+    return _TEXT if isinstance(value, str) else _OTHER
+
+
+def field_path(field: str) -> str:
+    """Return the field without the optional ``properties.`` prefix."""
+    return field.removeprefix("properties.")
+
+
+def compile_values(order: tuple[SortKey, ...]) -> Callable[[Members], tuple[Any, ...]]:
+    """Return a function from an item to the plain values of its order's fields."""
+    top_level = tuple(key.field in ("id", "collection") for key in order)
+    fields = tuple(field_path(key.field) for key in order)
+    struct = msgspec.defstruct(
+        "SortedProperties",
+        [
+            (f"f{index}", Any, msgspec.field(default=None, name=field))
+            for index, (field, top) in enumerate(zip(fields, top_level, strict=True))
+            if not top
+        ],
+        gc=False,
+    )
+    properties = msgspec.json.Decoder(struct)
+    text = msgspec.json.Decoder(str)
+
+    def values(item: Members) -> tuple[Any, ...]:
+        decoded = properties.decode(item.get("properties", b"{}"))
+        return tuple(
+            text.decode(item[field]) if top else getattr(decoded, f"f{index}")
+            for index, (field, top) in enumerate(zip(fields, top_level, strict=True))
+        )
+
+    return values
+
+
+def key_of_values(order: tuple[SortKey, ...], values: tuple[Any, ...]) -> Key:
+    """Return the comparable key of plain values, as given by :func:`compile_values` or read from a cursor."""
+    return tuple(
+        rank(field_path(key.field), value, descending=key.descending) for key, value in zip(order, values, strict=True)
+    )

@@ -1,0 +1,4 @@
+"""What users' clients talk to: the faces, the federated search, placement, and the command line.
+
+Only ``gateway.app`` constructs; every other module receives what it needs. Faces never import each other.
+"""

@@ -1,0 +1,91 @@
+"""How the sub-commands talk to a gateway: address and token from options or environment, errors as exit codes."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import click
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
+"""The gateway understood and refused: quota, rights, a conflict, or a bad value."""
+EXIT_UNREACHABLE = 4
+"""The gateway did not answer."""
+EXIT_PARTIAL = 5
+"""An answer came, but not from all sites."""
+
+JSON = Any
+
+
+class RemoteError(click.ClickException):
+    """A failed call, with the exit code for scripts."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Remote:
+    """A gateway as seen by the command line."""
+
+    def __init__(self, url: str, token: str | None, timeout_seconds: float) -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+
+    def call(self, method: str, path: str, body: JSON = None, headers: dict[str, str] | None = None) -> JSON:
+        """Call the gateway and return the decoded JSON answer (None where there is none).
+
+        Raises:
+            RemoteError: the gateway cannot be reached, or refuses; the message is the problem's own detail.
+        """
+        return asyncio.run(self._call(method, path, body, headers or {}))
+
+    async def _call(self, method: str, path: str, body: JSON, headers: dict[str, str]) -> JSON:
+        url = path if path.startswith("http") else self.url + path
+        try:
+            async with (
+                aiohttp.ClientSession(headers=self._headers, timeout=self._timeout) as session,
+                session.request(method, url, json=body, headers=headers) as response,
+            ):
+                text = await response.text()
+                answer = json.loads(text) if text.strip() else None
+                if response.status >= 400:
+                    raise _refusal(response.status, answer)
+                return answer
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise RemoteError(f"no answer from {self.url}: {error or type(error).__name__}", EXIT_UNREACHABLE) from error
+        except json.JSONDecodeError as error:
+            raise RemoteError(f"{url} did not answer with JSON; is it a Lakegate gateway?", EXIT_FAILED) from error
+
+
+def _refusal(status: int, answer: JSON) -> RemoteError:
+    problem = answer if isinstance(answer, dict) else {}
+    text = problem.get("detail") or problem.get("title") or problem.get("error") or str(answer)
+    return RemoteError(f"{text} (HTTP {status})", EXIT_REFUSED if status < 500 else EXIT_FAILED)
+
+
+def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--url``, ``--token``, ``--timeout`` and ``--json``; the command receives ``remote`` and ``as_json``."""
+
+    @click.option("--url", envvar="LAKEGATE_URL", default="http://127.0.0.1:8400", show_default=True, help="The gateway.")
+    @click.option("--token", envvar="LAKEGATE_TOKEN", help="API token; better given as LAKEGATE_TOKEN.")
+    @click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for one answer.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+    def wrapped(url: str, token: str | None, timeout: float, **rest: Any) -> Any:  # noqa: ASYNC109 - not async
+        return command(remote=Remote(url, token, timeout), **rest)
+
+    wrapped.__name__ = command.__name__
+    wrapped.__doc__ = command.__doc__
+    wrapped.__click_params__ = [*getattr(wrapped, "__click_params__", []), *getattr(command, "__click_params__", [])]  # type: ignore[attr-defined]
+    return wrapped
+
+
+def print_json(value: JSON) -> None:
+    """Print a JSON document on standard output."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
