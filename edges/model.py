@@ -72,10 +72,14 @@ class Batch(Frozen):
 
 
 class Capabilities(Frozen):
-    """What a catalogue can be asked to do (from its conformance classes, corrected by its behaviour)."""
+    """What a catalogue can be asked to do (from its conformance classes, corrected by its behaviour).
+
+    ``ties``: it also honours the tie-breaks (collection, id) that we ask for, so that its order is our total order.
+    """
 
     filter: bool = False
     sort: bool = False
+    ties: bool = True
     fields: bool = False
     post: bool = True
     transaction: bool = False

@@ -1,0 +1,1 @@
+"""Adapters of :class:`edges.seams.Catalogue`: one file each."""

@@ -1,0 +1,245 @@
+"""Any STAC API (1.0.0) as a :class:`edges.seams.Catalogue`.
+
+Paging dialects (token, page, offset, cursor, GET or POST, ``merge`` true or false) are all followed as links,
+after the link was checked: a next link leads to the same origin and base path, or the walk ends with an error.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
+from edges.http import read_bounded
+from edges.model import Batch, Capabilities, Json, Members, Query
+from edges.settings import CatalogueSettings
+from edges.stac.request import query_to_post
+
+_MAX_COLLECTION_PAGES = 200
+T = TypeVar("T")
+
+
+class _Link(msgspec.Struct):
+    rel: str = ""
+    href: str = ""
+    method: str = "GET"
+    body: dict[str, Any] | None = None
+    merge: bool = False
+
+
+class _Page(msgspec.Struct):
+    features: list[Members]
+    links: list[_Link] = []
+    numberMatched: int | None = None  # noqa: N815 - the name on the wire
+    context: dict[str, Any] | None = None
+
+
+class _Position(msgspec.Struct, forbid_unknown_fields=True):
+    """Where the following page is: a POST body, or a GET URL below our base."""
+
+    href: str
+    body: dict[str, Any] | None = None
+
+
+class _Landing(msgspec.Struct):
+    conformsTo: list[str] = []  # noqa: N815 - the name on the wire
+    links: list[_Link] = []
+
+
+class _Collections(msgspec.Struct):
+    collections: list[dict[str, Any]]
+    links: list[_Link] = []
+
+
+_PAGE = msgspec.json.Decoder(_Page)
+_POSITION = msgspec.json.Decoder(_Position)
+_LANDING = msgspec.json.Decoder(_Landing)
+_COLLECTIONS = msgspec.json.Decoder(_Collections)
+_ITEM = msgspec.json.Decoder(Members)
+
+
+class StacApiCatalogue:
+    """A site's STAC API. Implements :class:`edges.seams.WritableCatalogue` where the site has Transactions."""
+
+    def __init__(self, *, site: str, settings: CatalogueSettings, session: aiohttp.ClientSession) -> None:
+        self._site = site
+        self._settings = settings
+        self._session = session
+        self._base = URL(settings.url.rstrip("/"))
+        self._slots = asyncio.Semaphore(settings.connections)
+        self._timeout = aiohttp.ClientTimeout(total=settings.timeout_seconds)
+        self._read_headers = _bearer(settings.token.reveal()) if settings.token else {}
+        self._write_headers = _bearer(settings.write_token.reveal()) if settings.write_token else {}
+        self._capabilities: Capabilities | None = None
+
+    async def capabilities(self) -> Capabilities:
+        """Read the landing page's conformance classes; leniently, since real ones mix versions."""
+        if self._capabilities is None:
+            landing = _decoded(self._site, _LANDING, await self._fetch("GET", str(self._base)))
+            self._capabilities = _capabilities(landing)
+        return self._capabilities
+
+    async def refresh(self) -> Capabilities:
+        """Ask again: what a site can do changes with its releases."""
+        self._capabilities = None
+        return await self.capabilities()
+
+    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
+        """Search by POST, as every STAC API that we federate can."""
+        if after is None:
+            href, body = f"{self._base}/search", query_to_post(query) | {"limit": limit}
+        else:
+            position = _POSITION.decode(after)
+            href, body = position.href, position.body or {}
+        method = "GET" if after is not None and not body else "POST"
+        page = _decoded(self._site, _PAGE, await self._fetch(method, href, body if method == "POST" else None))
+        return Batch(items=page.features, next=self._next(page, body), matched=_matched(page))
+
+    async def collections(self) -> list[Json]:
+        """Return all collections, over all pages."""
+        found: list[Json] = []
+        seen: set[str] = set()
+        href: str | None = f"{self._base}/collections"
+        while href is not None and href not in seen and len(seen) < _MAX_COLLECTION_PAGES:
+            seen.add(href)
+            page = _decoded(self._site, _COLLECTIONS, await self._fetch("GET", href))
+            found += page.collections
+            link = next((link for link in page.links if link.rel == "next"), None)
+            href = self._checked(link.href) if link is not None else None
+        return found
+
+    async def item(self, collection: str, item_id: str) -> Members | None:
+        """Return one item as the site's own bytes."""
+        body = await self._fetch("GET", self._item_url(collection, item_id), missing_ok=True)
+        return None if body is None else _decoded(self._site, _ITEM, body)
+
+    async def put_collection(self, collection: Json) -> None:
+        """Create or replace a collection (Collection Transaction extension)."""
+        status = await self._write("POST", "/collections", collection)
+        if status == 409:
+            await self._write("PUT", f"/collections/{quote(str(collection['id']), safe='')}", collection)
+
+    async def put_items(self, collection: str, items: Sequence[Json]) -> None:
+        """Create or replace items (Transaction extension): created first, replaced where they exist."""
+        for item in items:
+            path = f"/collections/{quote(collection, safe='')}/items"
+            if await self._write("POST", path, item) == 409:
+                await self._write("PUT", f"{path}/{quote(str(item['id']), safe='')}", item)
+
+    async def delete_item(self, collection: str, item_id: str) -> bool:
+        """Delete an item; a missing one is not an error."""
+        path = self._item_url(collection, item_id).removeprefix(str(self._base))
+        return await self._write("DELETE", path, None) != 404
+
+    def _item_url(self, collection: str, item_id: str) -> str:
+        return f"{self._base}/collections/{quote(collection, safe='')}/items/{quote(item_id, safe='')}"
+
+    def _next(self, page: _Page, sent: Json) -> str | None:
+        link = next((link for link in page.links if link.rel == "next"), None)
+        if link is None:
+            return None
+        href = self._checked(link.href)
+        if link.method.upper() != "POST":
+            return msgspec.json.encode(_Position(href=href)).decode()
+        body = {**sent, **(link.body or {})} if link.merge else (link.body or {})
+        return msgspec.json.encode(_Position(href=href, body=body)).decode()
+
+    def _checked(self, href: str) -> str:
+        """Refuse a link that leaves the site: it would carry our credentials to a stranger."""
+        url = self._base.join(URL(href)) if not href.startswith(("http://", "https://")) else URL(href)
+        if url.origin() != self._base.origin() or not url.path.startswith(self._base.path):
+            raise SiteMisbehaved(self._site, "its next link leads to another origin or path")
+        return str(url)
+
+    async def _fetch(
+        self, method: str, href: str, body: Json | None = None, *, missing_ok: bool = False
+    ) -> bytes | None:
+        try:
+            async with (
+                self._slots,
+                self._session.request(
+                    method,
+                    URL(href, encoded=True),
+                    data=msgspec.json.encode(body) if body is not None else None,
+                    headers=self._read_headers | ({"Content-Type": "application/json"} if body is not None else {}),
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                if response.status == 404 and missing_ok:
+                    return None
+                content = await read_bounded(response, site=self._site, limit=self._settings.max_page_bytes)
+        except TimeoutError as error:
+            raise SiteUnavailable(self._site, f"no answer within {self._settings.timeout_seconds:g} s") from error
+        except aiohttp.ClientError as error:
+            raise SiteUnavailable(self._site, f"{type(error).__name__}: {error}") from error
+        if response.status >= 300:
+            raise _refused(self._site, response.status, content)
+        return content
+
+    async def _write(self, method: str, path: str, body: Json | None) -> int:
+        try:
+            async with (
+                self._slots,
+                self._session.request(
+                    method,
+                    URL(f"{self._base}{path}", encoded=True),
+                    data=msgspec.json.encode(body) if body is not None else None,
+                    headers=self._write_headers | {"Content-Type": "application/geo+json"},
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                content = await read_bounded(response, site=self._site, limit=1 << 20)
+        except TimeoutError as error:
+            raise SiteUnavailable(self._site, f"no answer within {self._settings.timeout_seconds:g} s") from error
+        except aiohttp.ClientError as error:
+            raise SiteUnavailable(self._site, f"{type(error).__name__}: {error}") from error
+        if response.status >= 300 and response.status not in (404, 409):
+            raise _refused(self._site, response.status, content)
+        if response.status == 404 and method != "DELETE":
+            raise Conflict(f"{self._site}: {method} {path} answered 404; is the collection there?")
+        return response.status
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _decoded(site: str, decoder: "msgspec.json.Decoder[T]", content: bytes | None) -> T:
+    try:
+        return decoder.decode(content or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SiteMisbehaved(site, f"answer is not what STAC says: {error}") from error
+
+
+def _refused(site: str, status: int, content: bytes) -> SiteUnavailable | SiteMisbehaved:
+    text = content[:300].decode("utf-8", "replace")
+    if status in (429, 502, 503, 504):
+        return SiteUnavailable(site, f"answered {status}: {text}")
+    return SiteMisbehaved(site, f"answered {status}: {text}")
+
+
+def _matched(page: _Page) -> int | None:
+    if page.numberMatched is not None:
+        return page.numberMatched
+    matched = (page.context or {}).get("matched")
+    return matched if isinstance(matched, int) else None
+
+
+def _capabilities(landing: _Landing) -> Capabilities:
+    classes = [uri.lower() for uri in landing.conformsTo]
+
+    def has(*needles: str) -> bool:
+        return any(all(needle in uri for needle in needles) for uri in classes)
+
+    return Capabilities(
+        filter=has("item-search#filter") and has("cql2-json"),
+        sort=has("item-search#sort"),
+        fields=has("item-search#fields"),
+        transaction=has("ogcapi-features/extensions/transaction"),
+    )

@@ -1,0 +1,143 @@
+"""The only ``ClientSession``: every outbound call goes through its guards.
+
+Rules (security contract: server-side request forgery, cookies, credentials): private addresses are reachable only
+where an operator named their origin; each DNS answer is checked at connect time, so that rebinding does not help;
+redirects are never followed; cookies are neither kept nor sent; proxies of the environment are not trusted.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Iterable
+from types import TracebackType
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.typedefs import StrOrURL
+from yarl import URL
+
+from edges.errors import DestinationRefused, SiteMisbehaved, SiteUnavailable
+
+KEEPALIVE_SECONDS = 4.0
+"""Below uvicorn's 5 s: a connection that the server is about to close is not picked for a POST."""
+
+
+def origin_of(url: StrOrURL) -> tuple[str, int]:
+    """Return host and port of a URL: what an allow-list entry and a connection have in common."""
+    parsed = URL(url)
+    return (parsed.host or "", parsed.port or 0)
+
+
+class Outbound:
+    """Owns the session. ``allowed`` are URLs whose host and port may be private (configured sites and stores)."""
+
+    def __init__(self, *, allowed: Iterable[str], connections: int = 0) -> None:
+        self._allowed = frozenset(origin_of(url) for url in allowed)
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """Return the session; only inside ``async with``."""
+        if self._session is None:
+            raise RuntimeError("Outbound is used before it was entered")
+        return self._session
+
+    def check(self, url: StrOrURL) -> None:
+        """Refuse a URL that we may not call.
+
+        Raises:
+            DestinationRefused: another scheme than http(s), credentials in the URL, or a private address that no
+                operator has named.
+        """
+        parsed = URL(url)
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise DestinationRefused(f"only http and https URLs with a host are fetched, not {parsed.scheme!r}")
+        if parsed.user is not None or parsed.password is not None:
+            raise DestinationRefused("URLs with credentials inside are not fetched")
+        address = _literal(parsed.host)
+        if address is not None and origin_of(parsed) not in self._allowed and not _is_public(address):
+            raise DestinationRefused(f"address {parsed.host} is private and not allow-listed")
+
+    async def __aenter__(self) -> "Outbound":
+        connector = aiohttp.TCPConnector(
+            limit=self._connections,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            resolver=_CheckedResolver(self._allowed),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            middlewares=(self._guard,),
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _guard(self, request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        self.check(request.url)
+        return await call(request)
+
+
+class _CheckedResolver(AbstractResolver):
+    """Resolves as usual, then refuses the name if any of its addresses is one that we may not call."""
+
+    def __init__(self, allowed: frozenset[tuple[str, int]]) -> None:
+        self._inner = aiohttp.ThreadedResolver()
+        self._allowed = allowed
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        answers = await self._inner.resolve(host, port, family)
+        if (host, port) not in self._allowed:
+            for answer in answers:
+                if not _is_public(ipaddress.ip_address(answer["host"])):
+                    raise DestinationRefused(f"name {host} resolves to a private address")
+        return answers
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read a host as the address that the system would dial: also 127.1, 0x7f.1 and 2130706433."""
+    try:
+        return ipaddress.ip_address(host.split("%", 1)[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.ip_address(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    mapped = getattr(address, "ipv4_mapped", None)
+    plain = mapped or address
+    return bool(plain.is_global) and not plain.is_multicast
+
+
+async def read_bounded(response: aiohttp.ClientResponse, *, site: str, limit: int) -> bytes:
+    """Read a whole body of at most ``limit`` bytes, decompressed.
+
+    Raises:
+        SiteMisbehaved: the body is larger.
+        SiteUnavailable: the connection broke off.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async for piece in response.content.iter_any():
+            size += len(piece)
+            if size > limit:
+                raise SiteMisbehaved(site, f"answer is larger than {limit} bytes")
+            pieces.append(piece)
+    except aiohttp.ClientPayloadError as error:
+        raise SiteUnavailable(site, f"connection broke off: {error}") from error
+    return b"".join(pieces)
