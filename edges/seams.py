@@ -4,10 +4,11 @@ Every method may raise :class:`edges.errors.SiteUnavailable` (no answer, worth t
 :class:`edges.errors.SiteMisbehaved` (an answer that its protocol forbids). Whoever opened an adapter closes it.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
-from edges.model import Batch, Capabilities, Json, Members, ObjectInfo, Part, Query
+from edges.compute.model import Adjustment, ClusterReport, KernelModel, Upstream
+from edges.model import Batch, Capabilities, ClusterCap, EdgeUser, Json, Members, ObjectInfo, Part, Query
 
 
 class Catalogue(Protocol):
@@ -103,4 +104,100 @@ class ObjectStore(Protocol):
 
     def presign_get(self, key: str, *, expires: int) -> str:
         """Return a URL that reads the object without credentials, for ``expires`` seconds."""
+        ...
+
+
+class DaskBackend(Protocol):
+    """One edge's Dask Gateway, acted on in the name of a user (``edges.compute.dask_gateway``).
+
+    Guarantees: a cluster never outgrows the cap it was created with; the user's own credentials are never needed.
+    Beside the errors above: :class:`edges.compute.errors.ComputeRefused` where the edge refuses in its own words,
+    :class:`edges.compute.errors.NotRunning` where a cluster cannot be scaled, :class:`edges.errors.NotFound`.
+    """
+
+    @property
+    def comm_address(self) -> tuple[str, int]:
+        """Return host and port of the TLS proxy in front of the clusters' schedulers."""
+        ...
+
+    def dashboard(self, name: str) -> Upstream:
+        """Return where a cluster's dashboard is."""
+        ...
+
+    async def version(self) -> str:
+        """Return the server's version; the cheapest sign of life."""
+        ...
+
+    async def options(self, user: EdgeUser) -> list[Json]:
+        """Return the option fields that the edge offers this user."""
+        ...
+
+    async def create(self, user: EdgeUser, options: Mapping[str, Any], cap: ClusterCap) -> str:
+        """Start a cluster within ``cap``; return its name, which may become a host name."""
+        ...
+
+    async def report(self, user: EdgeUser, name: str, *, wait: bool = False) -> ClusterReport | None:
+        """Return the full report, None where unknown; ``wait`` holds up to 20 s until the cluster has started."""
+        ...
+
+    async def reports(self, user: EdgeUser, statuses: Iterable[str] = ()) -> dict[str, ClusterReport]:
+        """Return the user's clusters by name, by default those pending or running."""
+        ...
+
+    async def stop(self, user: EdgeUser, name: str) -> None:
+        """Stop a cluster. Idempotent."""
+        ...
+
+    async def scale(self, user: EdgeUser, name: str, count: int) -> Adjustment:
+        """Ask for ``count`` workers."""
+        ...
+
+    async def adapt(
+        self, user: EdgeUser, name: str, *, minimum: int | None, maximum: int | None, active: bool
+    ) -> Adjustment:
+        """Let the cluster scale by itself between the bounds."""
+        ...
+
+
+class KernelBackend(Protocol):
+    """One edge's Jupyter kernel gateway (``edges.compute.jupyter``).
+
+    Guarantees: kernel ids are unique at the edge. A kernel model names no user: the caller keeps whose it is.
+    Beside the errors above: :class:`edges.compute.errors.ComputeRefused`, :class:`edges.errors.NotFound`.
+    """
+
+    async def specs(self) -> Json:
+        """Return the kernelspecs: ``{"default": name, "kernelspecs": {name: {...}}}``."""
+        ...
+
+    async def resource(self, spec: str, path: str) -> tuple[str, bytes]:
+        """Return a kernelspec's file (its logo) as (content type, bytes)."""
+        ...
+
+    async def kernels(self) -> dict[str, KernelModel]:
+        """Return all kernels of the edge by id."""
+        ...
+
+    async def start(self, spec: str, env: Mapping[str, str]) -> KernelModel:
+        """Start a kernel with these variables (the edge lets through those that it allows)."""
+        ...
+
+    async def kernel(self, kernel_id: str) -> KernelModel | None:
+        """Return a kernel, or None where it is gone."""
+        ...
+
+    async def stop(self, kernel_id: str) -> None:
+        """End a kernel. Idempotent."""
+        ...
+
+    async def interrupt(self, kernel_id: str) -> None:
+        """Interrupt what a kernel runs."""
+        ...
+
+    async def restart(self, kernel_id: str) -> KernelModel:
+        """Restart a kernel under its id."""
+        ...
+
+    def channels(self, kernel_id: str, session_id: str | None) -> Upstream:
+        """Return where the kernel's websocket is."""
         ...
