@@ -20,7 +20,7 @@ MIN_SECRET_BYTES = 32
 """The key length of HMAC-SHA256 (RFC 7518 section 3.2)."""
 
 
-class ClaimRefused(Exception):  # noqa: N818 - reads as what it says
+class ClaimRefused(Exception):
     """The claim is forged, expired, for another edge, or incomplete."""
 
 

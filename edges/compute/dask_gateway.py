@@ -122,7 +122,7 @@ class DaskGateway:
         return self._accepted(await self._rest.call(method, path, headers=self._signer.header(user), body=body))
 
     def _accepted(self, answer: Answer) -> Answer:
-        """Return an answer that is no error; raise its error otherwise, in the edge's words where they are for users."""
+        """Return an answer that is no error; raise its error otherwise, in the edge's words."""
         if answer.status < 400:
             return answer
         said = _words(answer)

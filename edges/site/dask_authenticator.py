@@ -23,7 +23,7 @@ MARK_FIELD = "lakegate_id"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class CappedUser(User):  # type: ignore[misc] - the server's package has no types
+class CappedUser(User):  # type: ignore[misc]  # the server's package has no types
     """A user of the server, with the cap of the claim (None where the claim may not create)."""
 
     def __init__(self, name: str, groups: tuple[str, ...], cap: ClusterCap | None) -> None:
@@ -31,7 +31,7 @@ class CappedUser(User):  # type: ignore[misc] - the server's package has no type
         self.cap = cap
 
 
-class LakegateAuthenticator(Authenticator):  # type: ignore[misc] - the server's package has no types
+class LakegateAuthenticator(Authenticator):  # type: ignore[misc]  # the server's package has no types
     """Believes ``Authorization: Lakegate <claim>`` and nothing else: no cookie is read or set."""
 
     secret_file = Unicode(
