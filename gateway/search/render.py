@@ -1,0 +1,104 @@
+"""Groups of copies become STAC items: the best copy stands, the others are told as ``alternate`` assets. Pure.
+
+Items stay the site's bytes; only links are decoded and written anew, and assets only where there are copies.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from edges.model import Members
+from gateway.search.merge import Group, Row
+
+FEDERATION_EXTENSION = "https://api.openeo.org/extensions/federation/0.1.0"
+_OURS = frozenset({"self", "root", "parent", "collection", "next", "prev", "items", "data"})
+_SAFE_SCHEMES = ("http://", "https://", "s3://", "gs://", "az://", "abfs://", "ftp://")
+_LINKS = msgspec.json.Decoder(list[dict[str, Any]])
+_ASSETS = msgspec.json.Decoder(dict[str, dict[str, Any]])
+_TEXT = msgspec.json.Decoder(str)
+
+Preference = Callable[[Row], Any]
+"""Orders copies: the smallest stands."""
+
+
+def preference(priorities: Mapping[str, int], near: str | None = None) -> Preference:
+    """Prefer the copy at the user's own edge, then by the sites' priority, then by id."""
+
+    def order(row: Row) -> tuple[bool, int, str]:
+        return (row.site != near, priorities.get(row.site, 1 << 30), row.site)
+
+    return order
+
+
+def render_item(group: Group, *, base: str, prefer: Preference) -> Members:
+    """Return one item with our links, its sites in ``federation:backends``, and its copies as alternates."""
+    copies = sorted(group, key=prefer)
+    item = dict(copies[0].item)
+    collection, item_id = _TEXT.decode(item["collection"]), _TEXT.decode(item["id"])
+    item["links"] = _raw(_links(item.get("links"), base, collection, item_id))
+    sites = sorted({row.site for row in copies})
+    item["properties"] = _spliced(item.get("properties", msgspec.Raw(b"{}")), "federation:backends", sites)
+    if len(copies) > 1:
+        item["assets"] = _raw(_with_alternates(copies))
+    return item
+
+
+def item_url(base: str, collection: str, item_id: str) -> str:
+    """Return the address of an item below our own base URL."""
+    return f"{base}/collections/{quote(collection, safe='')}/items/{quote(item_id, safe='')}"
+
+
+def _links(raw: msgspec.Raw | None, base: str, collection: str, item_id: str) -> list[dict[str, Any]]:
+    theirs = _LINKS.decode(raw) if raw is not None else []
+    kept = [link for link in theirs if link.get("rel") not in _OURS and _safe(link.get("href"))]
+    home = f"{base}/collections/{quote(collection, safe='')}"
+    return [
+        {"rel": "self", "type": "application/geo+json", "href": item_url(base, collection, item_id)},
+        {"rel": "collection", "type": "application/json", "href": home},
+        {"rel": "parent", "type": "application/json", "href": home},
+        {"rel": "root", "type": "application/json", "href": base},
+        *kept,
+    ]
+
+
+def _safe(href: Any) -> bool:
+    """Keep out ``javascript:`` and the like, and relative links, whose base is lost here."""
+    return isinstance(href, str) and href.startswith(_SAFE_SCHEMES)
+
+
+def _spliced(properties: msgspec.Raw, name: str, value: Any) -> msgspec.Raw:
+    """Add a member to an object without decoding it."""
+    body = bytes(properties).strip()
+    member = msgspec.json.encode(name) + b":" + msgspec.json.encode(value)
+    rest = body[1:].lstrip()
+    return msgspec.Raw(b"{" + member + (b"" if rest.startswith(b"}") else b",") + rest)
+
+
+def _with_alternates(copies: list[Row]) -> dict[str, dict[str, Any]]:
+    """Return the first copy's assets, each with the other copies' addresses (alternate-assets v1.2.0)."""
+    decoded = [(row.site, _ASSETS.decode(row.item.get("assets", msgspec.Raw(b"{}")))) for row in copies]
+    assets = decoded[0][1]
+    for name, asset in assets.items():
+        alternates: dict[str, Any] = {}
+        for site, others in decoded[1:]:
+            other = others.get(name)
+            if other is None:
+                continue
+            alternates |= other.get("alternate", {})
+            if other.get("href") != asset.get("href"):
+                alternates[site] = _alternate(site, other)
+        own = asset.get("alternate", {})
+        if alternates or own:
+            asset["alternate"] = own | alternates
+    return assets
+
+
+def _alternate(site: str, asset: dict[str, Any]) -> dict[str, Any]:
+    told = {name: asset[name] for name in ("storage:refs", "file:checksum", "file:size") if name in asset}
+    return {"href": asset.get("href"), "alternate:name": site} | told
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
