@@ -43,6 +43,18 @@ def parse_instant(text: str) -> int:
     return instant
 
 
+def parse_day_or_instant(text: str) -> Interval | None:
+    """Return what a full date (``2024-05-01``, all of that day) or an instant covers; None if neither."""
+    try:
+        if len(text) == len("2024-05-01"):
+            start = parse_instant(f"{text}T00:00:00Z")
+            return Interval(start=start, end=start + DAY_US - 1)
+        start = parse_instant(text)
+    except ValueError:
+        return None
+    return Interval(start=start, end=start)
+
+
 def format_instant(us: int) -> str:
     """Return the instant as RFC 3339 text in UTC, with a fraction only where there is one.
 

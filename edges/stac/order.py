@@ -1,8 +1,9 @@
 """The one global order: a total order over items of any catalogue.
 
-Semantics (STAC API Sort 1.1 leaves them open, so they are fixed here): missing and null values stand last in both
-directions; numbers stand before booleans, booleans before text, text before anything else; text compares by code
-point; ``datetime`` and its like compare as instants; ties are broken by collection, then id, ascending.
+Semantics (STAC API Sort 1.1 leaves them open, so they are fixed here): missing and null values stand last in
+both directions; numbers stand before booleans, booleans before text, text before anything else (descending:
+the other way round); text compares by code point; ``datetime`` and its like compare as instants, which are
+numbers; ties are broken by collection, then id, ascending.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from edges.stac.datetimes import parse_instant
 
 DEFAULT_ORDER = (SortKey(field="datetime", descending=True),)
 TIE_BREAKS = (SortKey(field="collection"), SortKey(field="id"))
-INSTANT_FIELDS = frozenset({"datetime", "start_datetime", "end_datetime", "created", "updated", "published", "expires"})
+INSTANT_FIELDS = frozenset(
+    {"datetime", "start_datetime", "end_datetime", "created", "updated", "published", "expires"}
+)
 
 Key = tuple[Any, ...]
 """A comparable sort key: smaller stands first."""
@@ -51,18 +54,13 @@ class Reversed:
 def rank(field: str, value: Any, *, descending: bool) -> tuple[int, Any]:
     """Return the comparable pair for one value of one key.
 
-    >>> rank("id", "a", descending=False) < rank("id", "b", descending=False) < rank("id", None, descending=False)
+    >>> rank("id", "a", descending=False) < rank("id", "b", descending=False)
     True
     """
     if value is None:
         return (_NULL, 0)
     if field in INSTANT_FIELDS and isinstance(value, str):
-        try:
-            value = parse_instant(value)
-        except ValueError:
-            pass  # not an instant: it sorts as the text that it is
-        else:
-            return (_NUMBER, -value if descending else value)
+        value = _instant_or_text(value)
     kind = _kind(value)
     if descending:
         kind = -1 - kind  # the groups turn round too; null stays last
@@ -70,6 +68,13 @@ def rank(field: str, value: Any, *, descending: bool) -> tuple[int, Any]:
         return (kind, -value if descending else value)
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return (kind, Reversed(text) if descending else text)
+
+
+def _instant_or_text(text: str) -> int | str:
+    try:
+        return parse_instant(text)
+    except ValueError:
+        return text
 
 
 def _kind(value: Any) -> int:
@@ -114,5 +119,6 @@ def compile_values(order: tuple[SortKey, ...]) -> Callable[[Members], tuple[Any,
 def key_of_values(order: tuple[SortKey, ...], values: tuple[Any, ...]) -> Key:
     """Return the comparable key of plain values, as given by :func:`compile_values` or read from a cursor."""
     return tuple(
-        rank(field_path(key.field), value, descending=key.descending) for key, value in zip(order, values, strict=True)
+        rank(field_path(key.field), value, descending=key.descending)
+        for key, value in zip(order, values, strict=True)
     )
