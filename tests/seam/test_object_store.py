@@ -1,0 +1,446 @@
+"""The seam ``ObjectStore``: the same promises in memory, at ``rclone serve s3`` and at Ceph's RADOS Gateway."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+import boto3
+import pytest
+from aiohttp import web
+from botocore.config import Config
+
+from edges.errors import Conflict, NotFound, SiteMisbehaved, SiteUnavailable
+from edges.settings import Secret, StorageSettings
+from edges.storage.memory import MemoryStore
+from edges.storage.s3 import S3Store, Whole
+
+pytestmark = pytest.mark.seam
+
+MIB = 1 << 20
+PART = 5 * MIB
+ACCESS, SECRET = "harvester", "not-a-real-secret"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 20.0) -> None:
+    for _ in range(int(seconds / 0.05)):
+        if process.poll() is not None:
+            raise AssertionError(f"the server ended with {process.returncode}")
+        with socket.socket() as probe:
+            probe.settimeout(0.05)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+            probe.close()
+        threading.Event().wait(0.05)
+    raise AssertionError("the server does not listen")
+
+
+@contextmanager
+def rclone(folder: Path) -> Iterator[str]:
+    binary = Path(sys.executable).parent / "rclone"
+    if not binary.exists():
+        pytest.skip("rclone is not installed")
+    port = free_port()
+    command = [
+        str(binary), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS},{SECRET}",
+        "--config", "/dev/null", "--vfs-cache-mode", "off", "--dir-cache-time", "0s",
+    ]  # fmt: skip
+    with (folder.parent / "rclone.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            wait_for_port(port, process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+CEPH_CONFIG = """\
+[global]
+fsid = {fsid}
+mon host = [v2:127.0.0.1:{mon2},v1:127.0.0.1:{mon1}]
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+auth cluster required = none
+auth service required = none
+auth client required = none
+ms mon client mode = crc
+ms bind ipv6 = false
+run dir = {folder}/run
+admin socket = {folder}/run/$cluster-$name.asok
+log file = {folder}/log/$name.log
+pid file = {folder}/run/$name.pid
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 4
+osd pool default pg autoscale mode = off
+mon allow pool size one = true
+mon max pg per osd = 2000
+osd crush chooseleaf type = 0
+[mon.a]
+mon data = {folder}/mon.a
+mon data avail crit = 1
+mon data avail warn = 2
+[osd]
+osd data = {folder}/osd.0
+osd objectstore = memstore
+memstore device bytes = 2147483648
+osd class default list = *
+osd class load list = *
+[client]
+rgw frontends = beast endpoint=127.0.0.1:{port}
+rgw data = {folder}/rgw
+rgw gc obj min wait = 1
+rgw gc processor period = 2
+rgw crypt require ssl = false
+ms mon client mode = crc
+"""
+
+
+@contextmanager
+def ceph(folder: Path) -> Iterator[str]:
+    """One monitor, one object daemon in memory, one gateway; loopback only, no authentication inside."""
+    for name in ("mon.a", "osd.0", "rgw", "run", "log"):
+        (folder / name).mkdir()
+    fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
+    mon1, mon2, port = free_port(), free_port(), free_port()
+    config = folder / "ceph.conf"
+    config.write_text(CEPH_CONFIG.format(fsid=fsid, folder=folder, mon1=mon1, mon2=mon2, port=port))
+    conf = ["-c", str(config)]
+    monmap = str(folder / "monmap")
+    addresses = f"[v2:127.0.0.1:{mon2},v1:127.0.0.1:{mon1}]"
+
+    def run(*command: str) -> None:
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+    daemons: list[subprocess.Popen[bytes]] = []
+
+    def start(*command: str) -> None:
+        with (folder / "log" / "daemons.out").open("ab") as out:
+            daemons.append(subprocess.Popen([*command, "-f"], stdout=out, stderr=out))
+
+    try:
+        run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", addresses, "--clobber", monmap)
+        run("ceph-mon", *conf, "--mkfs", "-i", "a", "--monmap", monmap)
+        start("ceph-mon", *conf, "-i", "a")
+        wait_for_port(mon2, daemons[-1])
+        run("ceph", *conf, "osd", "new", osd, "0")
+        run("ceph-osd", *conf, "-i", "0", "--mkfs", "--osd-uuid", osd)
+        start("ceph-osd", *conf, "-i", "0")
+        start("radosgw", *conf, "-n", "client.rgw.a")
+        wait_for_port(port, daemons[-1], 60)
+        user = ["user", "create", "--uid=harvester", "--display-name=harvester"]
+        run("radosgw-admin", *conf, *user, f"--access-key={ACCESS}", f"--secret-key={SECRET}")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        for daemon in reversed(daemons):
+            daemon.kill()
+            daemon.wait(10)
+
+
+@pytest.fixture(scope="session")
+def rclone_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("rclone") / "data"
+    folder.mkdir()
+    with rclone(folder) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def ceph_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if shutil.which("radosgw") is None:
+        pytest.skip("radosgw is not installed")
+    if os.geteuid() != 0:
+        pytest.skip("the Ceph daemons here want root")
+    with ceph(tmp_path_factory.mktemp("ceph")) as endpoint:
+        yield endpoint
+
+
+def settings(endpoint: str, bucket: str) -> StorageSettings:
+    os.environ["TEST_S3_ACCESS"], os.environ["TEST_S3_SECRET"] = ACCESS, SECRET
+    return StorageSettings(
+        endpoint=endpoint,
+        bucket=bucket,
+        access_key=Secret(env="TEST_S3_ACCESS"),
+        secret_key=Secret(env="TEST_S3_SECRET"),
+    )
+
+
+def make_bucket(endpoint: str) -> str:
+    bucket = f"b{uuid.uuid4().hex[:12]}"
+    config = Config(
+        signature_version="s3v4", s3={"addressing_style": "path"}, retries={"total_max_attempts": 3}
+    )
+    client = boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=ACCESS,
+        aws_secret_access_key=SECRET,
+        config=config,
+    )
+    client.create_bucket(Bucket=bucket)
+    client.close()
+    return bucket
+
+
+@pytest.fixture(params=["memory", "rclone", "ceph"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStore | S3Store]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    endpoint = request.getfixturevalue(f"{request.param}_endpoint")
+    bucket = await asyncio.to_thread(make_bucket, endpoint)
+    async with (
+        aiohttp.ClientSession() as session,
+        S3Store(
+            site=request.param, settings=settings(endpoint, bucket), session=session, stall_seconds=10
+        ) as opened,
+    ):
+        yield opened
+
+
+async def whole(store: MemoryStore | S3Store, key: str, start: int = 0) -> bytes:
+    return b"".join([piece async for piece in store.get(key, start=start)])
+
+
+async def test_an_object_that_is_not_there_has_no_head_and_cannot_be_read(store):
+    assert await store.head("missing") is None
+    with pytest.raises(NotFound):
+        await whole(store, "missing")
+
+
+@pytest.mark.parametrize("key", ["plain", "a/b/c.tif", "sp ace/ü.txt", "a+b&c=d", "100%/!2F.x", "é/😀"])
+async def test_a_put_object_reads_back_whole_with_its_metadata(store, key):
+    etag = await store.put(key, b"hello", metadata={"lakegate-version": "v1"})
+    told = await store.head(key)
+    assert told is not None
+    assert (told.key, told.size, told.etag) == (key, 5, etag)
+    assert told.metadata["lakegate-version"] == "v1"
+    assert await whole(store, key) == b"hello"
+
+
+async def test_reading_starts_at_the_asked_byte_and_comes_in_bounded_pieces(store):
+    body = os.urandom(300_000)
+    await store.put("k", body)
+    pieces = [piece async for piece in store.get("k", start=100_001, chunk=4096)]
+    assert b"".join(pieces) == body[100_001:]
+    assert max(len(piece) for piece in pieces) <= 4096
+    assert await whole(store, "k", start=300_000) == b""
+
+
+async def test_an_upload_becomes_visible_only_when_it_is_completed(store):
+    body = os.urandom(PART + 1234)
+    upload = await store.create_upload("m/o", metadata={"lakegate-version": "v2"})
+    second = await store.put_part("m/o", upload, 2, Whole(body[PART:]), 1234)
+    first = await store.put_part("m/o", upload, 1, Whole(body[:PART]), PART)
+    assert await store.head("m/o") is None
+    assert [(part.number, part.size) for part in await store.list_parts("m/o", upload)] == [
+        (1, PART),
+        (2, 1234),
+    ]
+    assert ("m/o", upload) in await store.list_uploads("m/")
+    await store.complete_upload("m/o", upload, [first, second])
+    assert hashlib.sha256(await whole(store, "m/o")).digest() == hashlib.sha256(body).digest()
+    assert await store.list_uploads("m/") == []
+
+
+async def test_a_repeated_part_replaces_the_earlier_one(store):
+    if isinstance(store, S3Store) and store.site == "rclone":
+        pytest.skip("rclone answers 501 to a part that it has already")
+    upload = await store.create_upload("r")
+    await store.put_part("r", upload, 1, Whole(b"old"), 3)
+    again = await store.put_part("r", upload, 1, Whole(b"newer"), 5)
+    await store.complete_upload("r", upload, [again])
+    assert await whole(store, "r") == b"newer"
+
+
+async def test_an_aborted_upload_is_gone_and_aborting_again_is_no_error(store):
+    upload = await store.create_upload("gone")
+    await store.put_part("gone", upload, 1, Whole(b"x"), 1)
+    await store.abort_upload("gone", upload)
+    await store.abort_upload("gone", upload)
+    with pytest.raises(NotFound):
+        await store.list_parts("gone", upload)
+    assert await store.head("gone") is None
+    assert await store.list_uploads("gone") == []
+
+
+async def test_a_part_whose_body_breaks_off_is_not_confirmed(store):
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x" * 1000
+        raise ConnectionResetError("the source went away")
+
+    upload = await store.create_upload("half")
+    with pytest.raises((SiteUnavailable, ConnectionResetError)):
+        await store.put_part("half", upload, 1, broken(), 5000)
+    assert await store.list_parts("half", upload) == []
+    await store.abort_upload("half", upload)
+
+
+async def test_listing_tells_all_objects_below_a_prefix_by_key(store):
+    for key in ("p/b", "p/a", "q/c", "p/d/e"):
+        await store.put(key, key.encode())
+    listed = [(found.key, found.size) async for found in store.list_objects("p/")]
+    assert listed == [("p/a", 3), ("p/b", 3), ("p/d/e", 5)]
+
+
+async def test_deleting_is_idempotent(store):
+    await store.put("d", b"1")
+    await store.delete("d")
+    await store.delete("d")
+    assert await store.head("d") is None
+
+
+async def test_completing_with_a_part_that_was_never_sent_is_refused(store):
+    if isinstance(store, S3Store) and store.site == "rclone":
+        pytest.skip("rclone does not check the parts named")
+    upload = await store.create_upload("w")
+    part = await store.put_part("w", upload, 1, Whole(b"x"), 1)
+    with pytest.raises(SiteMisbehaved):
+        await store.complete_upload("w", upload, [part, type(part)(number=2, etag='"00"', size=1)])
+    await store.abort_upload("w", upload)
+
+
+async def test_a_presigned_address_reads_without_credentials(store):
+    if isinstance(store, MemoryStore):
+        pytest.skip("memory has no address")
+    await store.put("shared/file.bin", b"bytes")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(store.presign_get("shared/file.bin", expires=60)) as got,
+    ):
+        assert (got.status, await got.read()) == (200, b"bytes")
+
+
+async def test_memory_refuses_to_replace_where_only_absence_was_expected():
+    store = MemoryStore()
+    await store.put("k", b"first")
+    upload = await store.create_upload("k")
+    part = await store.put_part("k", upload, 1, Whole(b"second"), 6)
+    with pytest.raises(Conflict):
+        await store.complete_upload("k", upload, [part], if_absent=True)
+
+
+# -- what only a misbehaving service shows ---------------------------------------------------------------------
+
+
+class Moody:
+    """An HTTP server that answers S3 calls with what the test scripted, in order."""
+
+    def __init__(self) -> None:
+        self.script: list[tuple[int, bytes]] = []
+        self.bodies: list[int] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.bodies.append(len(await request.read()))
+        status, body = self.script.pop(0) if self.script else (200, b"")
+        return web.Response(status=status, body=body, headers={"ETag": '"e"'})
+
+
+@pytest.fixture
+async def moody() -> AsyncIterator[tuple[Moody, S3Store]]:
+    server = Moody()
+    app = web.Application(client_max_size=1 << 26)
+    app.router.add_route("*", "/{tail:.*}", server.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    async with (
+        aiohttp.ClientSession() as session,
+        S3Store(
+            site="moody",
+            settings=settings(f"http://127.0.0.1:{port}", "b"),
+            session=session,
+            stall_seconds=0.5,
+            attempts=3,
+            pause_seconds=0.01,
+        ) as store,
+    ):
+        yield server, store
+    await runner.cleanup()
+
+
+SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>m</Message></Error>"
+
+
+async def test_a_slow_down_is_tried_again_with_the_whole_body(moody):
+    server, store = moody
+    server.script = [(503, SLOW_DOWN), (500, b"")]
+    assert await store.put("k", b"z" * 700_000) == '"e"'
+    assert server.bodies == [700_000] * 3
+
+
+async def test_a_body_that_cannot_be_sent_again_is_sent_once(moody):
+    server, store = moody
+    server.script = [(503, SLOW_DOWN)]
+
+    async def once() -> AsyncIterator[bytes]:
+        yield b"abc"
+
+    with pytest.raises(SiteUnavailable, match="SlowDown"):
+        await store.put_part("k", "u", 1, once(), 3)
+    assert server.bodies == [3]
+
+
+async def test_repeats_end_with_the_reason(moody):
+    server, store = moody
+    server.script = [(503, SLOW_DOWN)] * 9
+    with pytest.raises(SiteUnavailable, match="SlowDown"):
+        await store.put("k", b"body")
+    assert len(server.bodies) == 3
+    with pytest.raises(SiteUnavailable, match="503"):
+        await store.head("k")
+    assert len(server.bodies) == 6
+
+
+async def test_refused_credentials_are_told_and_not_repeated_and_nothing_signed_is_in_the_text(moody):
+    server, store = moody
+    server.script = [(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>")]
+    with pytest.raises(SiteMisbehaved, match="SignatureDoesNotMatch") as raised:
+        await store.put("key", b"x")
+    assert "X-Amz" not in str(raised.value)
+    assert len(server.bodies) == 1
+
+
+async def test_a_service_that_takes_no_more_bytes_is_left_after_the_stall_time():
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        writer.close()
+
+    gate = asyncio.Event()
+    server = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=1024)
+    port = server.sockets[0].getsockname()[1]
+    async with (
+        aiohttp.ClientSession() as session,
+        S3Store(
+            site="deaf",
+            settings=settings(f"http://127.0.0.1:{port}", "b"),
+            session=session,
+            stall_seconds=0.2,
+            attempts=1,
+        ) as store,
+    ):
+        with pytest.raises(SiteUnavailable, match="TimeoutError"):
+            await asyncio.wait_for(store.put("k", b"z" * (64 * MIB)), 10)
+    gate.set()
+    server.close()
+    await server.wait_closed()
