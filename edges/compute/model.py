@@ -5,6 +5,9 @@ from typing import Any
 
 from edges.model import Frozen
 
+MARK_FIELD = "lakegate_id"
+"""The cluster option that carries the gateway's own id: a cluster is found again after a crash between two steps."""
+
 
 class Upstream(Frozen):
     """Where a proxied request goes: the edge's URL, and the headers that open it (never a user's credentials)."""

@@ -15,10 +15,8 @@ from dask_gateway_server.options import Float, Integer, Options, String
 from traitlets import Unicode
 
 from edges.compute.claims import SCHEME, ClaimRefused, check_secret, read_claim
+from edges.compute.model import MARK_FIELD
 from edges.model import ClusterCap
-
-MARK_FIELD = "lakegate_id"
-"""The option that carries the gateway's own id of a cluster: found again after a crash between two steps."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

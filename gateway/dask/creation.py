@@ -1,0 +1,152 @@
+"""How a cluster comes to be: wish, placement, intent, lease, edge, route. Each step can be the last of a process.
+
+The intent is durable before anything is held, and it has the id that the lease and (where it can) the edge carry: the
+reconciliation finds what a crash left behind, and ends it.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+
+import msgspec
+
+from edges.compute.errors import ComputeRefused, NotRunning
+from edges.compute.model import MARK_FIELD
+from edges.errors import InvalidInput, NotFound, SiteMisbehaved
+from edges.model import EdgeUser, Json
+from edges.seams import DaskBackend
+from gateway.dask.errors import NoPlacement
+from gateway.dask.model import ClusterRoute, Terms
+from gateway.dask.offers import Offers
+from gateway.dask.options import Wish, fit_options, merge_fields, read_wish, takes_mark
+from gateway.placement.seam import ComputeNeed, Placer
+from gateway.principal import Principal
+from gateway.records import RecordTable
+from quotas.errors import QuotaExceeded
+from quotas.ledger import Ledger
+from quotas.model import Refusal
+
+_log = logging.getLogger(__name__)
+
+REFUSED = (ComputeRefused, NotFound, NotRunning, InvalidInput)
+"""Errors after which the edge certainly has no new cluster; after any other one it may."""
+
+
+class Creation:
+    """Creates clusters, all on the same terms."""
+
+    def __init__(
+        self,
+        *,
+        backends: Mapping[str, DaskBackend],
+        offers: Offers,
+        routes: RecordTable[ClusterRoute],
+        ledger: Ledger,
+        placer: Placer,
+        terms: Terms,
+    ) -> None:
+        self._backends = backends
+        self._offers = offers
+        self._routes = routes
+        self._ledger = ledger
+        self._placer = placer
+        self._terms = terms
+        self._under_way: set[str] = set()
+
+    def under_way(self, route_id: str) -> bool:
+        """Tell whether this process is creating that cluster at this moment."""
+        return route_id in self._under_way
+
+    async def create(self, principal: Principal, options: Json) -> ClusterRoute:
+        """Create a cluster and return its live route.
+
+        Raises:
+            edges.errors.InvalidInput: a wrong option.
+            gateway.dask.errors.NoPlacement: no edge will do.
+            quotas.errors.QuotaExceeded: the charging group has not that much left.
+            edges.errors.EdgeError: the chosen edge refused, or did not answer.
+        """
+        wish = read_wish(options, list(self._backends))
+        edge = await self._place(wish, principal)
+        fitted, markable = await self._fitted(edge, wish, principal)
+        route = self._intent(edge, wish, principal)
+        sent = fitted | {MARK_FIELD: route.id} if markable else fitted
+        self._under_way.add(route.id)
+        try:
+            await self._routes.put(route)
+            await self._reserve(route)
+            return await self._start(route, sent)
+        finally:
+            self._under_way.discard(route.id)
+
+    async def _place(self, wish: Wish, principal: Principal) -> str:
+        need = ComputeNeed(
+            collections=wish.collections,
+            items=wish.items,
+            edge=wish.edge,
+            cores=self._terms.cap.cores,
+            memory=self._terms.cap.memory,
+        )
+        decision = await self._placer.place(need, principal)
+        if decision.edge is None or decision.edge not in self._backends:
+            raise NoPlacement("; ".join(decision.reasons) or "no edge with a Dask Gateway can take this")
+        return decision.edge
+
+    async def _fitted(self, edge: str, wish: Wish, principal: Principal) -> tuple[Json, bool]:
+        user = EdgeUser(name=principal.user, groups=principal.groups)
+        offered = await self._offers.of_edge(edge, user)
+        foreign = set(wish.rest) - {str(field.get("field")) for field in offered}
+        # the other edges are asked only where an option is not this edge's own
+        shown = merge_fields(await self._offers.of_all(user)) if foreign else merge_fields({edge: offered})
+        return fit_options(wish.rest, edge=edge, offered=offered, merged=shown), takes_mark(offered)
+
+    def _intent(self, edge: str, wish: Wish, principal: Principal) -> ClusterRoute:
+        route_id = f"c-{uuid.uuid4().hex}"
+        return ClusterRoute(
+            id=route_id,
+            user=principal.user,
+            groups=principal.groups,
+            charging_group=principal.charging_group,
+            edge=edge,
+            cap=self._terms.cap,
+            lease=route_id,
+            created_at=time.time(),
+            wished={
+                "collections": ",".join(wish.collections),
+                "items": {collection: list(ids) for collection, ids in wish.items.items()},
+            },
+        )
+
+    async def _reserve(self, route: ClusterRoute) -> None:
+        try:
+            answer = await self._ledger.reserve(
+                route.lease, route.charge, route.lines, ttl=self._terms.lease_seconds, why="dask cluster"
+            )
+        except BaseException:
+            # nothing runs; a lease that was granted all the same ends with its time, or with the next reconciliation
+            await self._routes.put(msgspec.structs.replace(route, state="ending"))
+            raise
+        if isinstance(answer, Refusal):
+            await self._routes.delete(route.id)
+            raise QuotaExceeded(answer)
+
+    async def _start(self, route: ClusterRoute, options: Json) -> ClusterRoute:
+        backend = self._backends[route.edge]
+        try:
+            name = await backend.create(route.edge_user, options, route.cap)
+        except REFUSED:
+            await self._ledger.release(route.lease)
+            await self._routes.delete(route.id)
+            raise
+        except BaseException:
+            # the edge may have started it: the lease stays until the edge says what is true
+            await self._routes.put(msgspec.structs.replace(route, state="ending"))
+            raise
+        if any(other.open and other.name == name for other in self._routes):
+            await self._routes.put(msgspec.structs.replace(route, state="ending"))
+            raise SiteMisbehaved(route.edge, "gave a cluster a name that is taken")
+        live = msgspec.structs.replace(route, state="live", name=name)
+        await self._routes.put(live)
+        _log.info("cluster created", extra={"cluster": name, "edge": route.edge, "user": route.user})
+        return live

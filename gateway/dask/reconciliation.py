@@ -1,0 +1,192 @@
+"""The loop that holds leases, routes and edges together: what runs is paid for, what has ended is given back."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from edges.compute.model import ClusterReport
+from edges.errors import EdgeError
+from edges.model import EdgeUser
+from edges.seams import DaskBackend
+from gateway.dask.model import ClusterRoute
+from gateway.dask.verdicts import Verdict, judge, judge_answer
+from gateway.records import RecordsUnavailable, RecordTable
+from quotas.errors import LeaseLost, QuotaError
+from quotas.ledger import Ledger
+from quotas.model import Refusal
+
+_log = logging.getLogger(__name__)
+
+LIVE = ("PENDING", "RUNNING", "STOPPING")
+KEEP_ENDED_SECONDS = 24 * 3600.0
+"""How long an ended route is remembered: its report can be read, and its user's orphans are looked for."""
+CONCURRENT_USERS = 8
+"""Edges list clusters per user: so many lists are asked for at once, per edge."""
+
+
+class Reconciliation:
+    """Compares routes with the edges' word, again and again. Each step can be repeated."""
+
+    def __init__(
+        self,
+        *,
+        backends: Mapping[str, DaskBackend],
+        routes: RecordTable[ClusterRoute],
+        ledger: Ledger,
+        under_way: Callable[[str], bool],
+        lease_seconds: float,
+    ) -> None:
+        self._backends = backends
+        self._routes = routes
+        self._ledger = ledger
+        self._under_way = under_way
+        self._lease_seconds = lease_seconds
+        self._renewed: dict[str, float] = {}
+
+    async def run(self, *, every_seconds: float) -> None:
+        """Go round for ever, at once and then every so many seconds."""
+        while True:
+            try:
+                await self.once()
+            except Exception:  # noqa: BLE001 - this loop gives leases back: it must outlive any single failure
+                _log.exception("a round of reconciliation failed")
+            await asyncio.sleep(every_seconds)
+
+    async def once(self) -> None:
+        """Go round once: all edges at the same time, none can hold up another's leases."""
+        await asyncio.gather(*(self._edge(edge) for edge in self._backends))
+        await self._forget()
+
+    async def settle(self, route: ClusterRoute, report: ClusterReport | None) -> None:
+        """Do what an edge's report of one cluster asks for, now rather than with the next round."""
+        await self._carry_out(judge_answer(route, report, now=time.time()))
+
+    async def _edge(self, edge: str) -> None:
+        users = {route.edge_user for route in self._routes if route.edge == edge}
+        places = asyncio.Semaphore(CONCURRENT_USERS)
+
+        async def one(user: EdgeUser) -> None:
+            async with places:
+                await self._user(edge, user)
+
+        await asyncio.gather(*(one(user) for user in _one_per_name(users)))
+
+    async def _user(self, edge: str, user: EdgeUser) -> None:
+        try:
+            listed = await self._backends[edge].reports(user, LIVE)
+        except EdgeError as error:
+            _log.warning("an edge's clusters cannot be seen", extra={"edge": edge, "reason": str(error)})
+            await self._hold(edge, user)
+            return
+        routes = self._of(edge, user)
+        for verdict in judge(routes, listed, under_way=self._under_way):
+            try:
+                await self._carry_out(verdict, edge=edge, user=user)
+            except (EdgeError, QuotaError, RecordsUnavailable) as error:
+                # the next round tries again; the other clusters of this round must not wait for it
+                _log.warning("a cluster is not reconciled", extra={"edge": edge, "reason": str(error)})
+
+    async def _hold(self, edge: str, user: EdgeUser) -> None:
+        """Keep the leases of an edge that is silent: its clusters most likely run on."""
+        for route in self._of(edge, user):
+            if route.open and not self._under_way(route.id):
+                try:
+                    await self._renew(route)
+                except QuotaError as error:
+                    _log.warning("a lease is not renewed", extra={"cluster": route.name, "reason": str(error)})
+
+    def _of(self, edge: str, user: EdgeUser) -> list[ClusterRoute]:
+        return [route for route in self._routes if route.edge == edge and route.user == user.name]
+
+    async def _carry_out(self, verdict: Verdict, *, edge: str = "", user: EdgeUser | None = None) -> None:
+        route, report = verdict.route, verdict.report
+        if route is None:
+            if report is not None and user is not None:
+                _log.warning("an orphaned cluster is ended", extra={"edge": edge, "cluster": report.name})
+                await self._backends[edge].stop(user, report.name)
+            return
+        match verdict.act:
+            case "keep":
+                await self._keep(route, report)
+            case "adopt":
+                await self._adopt(route, report)
+            case "stop":
+                await self._stop(route, report)
+            case "ask":
+                answer = await self._backends[route.edge].report(route.edge_user, route.name or route.id)
+                await self._carry_out(judge_answer(route, answer, now=time.time()))
+            case "end":
+                await self._end(route, report)
+
+    async def _keep(self, route: ClusterRoute, report: ClusterReport | None) -> None:
+        if self._under_way(route.id):
+            return
+        if report is not None and report.status != route.status:
+            route = await self._put(route, status=report.status)
+        await self._renew(route)
+
+    async def _adopt(self, route: ClusterRoute, report: ClusterReport | None) -> None:
+        """Take over a cluster whose creation another run of this process did not finish."""
+        if report is None:
+            return
+        _log.warning("a cluster is adopted", extra={"edge": route.edge, "cluster": report.name})
+        await self._renew(await self._put(route, state="live", name=report.name, status=report.status))
+
+    async def _stop(self, route: ClusterRoute, report: ClusterReport | None) -> None:
+        name = report.name if report is not None else route.name
+        if name is None:
+            return
+        if route.name is None:
+            route = await self._put(route, name=name)
+        await self._backends[route.edge].stop(route.edge_user, name)
+        if route.open:
+            await self._renew(route)
+
+    async def _end(self, route: ClusterRoute, report: ClusterReport | None) -> None:
+        await self._ledger.release(route.lease)
+        self._renewed.pop(route.id, None)
+        status = report.status if report is not None else "STOPPED"
+        await self._put(route, state="ended", status=status, ended_at=time.time())
+        _log.info("cluster ended", extra={"edge": route.edge, "cluster": route.name, "status": status})
+
+    async def _renew(self, route: ClusterRoute) -> None:
+        """Renew a lease when a third of its life is over; reserve anew where it ended while we were away."""
+        now = time.monotonic()
+        if now - self._renewed.get(route.id, float("-inf")) < self._lease_seconds / 3:
+            return
+        try:
+            await self._ledger.renew(route.lease, ttl=self._lease_seconds)
+        except LeaseLost:
+            if not await self._reserve_again(route):
+                return
+        self._renewed[route.id] = now
+
+    async def _reserve_again(self, route: ClusterRoute) -> bool:
+        renamed = await self._put(route, lease=f"{route.id}.{int(time.time() * 1000)}")
+        answer = await self._ledger.reserve(
+            renamed.lease, route.charge, route.lines, ttl=self._lease_seconds, why="dask cluster, adopted"
+        )
+        if isinstance(answer, Refusal):
+            # running work is not killed for it: the cluster stays, and the next round asks again
+            _log.warning("a running cluster has no lease", extra={"cluster": route.name, "why": answer.sentence()})
+            return False
+        return True
+
+    async def _put(self, route: ClusterRoute, **changes: object) -> ClusterRoute:
+        # the route may have changed while the edge was asked: changes go on top of what is there now
+        changed = msgspec.structs.replace(self._routes.get(route.id) or route, **changes)
+        await self._routes.put(changed)
+        return changed
+
+    async def _forget(self) -> None:
+        horizon = time.time() - KEEP_ENDED_SECONDS
+        for route in self._routes:
+            if route.ended_at is not None and route.ended_at < horizon:
+                await self._routes.delete(route.id)
+
+
+def _one_per_name(users: set[EdgeUser]) -> list[EdgeUser]:
+    return list({user.name: user for user in users}.values())
