@@ -1,0 +1,156 @@
+"""Does this item match this query? The whole query, checked on one item whose members are still bytes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from edges.model import Interval, Json, Members, Query
+from edges.stac.cql2 import compile_filter, property_names
+from edges.stac.cql2_scalar import TOP_LEVEL, Test
+from edges.stac.datetimes import parse_instant
+from edges.stac.geometry import box_test, query_shape, shape_test
+
+Match = Callable[[Members], bool]
+"""Tells whether an item matches; an item that cannot be read does not."""
+
+_NULL = msgspec.Raw(b"null")
+
+
+class _Times(msgspec.Struct, frozen=True):
+    datetime: str | None = None
+    start_datetime: str | None = None
+    end_datetime: str | None = None
+
+
+_TIMES = msgspec.json.Decoder(_Times)
+_TEXT = msgspec.json.Decoder(str)
+_ANY = msgspec.json.Decoder()
+
+
+def compile_query(query: Query) -> Match:
+    """Compile a query into a test of one item; only the members that the query needs are decoded.
+
+    Limit, order and fields play no part. An item without a geometry matches no ``bbox`` nor ``intersects``; one
+    without any time matches no ``datetime``.
+
+    Raises:
+        edges.errors.InvalidInput: the query's geometry cannot be used.
+    """
+    tests = [
+        test for test in (_names(query), _times(query), _space(query), _filter(query)) if test is not None
+    ]
+
+    def match(item: Members) -> bool:
+        try:
+            return all(test(item) for test in tests)
+        except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+            return False
+
+    return match
+
+
+def _names(query: Query) -> Match | None:
+    wanted = [
+        (member, frozenset(names))
+        for member, names in (("collection", query.collections), ("id", query.ids))
+        if names is not None
+    ]
+    if not wanted:
+        return None
+    return lambda item: all(_TEXT.decode(item[member]) in names for member, names in wanted)
+
+
+def _times(query: Query) -> Match | None:
+    if query.datetime is None:
+        return None
+    start, end = query.datetime.start, query.datetime.end
+
+    def test(item: Members) -> bool:
+        own = item_interval(item["properties"])
+        if own is None:
+            return False
+        late = end is not None and own.start is not None and own.start > end
+        early = start is not None and own.end is not None and own.end < start
+        return not late and not early
+
+    return test
+
+
+def item_interval(properties: msgspec.Raw | bytes) -> Interval | None:
+    """Return the time that an item covers: ``start_datetime`` to ``end_datetime``, or ``datetime``, or None.
+
+    An end that is missing or unreadable is taken from ``datetime``, and is open where there is none.
+
+    Raises:
+        msgspec.DecodeError: not an object, or a time that is not text.
+    """
+    times = _TIMES.decode(properties)
+    start, moment, end = (
+        _instant(times.start_datetime),
+        _instant(times.datetime),
+        _instant(times.end_datetime),
+    )
+    if start is None and end is None and moment is None:
+        return None
+    return Interval(start=moment if start is None else start, end=moment if end is None else end)
+
+
+def _instant(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError:
+        return None
+
+
+def _space(query: Query) -> Match | None:
+    if query.bbox is not None:
+        test = box_test(query.bbox)
+    elif query.intersects is not None:
+        test = shape_test(query_shape("intersects", query.intersects))
+    else:
+        return None
+
+    def match(item: Members) -> bool:
+        geometry = bytes(item.get("geometry", _NULL))
+        return geometry != b"null" and test(geometry)
+
+    return match
+
+
+def _filter(query: Query) -> Match | None:
+    if query.filter is None:
+        return None
+    decode = item_reader(property_names(query.filter))
+    test: Test = compile_filter(query.filter)
+    return lambda item: test(decode(item)) is True
+
+
+def item_reader(names: frozenset[str]) -> Callable[[Members], Json]:
+    """Return a function that decodes what a filter on these properties reads; the geometry stays bytes."""
+    own = {name.removeprefix("properties.") for name in names - TOP_LEVEL}
+    fields = sorted(own | {name.partition(".")[0] for name in own})
+    struct = msgspec.defstruct(
+        "FilteredProperties",
+        [(f"f{index}", Any, msgspec.field(default=None, name=field)) for index, field in enumerate(fields)],
+        gc=False,
+    )
+    decoder = msgspec.json.Decoder(struct)
+    members = tuple(names & TOP_LEVEL)
+
+    def read(item: Members) -> Json:
+        decoded = {name: _member(name, item.get(name, _NULL)) for name in members}
+        if fields:
+            values = decoder.decode(item.get("properties", b"{}"))
+            decoded["properties"] = dict(zip(fields, msgspec.structs.astuple(values), strict=True))
+        return decoded
+
+    return read
+
+
+def _member(name: str, raw: msgspec.Raw) -> Any:
+    if name == "geometry":
+        return None if bytes(raw) == b"null" else raw
+    return _ANY.decode(raw)
