@@ -31,8 +31,8 @@ _ANY = msgspec.json.Decoder()
 def compile_query(query: Query) -> Match:
     """Compile a query into a test of one item; only the members that the query needs are decoded.
 
-    Limit, order and fields play no part. An item without a geometry matches no ``bbox`` nor ``intersects``; one
-    without any time matches no ``datetime``.
+    Limit, order and fields play no part. An item without a geometry matches no ``bbox``, no ``intersects``;
+    one without any time matches no ``datetime``.
 
     Raises:
         edges.errors.InvalidInput: the query's geometry cannot be used.

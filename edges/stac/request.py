@@ -61,8 +61,8 @@ def search_from_get(params: Mapping[str, str], *, default_limit: int, max_limit:
         body["limit"] = _integer("limit", given["limit"])
     if "sortby" in given:
         body["sortby"] = [_signed_key(part) for part in given["sortby"].split(",") if part.strip()]
-    if "fields" in given:
-        body["fields"] = _signed_fields(given["fields"])
+    if "fields" in params:  # a blank one asks for the default set
+        body["fields"] = _signed_fields(params["fields"])
     if "filter" in given:
         lang = given.get("filter-lang", "cql2-text")
         body["filter"] = decode_object("filter", given["filter"]) if lang == "cql2-json" else given["filter"]

@@ -1,0 +1,152 @@
+"""The documents of a STAC API: landing page, conformance, collections, pages of items.
+
+Pure builders; every address comes from the ``base`` that the caller was configured with. Pages are joined
+from the items' own bytes: an item that we only pass on is never decoded and encoded again.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from edges.model import Json, Members
+from edges.stac.links import (
+    GEOJSON_TYPE,
+    JSON_TYPE,
+    QUERYABLES_REL,
+    SORTABLES_REL,
+    link,
+    own_collection,
+    url_of,
+)
+
+STAC_VERSION = "1.1.0"
+OPENAPI_TYPE = "application/vnd.oai.openapi+json;version=3.1"
+SCHEMA_TYPE = "application/schema+json"
+
+_API = "https://api.stacspec.org"
+_OGC = "http://www.opengis.net/spec"
+_CQL2 = (
+    "cql2-text",
+    "cql2-json",
+    "basic-cql2",
+    "advanced-comparison-operators",
+    "case-insensitive-comparison",
+    "accent-insensitive-comparison",
+    "basic-spatial-functions",
+    "basic-spatial-functions-plus",
+    "spatial-functions",
+    "temporal-functions",
+    "array-functions",
+    "property-property",
+    "arithmetic",
+)
+
+CONFORMANCE: tuple[str, ...] = (
+    f"{_API}/v1.0.0/core",
+    f"{_API}/v1.0.0/collections",
+    f"{_API}/v1.0.0/ogcapi-features",
+    f"{_API}/v1.0.0/item-search",
+    # Clients recognise one version or the other: both are told, the behaviour is the same.
+    f"{_API}/v1.0.0/item-search#sort",
+    f"{_API}/v1.1.0/item-search#sort",
+    f"{_API}/v1.1.0/item-search#sortables",
+    f"{_API}/v1.0.0/ogcapi-features#sort",
+    f"{_API}/v1.1.0/ogcapi-features#sort",
+    f"{_API}/v1.0.0/item-search#fields",
+    f"{_API}/v1.0.0/ogcapi-features#fields",
+    f"{_API}/v1.0.0/item-search#query",
+    f"{_API}/v1.0.0/ogcapi-features#query",
+    f"{_API}/v1.0.0/item-search#filter",
+    f"{_API}/v1.0.0-rc.2/item-search#filter",
+    f"{_OGC}/ogcapi-common-2/1.0/conf/simple-query",
+    f"{_OGC}/ogcapi-features-1/1.0/conf/core",
+    f"{_OGC}/ogcapi-features-1/1.0/conf/geojson",
+    f"{_OGC}/ogcapi-features-3/1.0/conf/filter",
+    f"{_OGC}/ogcapi-features-3/1.0/conf/features-filter",
+    f"{_OGC}/ogcapi-features-5/1.0/conf/sortables",
+    *(f"{_OGC}/cql2/1.0/conf/{name}" for name in _CQL2),
+)
+"""What a face built on ``edges.stac`` evaluates by itself."""
+
+TRANSACTION_CONFORMANCE = f"{_API}/v1.0.0/ogcapi-features/extensions/transaction"
+
+
+def landing_page(
+    *,
+    base: str,
+    catalogue_id: str,
+    title: str,
+    description: str,
+    conformance: Sequence[str],
+    collections: Iterable[Json] = (),
+) -> Json:
+    """Return the landing page (STAC API Core), with a ``child`` link for each collection."""
+    children = [
+        link("child", url_of(base, "collections", str(one["id"])), title=str(one.get("title") or one["id"]))
+        for one in collections
+    ]
+    return {
+        "type": "Catalog",
+        "stac_version": STAC_VERSION,
+        "id": catalogue_id,
+        "title": title,
+        "description": description,
+        "conformsTo": list(conformance),
+        "links": [
+            link("self", url_of(base)),
+            link("root", url_of(base)),
+            link("service-desc", url_of(base, "api"), OPENAPI_TYPE),
+            link("service-doc", url_of(base, "api.html"), "text/html"),
+            link("conformance", url_of(base, "conformance")),
+            link("data", url_of(base, "collections")),
+            link("search", url_of(base, "search"), GEOJSON_TYPE, "Search") | {"method": "GET"},
+            link("search", url_of(base, "search"), GEOJSON_TYPE, "Search") | {"method": "POST"},
+            link(QUERYABLES_REL, url_of(base, "queryables"), SCHEMA_TYPE),
+            link(SORTABLES_REL, url_of(base, "sortables"), SCHEMA_TYPE),
+            *children,
+        ],
+    }
+
+
+def conformance_page(conformance: Sequence[str]) -> Json:
+    """Return the conformance declaration."""
+    return {"conformsTo": list(conformance)}
+
+
+def collections_page(collections: Sequence[Json], base: str) -> Json:
+    """Return all collections, each with the links of the place where we serve it."""
+    return {
+        "collections": [own_collection(collection, base) for collection in collections],
+        "links": [link("self", url_of(base, "collections")), link("root", url_of(base))],
+        "numberMatched": len(collections),
+        "numberReturned": len(collections),
+    }
+
+
+def page_links(base: str, own: str, following: Json | None, parent: str | None = None) -> list[Json]:
+    """Return the links of a page of items; ``following`` is its ``next`` link, or None on the last."""
+    links = [link("self", own, GEOJSON_TYPE), link("root", url_of(base))]
+    if parent is not None:
+        links += [link("parent", parent, JSON_TYPE), link("collection", parent, JSON_TYPE)]
+    return links if following is None else [*links, following]
+
+
+def encode_items(items: Sequence[Members]) -> bytes:
+    """Return a JSON array of items, joined from their own bytes."""
+    return msgspec.json.encode(items)
+
+
+def item_collection(
+    items: Sequence[Members], *, links: Sequence[Json], matched: int | None = None, extra: Json | None = None
+) -> bytes:
+    """Return a page of items (GeoJSON FeatureCollection); ``matched`` only where it is exact."""
+    page: Json = {
+        "type": "FeatureCollection",
+        "stac_version": STAC_VERSION,
+        "features": msgspec.Raw(encode_items(items)),
+        "links": list(links),
+        "numberReturned": len(items),
+    }
+    if matched is not None:
+        page["numberMatched"] = matched
+    return msgspec.json.encode(page | (extra or {}))
