@@ -1,19 +1,31 @@
 """The errors of ``quotas``, each with the HTTP status that a face should answer with."""
 
-from typing import ClassVar
-
 from quotas.model import Refusal
 
 
 class QuotaError(Exception):
     """Root of everything this package raises on purpose."""
 
-    status: ClassVar[int] = 500
-    title: ClassVar[str] = "Quota error"
+    status: int = 500
+    title: str = "Quota error"
+
+
+class InvalidAmount(QuotaError):
+    """An amount is none: negative, not finite, or of a resource that was not reserved."""
+
+    status = 400
+    title = "Invalid amount"
+
+
+class KeyReused(QuotaError):
+    """The key stands for another reservation already: other lines, or somebody else's."""
+
+    status = 409
+    title = "The key is in use for something else"
 
 
 class LedgerUnavailable(QuotaError):
-    """The ledger cannot be written: nothing is granted (fail closed)."""
+    """The ledger cannot be read or written: nothing is granted (fail closed)."""
 
     status = 503
     title = "The quota ledger is not available"
@@ -27,7 +39,10 @@ class LeaseLost(QuotaError):
 
 
 class QuotaExceeded(QuotaError):
-    """A refusal, raised where a caller cannot go on without the reservation."""
+    """A refusal, raised where a caller cannot go on without the reservation.
+
+    ``status`` is 429 where waiting may help, and 422 where the request is more than a whole limit.
+    """
 
     status = 429
     title = "Quota exceeded"
@@ -35,3 +50,4 @@ class QuotaExceeded(QuotaError):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.sentence())
         self.refusal = refusal
+        self.status = 422 if refusal.never else 429

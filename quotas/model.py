@@ -1,10 +1,12 @@
 """The nouns of quotas. Frozen values, validated at construction."""
 
-from typing import Literal
+import math
+from typing import Literal, dataclass_transform
 
 import msgspec
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True)  # what msgspec cannot tell type checkers
 class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of our values: immutable, keyword-only, strict when decoded."""
 
@@ -29,9 +31,24 @@ RESOURCES: dict[str, str] = {
 }
 """What can be limited, and the unit that an explanation uses."""
 
+EVERYONE = "*"
+"""As a policy's ``group``: all groups together; as its ``edge``: all edges together."""
+
+LARGEST = 1e18
+"""The largest amount that can be asked for or granted, in any unit."""
+
+
+def is_group(path: str) -> bool:
+    """Tell whether a text is a group path: printable names joined by ``/``, none empty or begun by ``~``."""
+    return path.isprintable() and all(name and name[0] != "~" for name in path.split("/"))
+
 
 class Policy(Frozen):
-    """A limit on one resource for a group, each of its users, or each of its children; per edge or everywhere."""
+    """A limit on one resource for a group, each of its users, or each of its children; per edge or for all.
+
+    ``group`` covers the group and all below it; ``*`` covers all groups. A policy in mode ``shadow`` is
+    counted and reported, and refuses nothing.
+    """
 
     name: str
     group: str
@@ -46,11 +63,23 @@ class Policy(Frozen):
 
     def __post_init__(self) -> None:
         if self.resource not in RESOURCES:
-            raise ValueError(f"policy {self.name}: resource {self.resource!r} is none of {', '.join(RESOURCES)}")
-        if not self.amount >= 0:
-            raise ValueError(f"policy {self.name}: amount must be 0 or more, got {self.amount}")
+            raise ValueError(
+                f"policy {self.name}: resource {self.resource!r} is none of {', '.join(RESOURCES)}"
+            )
+        if not self.name.strip() or not self.name.isprintable():
+            raise ValueError(f"a policy's name must be printable text, got {self.name!r}")
+        if self.group != EVERYONE and not is_group(self.group):
+            raise ValueError(
+                f"policy {self.name}: group {self.group!r} is no path such as 'root/org/team', nor '*'"
+            )
+        if not 0 <= self.amount <= LARGEST:
+            raise ValueError(
+                f"policy {self.name}: amount must be within 0 and {LARGEST:g}, got {self.amount}"
+            )
         if (self.kind in ("rate", "window")) != (self.window_seconds > 0):
-            raise ValueError(f"policy {self.name}: window_seconds > 0 belongs to kinds rate and window, and only there")
+            raise ValueError(
+                f"policy {self.name}: window_seconds > 0 belongs to kinds rate and window, and only there"
+            )
 
 
 class Line(Frozen):
@@ -60,6 +89,14 @@ class Line(Frozen):
     amount: float
     edge: str = "*"
 
+    def __post_init__(self) -> None:
+        if self.resource not in RESOURCES:
+            raise ValueError(f"resource {self.resource!r} is none of {', '.join(RESOURCES)}")
+        if not (math.isfinite(self.amount) and 0 <= self.amount <= LARGEST):
+            raise ValueError(f"amount of {self.resource} must be within 0 and {LARGEST:g}, got {self.amount}")
+        if not self.edge:
+            raise ValueError(f"edge of {self.resource} must name an edge, or be '*'")
+
 
 class Charge(Frozen):
     """Who pays: one group path (``root/org/team``), and the user inside it."""
@@ -67,9 +104,13 @@ class Charge(Frozen):
     group: str
     user: str
 
+    def __post_init__(self) -> None:
+        if not self.user or not is_group(self.group):
+            raise ValueError(f"a charge needs a user and a group path, got {self.user!r} and {self.group!r}")
+
 
 class Lease(Frozen):
-    """A granted reservation. ``fence`` grows with each grant or renewal; ``expires_at`` is in epoch seconds."""
+    """A granted reservation. ``fence`` grows with each grant and renewal; ``expires_at`` in epoch seconds."""
 
     key: str
     charge: Charge
@@ -79,7 +120,12 @@ class Lease(Frozen):
 
 
 class Explanation(Frozen):
-    """Why a reservation was refused, in numbers. ``available_at`` is None where waiting never helps."""
+    """Why a reservation was refused, in numbers, in the unit of the resource.
+
+    ``group`` is the holder: a group path, or ``group/~user``. ``available_at`` (epoch seconds) is when what
+    is taken will have come free by itself: leases run out, windows roll on. It is None where no time is
+    known: the request is more than the limit, or only giving stock back helps.
+    """
 
     policy: str
     group: str
@@ -93,6 +139,11 @@ class Explanation(Frozen):
     available_at: float | None = None
     contact: str = ""
 
+    @property
+    def never(self) -> bool:
+        """Whether the request is more than the whole limit, so that waiting cannot help."""
+        return self.requested > self.limit
+
     def sentence(self) -> str:
         """Say it to a person, with the unit of the resource."""
         unit = RESOURCES[self.resource]
@@ -104,10 +155,18 @@ class Explanation(Frozen):
 
 
 class Refusal(Frozen):
-    """A refused reservation: each enforced policy that stood in the way. Nothing was reserved."""
+    """A refused reservation: each enforced policy that stood in the way. Nothing was reserved.
+
+    ``retry_after`` in seconds; None where no time is known.
+    """
 
     violated: tuple[Explanation, ...]
     retry_after: float | None = None
+
+    @property
+    def never(self) -> bool:
+        """Whether the request exceeds some limit as a whole, so that waiting cannot help."""
+        return any(explanation.never for explanation in self.violated)
 
     def sentence(self) -> str:
         """Say it to a person."""
@@ -115,7 +174,7 @@ class Refusal(Frozen):
 
 
 class Usage(Frozen):
-    """Where one policy stands for one holder (a group, or a user of it)."""
+    """Where one policy stands for one holder: a group path, or ``group/~user``."""
 
     policy: Policy
     holder: str
@@ -125,7 +184,12 @@ class Usage(Frozen):
 
 
 class Entry(Frozen):
-    """One line of the append-only history. ``at`` is in epoch seconds; ``before``/``after`` are taken amounts."""
+    """One line of the append-only history. ``at`` is in epoch seconds.
+
+    ``event`` is reserve, commit, release, expire or give-back; ``amount`` is what it was about. ``before``
+    and ``after`` are what this user of this group had taken of the resource at the edge: open reservations,
+    plus what was committed and not given back. The changes of all entries add up to the present.
+    """
 
     seq: int
     at: float

@@ -1,0 +1,192 @@
+"""The accounts: what is taken under each policy by each holder, kept up to date as charges come and go.
+
+No I/O and no clock. The accounts follow from the facts (open leases, stock, windows) and can be built from
+them at any time: they are what makes a decision quick, not where the truth is.
+"""
+
+from collections.abc import Iterable
+
+from quotas.model import Policy, Usage
+from quotas.rules import (
+    Bound,
+    Fact,
+    PolicySet,
+    Taken,
+    advance,
+    bucket_frees_at,
+    bucket_of,
+    holder_of,
+    level,
+)
+
+_NOTHING = Taken(0.0, 0.0)
+
+
+class Account:
+    """One holder's account under one policy."""
+
+    __slots__ = ("buckets", "held", "oldest", "reserved", "tat", "used")
+
+    def __init__(self) -> None:
+        self.held: dict[str, tuple[float, float]] = {}
+        """Open leases: key -> (expiry, amount)."""
+        self.reserved = 0.0
+        self.used = 0.0
+        self.buckets: dict[int, float] = {}
+        self.oldest = 0.0
+        """When the oldest bucket comes free, in epoch seconds."""
+        self.tat = 0.0
+
+    def hold(self, key: str, expires_at: float, amount: float) -> None:
+        """Count an open lease; several lines of one lease add up."""
+        _, before = self.held.get(key, (0.0, 0.0))
+        self.held[key] = (expires_at, before + amount)
+        self.reserved += amount
+
+    def prolong(self, key: str, expires_at: float) -> None:
+        """Change when a lease runs out."""
+        _, amount = self.held[key]
+        self.held[key] = (expires_at, amount)
+
+    def drop(self, key: str) -> None:
+        """Count a lease no more. Does nothing for an unknown one."""
+        _, amount = self.held.pop(key, (0.0, 0.0))
+        self.reserved -= amount
+
+    def spend(self, window_seconds: int, bucket: int, amount: float) -> None:
+        """Count what was used in a bucket of the window."""
+        frees_at = bucket_frees_at(window_seconds, bucket)
+        self.oldest = min(self.oldest, frees_at) if self.buckets else frees_at
+        self.buckets[bucket] = self.buckets.get(bucket, 0.0) + amount
+        self.used += amount
+
+    def roll(self, window_seconds: int, now: float) -> None:
+        """Give back the buckets that the window has left behind."""
+        if not self.buckets or now < self.oldest:
+            return
+        for bucket in [b for b in self.buckets if bucket_frees_at(window_seconds, b) <= now]:
+            self.used -= self.buckets.pop(bucket)
+        self.oldest = bucket_frees_at(window_seconds, min(self.buckets)) if self.buckets else 0.0
+
+
+class Accounts:
+    """All accounts under one set of policies. Implements :class:`quotas.rules.Snapshot`."""
+
+    def __init__(self, policies: PolicySet) -> None:
+        self.policies = policies
+        self._accounts: dict[tuple[str, str], Account] = {}
+
+    def taken(self, bound: Bound, now: float) -> Taken:
+        """Tell what is taken (see :class:`quotas.rules.Snapshot`)."""
+        account = self._accounts.get(bound.key)
+        if account is None:
+            return _NOTHING
+        policy = bound.policy
+        if policy.kind == "rate":
+            return Taken(level(policy, account.tat, now), 0.0)
+        if policy.kind == "window":
+            account.roll(policy.window_seconds, now)
+        return Taken(account.used, account.reserved)
+
+    def frees(self, bound: Bound, now: float) -> Iterable[tuple[float, float]]:  # noqa: ARG002 - the seam's shape
+        """Tell what comes free by itself (see :class:`quotas.rules.Snapshot`)."""
+        account = self._accounts.get(bound.key)
+        if account is None:
+            return
+        yield from account.held.values()
+        for bucket, amount in account.buckets.items():
+            yield bucket_frees_at(bound.policy.window_seconds, bucket), amount
+
+    def _account(self, bound: Bound) -> Account:
+        account = self._accounts.get(bound.key)
+        if account is None:
+            account = self._accounts[bound.key] = Account()
+        return account
+
+    def hold(self, fact: Fact, key: str, expires_at: float, amount: float) -> None:
+        """Count a reserved amount of a lease (of a rate it is counted by :meth:`take`)."""
+        for bound in self._bind(fact):
+            if bound.policy.kind != "rate":
+                self._account(bound).hold(key, expires_at, amount)
+
+    def prolong(self, fact: Fact, key: str, expires_at: float) -> None:
+        """Change when a lease runs out."""
+        for bound in self._bind(fact):
+            if bound.policy.kind != "rate":
+                self._account(bound).prolong(key, expires_at)
+
+    def drop(self, fact: Fact, key: str) -> None:
+        """Count the lease no more."""
+        for bound in self._bind(fact):
+            if bound.policy.kind != "rate":
+                self._account(bound).drop(key)
+
+    def take(self, fact: Fact, amount: float, now: float) -> list[tuple[Bound, float]]:
+        """Advance the rates by an amount (back, if it is negative); return each one's new arrival time."""
+        changed = []
+        for bound in self._bind(fact):
+            if bound.policy.kind == "rate":
+                account = self._account(bound)
+                account.tat = advance(bound.policy, account.tat, now, amount)
+                changed.append((bound, account.tat))
+        return changed
+
+    def settle(self, fact: Fact, amount: float, now: float) -> None:
+        """Count an amount as used: stocks and windows keep it."""
+        for bound in self._bind(fact):
+            policy = bound.policy
+            if policy.kind == "stock":
+                self._account(bound).used += amount
+            elif policy.kind == "window":
+                bucket = bucket_of(policy.window_seconds, now)
+                self._account(bound).spend(policy.window_seconds, bucket, amount)
+
+    def stock(self, fact: Fact, amount: float) -> None:
+        """Count stock only: found at the start, or (negative) given back."""
+        for bound in self._bind(fact):
+            if bound.policy.kind == "stock":
+                self._account(bound).used += amount
+
+    def spent(self, fact: Fact, window_seconds: int, bucket: int, amount: float) -> None:
+        """Count a bucket of a window that was found at the start."""
+        for bound in self._bind(fact):
+            if bound.policy.kind == "window" and bound.policy.window_seconds == window_seconds:
+                self._account(bound).spend(window_seconds, bucket, amount)
+
+    def arrive(self, key: tuple[str, str], tat: float) -> None:
+        """Set a rate's arrival time that was found at the start."""
+        self._accounts.setdefault(key, Account()).tat = tat
+
+    def _bind(self, fact: Fact) -> tuple[Bound, ...]:
+        return self.policies.bind(fact)
+
+    def usage(self, groups: Iterable[str], user: str | None, now: float) -> list[Usage]:
+        """Tell where each policy stands that binds these groups; without a user, for all users known."""
+        asked = tuple(groups)
+        bounds: dict[tuple[str, str], Bound] = {}
+        for policy in self.policies.policies:
+            for holder in self._holders(policy, asked, user):
+                key = (policy.name, holder)
+                bounds[key] = Bound(policy=policy, holder=holder, key=key)
+        return [_usage(bound, self.taken(bound, now)) for bound in bounds.values()]
+
+    def _holders(self, policy: Policy, groups: tuple[str, ...], user: str | None) -> Iterable[str]:
+        for group in groups:
+            holder = holder_of(policy, group, user)
+            if holder is not None:
+                yield holder
+            elif policy.group == group:
+                yield from sorted(self._known(policy))
+
+    def _known(self, policy: Policy) -> Iterable[str]:
+        return (holder for name, holder in self._accounts if name == policy.name)
+
+
+def _usage(bound: Bound, taken: Taken) -> Usage:
+    return Usage(
+        policy=bound.policy,
+        holder=bound.holder,
+        edge=bound.policy.edge,
+        used=taken.used,
+        reserved=taken.reserved,
+    )

@@ -1,0 +1,48 @@
+"""The ledger's SQL: named queries from one file, and the migrations, applied in order."""
+
+import re
+import sqlite3
+from importlib import resources
+
+from quotas.errors import LedgerUnavailable
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+def queries(text: str) -> dict[str, str]:
+    """Split a file of queries by their ``-- name:`` lines."""
+    parts = _NAME.split(text)
+    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+
+
+QUERIES = queries(resources.files("quotas").joinpath("ledger.sql").read_text(encoding="utf-8"))
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return the migrations as (number, script), by number."""
+    scripts = [file for file in resources.files("quotas.migrations").iterdir() if file.name.endswith(".sql")]
+    return sorted((int(file.name.partition("_")[0]), file.read_text(encoding="utf-8")) for file in scripts)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a database to the newest schema, one transaction per step.
+
+    Raises:
+        LedgerUnavailable: the database was written by a newer version.
+    """
+    (present,) = connection.execute("PRAGMA user_version").fetchone()
+    steps = migrations()
+    if present > steps[-1][0]:
+        raise LedgerUnavailable(
+            f"the ledger has schema {present}, this version knows {steps[-1][0]}; use the newer one"
+        )
+    for number, script in steps:
+        if number > present:
+            try:
+                connection.executescript(
+                    f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
+                )
+            except sqlite3.Error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
