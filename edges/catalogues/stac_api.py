@@ -206,6 +206,16 @@ class StacApiCatalogue:
         return response.status
 
 
+def decode_page(site: str, content: bytes) -> Batch:
+    """Read a page of items, which stay bytes; its next link is left out.
+
+    Raises:
+        SiteMisbehaved: it is not an ItemCollection.
+    """
+    page = _decoded(site, _PAGE, content)
+    return Batch(items=page.features, matched=_matched(page))
+
+
 def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 

@@ -1,5 +1,6 @@
 """Links: built from our own address, never from what a request or a site says."""
 
+import functools
 from collections.abc import Iterable
 from urllib.parse import quote, urlencode
 
@@ -47,13 +48,19 @@ def collection_links(base: str, collection: str) -> list[Json]:
 
 def item_links(base: str, collection: str, item_id: str) -> list[Json]:
     """Return the links of an item that is served below ``base``."""
-    parent = url_of(base, "collections", collection)
+    parent = _collection_url(base, collection)
     return [
-        link("self", url_of(base, "collections", collection, "items", item_id), GEOJSON_TYPE),
-        link("root", url_of(base)),
-        link("parent", parent),
-        link("collection", parent),
+        {"rel": "self", "href": f"{parent}/items/{quote(item_id, safe='')}", "type": GEOJSON_TYPE},
+        {"rel": "root", "href": base.rstrip("/"), "type": JSON_TYPE},
+        {"rel": "parent", "href": parent, "type": JSON_TYPE},
+        {"rel": "collection", "href": parent, "type": JSON_TYPE},
     ]
+
+
+@functools.lru_cache(maxsize=1024)
+def _collection_url(base: str, collection: str) -> str:
+    """Return a collection's address; kept, since every item of a page asks for it."""
+    return url_of(base, "collections", collection)
 
 
 def next_by_get(url: str, parameters: Iterable[tuple[str, str]], token: str) -> Json:

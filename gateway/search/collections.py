@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from edges.model import Json
+from edges.stac.links import collection_links
 
 _UNITED = ("extent", "summaries", "providers", "item_assets", "keywords", "stac_extensions")
 
@@ -21,7 +21,6 @@ def _united(name: str, copies: list[tuple[str, Json]], base: str) -> Json:
     first = copies[0][1]
     each = [collection for _, collection in copies]
     licences = {collection.get("license", "other") for collection in each}
-    home = f"{base}/collections/{quote(name, safe='')}"
     return {
         **{key: value for key, value in first.items() if key not in ("links", *_UNITED)},
         "type": "Collection",
@@ -36,22 +35,8 @@ def _united(name: str, copies: list[tuple[str, Json]], base: str) -> Json:
         "providers": _distinct(value for one in each for value in one.get("providers") or []),
         "item_assets": {key: value for one in reversed(each) for key, value in (one.get("item_assets") or {}).items()},
         "federation:backends": sorted({site for site, _ in copies}),
-        "links": _links(home, base),
+        "links": collection_links(base, name),
     }
-
-
-def _links(home: str, base: str) -> list[Json]:
-    return [
-        {"rel": "self", "type": "application/json", "href": home},
-        {"rel": "root", "type": "application/json", "href": base},
-        {"rel": "parent", "type": "application/json", "href": base},
-        {"rel": "items", "type": "application/geo+json", "href": f"{home}/items"},
-        {
-            "rel": "http://www.opengis.net/def/rel/ogc/1.0/queryables",
-            "type": "application/schema+json",
-            "href": f"{home}/queryables",
-        },
-    ]
 
 
 def _extent(extents: Sequence[Json]) -> Json:

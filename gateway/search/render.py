@@ -5,15 +5,14 @@ Items stay the site's bytes; only links are decoded and written anew, and assets
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from edges.model import Members
+from edges.stac.links import OWN_RELS, item_links
 from gateway.search.merge import Group, Row
 
 FEDERATION_EXTENSION = "https://api.openeo.org/extensions/federation/0.1.0"
-_OURS = frozenset({"self", "root", "parent", "collection", "next", "prev", "items", "data"})
 _SAFE_SCHEMES = ("http://", "https://", "s3://", "gs://", "az://", "abfs://", "ftp://")
 _LINKS = msgspec.json.Decoder(list[dict[str, Any]])
 _ASSETS = msgspec.json.Decoder(dict[str, dict[str, Any]])
@@ -45,22 +44,10 @@ def render_item(group: Group, *, base: str, prefer: Preference) -> Members:
     return item
 
 
-def item_url(base: str, collection: str, item_id: str) -> str:
-    """Return the address of an item below our own base URL."""
-    return f"{base}/collections/{quote(collection, safe='')}/items/{quote(item_id, safe='')}"
-
-
 def _links(raw: msgspec.Raw | None, base: str, collection: str, item_id: str) -> list[dict[str, Any]]:
     theirs = _LINKS.decode(raw) if raw is not None else []
-    kept = [link for link in theirs if link.get("rel") not in _OURS and _safe(link.get("href"))]
-    home = f"{base}/collections/{quote(collection, safe='')}"
-    return [
-        {"rel": "self", "type": "application/geo+json", "href": item_url(base, collection, item_id)},
-        {"rel": "collection", "type": "application/json", "href": home},
-        {"rel": "parent", "type": "application/json", "href": home},
-        {"rel": "root", "type": "application/json", "href": base},
-        *kept,
-    ]
+    kept = [link for link in theirs if link.get("rel") not in OWN_RELS and _safe(link.get("href"))]
+    return [*item_links(base, collection, item_id), *kept]
 
 
 def _safe(href: Any) -> bool:

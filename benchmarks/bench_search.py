@@ -1,0 +1,161 @@
+"""The merge of a federated search: pages of four sites in, the top hundred items out, by CPU.
+
+Ours is what the gateway runs between the sites' bytes and its own: decode, check every item against the query, keys,
+merge, links rewritten, encode. The peer does the same with orjson and plain dicts; the floor joins ready bytes.
+"""
+
+import heapq
+import json
+import random
+from datetime import UTC, datetime
+
+import orjson
+
+from benchmarks.harness import Row, interleaved
+from edges.catalogues.stac_api import decode_page
+from edges.model import Query
+from edges.stac.documents import item_collection
+from edges.stac.matching import compile_query
+from edges.stac.order import compile_key, total_order
+from gateway.search.merge import Merge
+from gateway.search.merge import Row as MergeRow
+from gateway.search.plan import fair_share
+from gateway.search.render import preference, render_item
+
+BASE = "http://gateway.example"
+LIMIT = 100
+SITES = 4
+
+
+def run(*, quick: bool = False) -> list[Row]:
+    """Measure; ``quick`` for fewer rounds."""
+    rounds = 5 if quick else 41
+    share = fair_share(LIMIT + 1, SITES)
+    sized = [page(site, share) for site in range(SITES)]
+    full = [page(site, LIMIT) for site in range(SITES)]
+    ready = [json.dumps(item(0, n)).encode() for n in range(LIMIT)]
+    times = interleaved(
+        {
+            "ours sized": lambda: ours(sized),
+            "ours full": lambda: ours(full),
+            "orjson sized": lambda: with_orjson(sized),
+            "orjson full": lambda: with_orjson(full),
+            "floor": lambda: b",".join(ready),
+        },
+        rounds=rounds,
+    )
+    many = [page(site, fair_share(LIMIT + 1, 32)) for site in range(32)]
+    wide = interleaved({"4": lambda: ours(sized), "32": lambda: ours(many)}, rounds=rounds)
+    rows = []
+    for kind in ("sized", "full"):
+        mine, theirs = times[f"ours {kind}"], times[f"orjson {kind}"]
+        rows.append(
+            Row(
+                work=f"merge 4 sites, page of {LIMIT}, {kind} pages: CPU",
+                unit="ms", ours=mine, peer=theirs, peer_name="ms orjson", floor=times["floor"], floor_name="ms join",
+                ratio=theirs / mine, target=">= 4 times orjson", held=theirs / mine >= 4,
+            )
+        )  # fmt: skip
+    rate = LIMIT / times["ours sized"] * 1e3
+    rows.append(
+        Row(
+            work="merged items per second and core", unit="items/s", ours=rate, ratio=rate / 20_000,
+            target=">= 20,000", held=rate >= 20_000,
+        )
+    )  # fmt: skip
+    ratio = wide["32"] / wide["4"]
+    rows.append(
+        Row(
+            work="merge CPU, 32 sites over 4 sites", unit="ms", ours=wide["32"], peer=wide["4"], peer_name="ms, 4 sites",
+            ratio=ratio, target="<= 1.6", held=ratio <= 1.6,
+        )
+    )  # fmt: skip
+    return rows
+
+
+def ours(pages: list[bytes]) -> bytes:
+    """Merge as the gateway does."""
+    query = Query(collections=("s2",), limit=LIMIT)
+    matches, key = compile_query(query), compile_key(total_order(query.sortby))
+    merge = Merge(ranks={str(n): n for n in range(len(pages))}, limit=LIMIT)
+    for number, content in enumerate(pages):
+        site = str(number)
+        rows = [
+            MergeRow(key=key(each), site=site, item=each) for each in decode_page(site, content).items if matches(each)
+        ]
+        merge.feed(site, rows, exhausted=True)
+    merge.advance()
+    prefer = preference({})
+    return item_collection([render_item(group, base=BASE, prefer=prefer) for group in merge.groups], links=[])
+
+
+def with_orjson(pages: list[bytes]) -> bytes:
+    """Merge as one would with decoded dicts."""
+    decoded = [orjson.loads(content)["features"] for content in pages]
+    newest = heapq.merge(*decoded, key=lambda each: each["properties"]["datetime"], reverse=True)
+    chosen = [each for each, _ in zip(newest, range(LIMIT), strict=False)]
+    for each in chosen:
+        home = f"{BASE}/collections/{each['collection']}"
+        kept = [link for link in each["links"] if link["rel"] not in ("self", "parent", "collection", "root")]
+        each["links"] = [
+            {"rel": "self", "href": f"{home}/items/{each['id']}"},
+            {"rel": "parent", "href": home},
+            {"rel": "collection", "href": home},
+            {"rel": "root", "href": BASE},
+            *kept,
+        ]
+    return orjson.dumps({"type": "FeatureCollection", "features": chosen, "links": []})
+
+
+def page(site: int, count: int) -> bytes:
+    """Return a site's page of ``count`` items, newest first."""
+    items = [item(site, number) for number in range(count)]
+    return json.dumps({"type": "FeatureCollection", "features": items, "links": []}).encode()
+
+
+def item(site: int, number: int) -> dict[str, object]:
+    """Return an item of about 11 kB with 17 assets, like a Sentinel-2 one."""
+    rng = random.Random(site * 100_003 + number)
+    moment = 1_790_000_000 - number * 977 - site * 131
+    name = f"S2A_{site}_{number:06d}"
+    href = f"https://data.example/sentinel-s2-l2a/{site}/{number}"
+    assets = {
+        f"B{band:02d}": {
+            "href": f"{href}/B{band:02d}.tif",
+            "type": "image/tiff; application=geotiff; profile=cloud-optimized",
+            "title": f"Band {band} surface reflectance",
+            "roles": ["data", "reflectance"],
+            "eo:bands": [{"name": f"B{band:02d}", "center_wavelength": rng.random(), "full_width_half_max": 0.018}],
+            "raster:bands": [{"nodata": 0, "data_type": "uint16", "spatial_resolution": 10, "scale": 0.0001}],
+            "proj:shape": [10980, 10980],
+            "proj:transform": [10.0, 0.0, 399960.0, 0.0, -10.0, 4200000.0],
+            "file:checksum": "1220" + rng.randbytes(32).hex(),
+            "file:size": rng.randrange(1 << 28),
+        }
+        for band in range(17)
+    }
+    west, south = rng.uniform(-170, 170), rng.uniform(-80, 80)
+    ring = [[west, south], [west + 1, south], [west + 1, south + 1], [west, south + 1], [west, south]]
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": name,
+        "collection": "s2",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "bbox": [west, south, west + 1, south + 1],
+        "properties": {
+            "datetime": _instant(moment),
+            "platform": "sentinel-2a",
+            "eo:cloud_cover": rng.uniform(0, 100),
+            "description": "x" * 400,
+        },
+        "assets": assets,
+        "links": [
+            {"rel": rel, "href": f"https://site-{site}.example/{rel}", "type": "application/json"}
+            for rel in ("self", "parent", "collection", "root", "thumbnail", "license")
+        ],
+    }
+
+
+def _instant(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

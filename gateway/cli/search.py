@@ -1,0 +1,98 @@
+"""``lakegate search``: the federated search from a terminal."""
+
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.cli.remote import EXIT_PARTIAL, Remote, print_json, remote_options
+
+
+@click.command()
+@click.option("--collections", help="Collection ids, separated by commas.")
+@click.option("--ids", help="Item ids, separated by commas.")
+@click.option("--bbox", help="west,south,east,north in degrees.")
+@click.option("--datetime", "moment", help="An instant or interval, as 2026-04-01/2026-05-31.")
+@click.option("--filter", "cql2", help="A CQL2 text filter, as \"eo:cloud_cover < 20\".")
+@click.option("--sortby", help="Fields, as -datetime,+eo:cloud_cover.")
+@click.option("--max-items", default=20, show_default=True, help="Items in all; 0 for every one.")
+@click.option("--strict", is_flag=True, help="Fail if any site is missing.")
+@remote_options
+@click.pass_context
+def search(  # noqa: PLR0917 - one parameter per option
+    context: click.Context,
+    remote: Remote,
+    collections: str | None,
+    ids: str | None,
+    bbox: str | None,
+    moment: str | None,
+    cql2: str | None,
+    sortby: str | None,
+    max_items: int,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Search all sites; newest first unless sorted otherwise. Items go to standard output, notes to standard error."""
+    body: dict[str, Any] = {
+        "collections": collections.split(",") if collections else None,
+        "ids": ids.split(",") if ids else None,
+        "bbox": _numbers(bbox) if bbox else None,
+        "datetime": moment,
+        "filter": cql2,
+        "filter-lang": "cql2-text" if cql2 else None,
+        "sortby": _sort_keys(sortby) if sortby else None,
+        "strict": strict or None,
+    }
+    body = {key: value for key, value in body.items() if value is not None}
+    items, page = _walk(remote, body, max_items)
+    if as_json:
+        print_json({"type": "FeatureCollection", "features": items, "federation": page.get("federation")})
+    else:
+        _print_table(items)
+    missing = page.get("federation:missing") or []
+    if missing:
+        click.echo(f"Missing: {', '.join(missing)}; the answer is not complete.", err=True)
+        context.exit(EXIT_PARTIAL)
+
+
+def _walk(remote: Remote, body: dict[str, Any], max_items: int) -> tuple[list[Any], dict[str, Any]]:
+    items: list[Any] = []
+    page_size = min(max_items, 200) or 200
+    method, href, payload = "POST", "/search", body | {"limit": page_size}
+    while True:
+        page = remote.call(method, href, payload)
+        items += page["features"]
+        following = next((link for link in page["links"] if link["rel"] == "next"), None)
+        if following is None or (max_items and len(items) >= max_items):
+            return items[: max_items or None], page
+        method, href, payload = following.get("method", "GET"), following["href"], following.get("body")
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise click.BadParameter("expected numbers, as 11.0,48.0,12.0,49.0", param_hint="--bbox") from error
+
+
+def _sort_keys(text: str) -> list[dict[str, str]]:
+    return [
+        {"field": key.lstrip("+-"), "direction": "desc" if key.startswith("-") else "asc"} for key in text.split(",")
+    ]
+
+
+def _print_table(items: list[Any]) -> None:
+    table = Table("collection", "id", "datetime", "sites", "assets")
+    for item in items:
+        properties = item["properties"]
+        table.add_row(
+            item.get("collection", ""),
+            item["id"],
+            str(properties.get("datetime") or properties.get("start_datetime") or ""),
+            ", ".join(properties.get("federation:backends", [])),
+            str(len(item.get("assets", {}))),
+        )
+    Console().print(table if items else "No items match.")
+
+

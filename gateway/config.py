@@ -1,0 +1,98 @@
+"""Reads the configuration file: YAML, checked against the typed groups, with environment overrides.
+
+``LAKEGATE__SERVER__PORT=8500`` overrides ``server.port``; the value is read as YAML.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from gateway.settings import Settings
+
+PREFIX = "LAKEGATE__"
+_PATH = re.compile(r"^(?P<text>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names the file and the path inside it."""
+
+
+def read_settings(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, an unknown key, or a bad value; the message names its path.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    return parse_settings({} if content is None else content, environ, source=str(path))
+
+
+def parse_settings(content: Any, environ: Mapping[str, str], *, source: str) -> Settings:
+    """Check decoded content, after the environment's overrides.
+
+    Raises:
+        ConfigError: as :func:`read_settings`.
+    """
+    if not isinstance(content, dict):
+        raise ConfigError(f"{source}: $: expected a mapping of groups, got {type(content).__name__}")
+    try:
+        return msgspec.convert(overridden(content, environ), Settings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {_readable(str(error))}") from error
+
+
+def overridden(content: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the content with the values that the environment sets.
+
+    Raises:
+        ConfigError: a variable names no mapping, or its value is not YAML.
+    """
+    result = dict(content)
+    for name in sorted(name for name in environ if name.startswith(PREFIX)):
+        keys = [key.lower() for key in name.removeprefix(PREFIX).split("__")]
+        try:
+            value = yaml.safe_load(environ[name])
+        except yaml.YAMLError as error:
+            raise ConfigError(f"environment {name}: not YAML: {error}") from error
+        _set(result, keys, value, name)
+    return result
+
+
+def _set(content: dict[str, Any], keys: list[str], value: Any, variable: str) -> None:
+    node = content
+    for key in keys[:-1]:
+        inner = node.get(key)
+        if inner is not None and not isinstance(inner, dict):
+            raise ConfigError(f"environment {variable}: {key} is not a group")
+        node[key] = dict(inner or {})
+        node = node[key]
+    node[keys[-1]] = value
+
+
+def _readable(message: str) -> str:
+    """Put the path first: ``$.server.port: Expected `int`, got `str```."""
+    match = _PATH.match(message)
+    if match is None:
+        return message
+    return f"{match['path'] or '$'}: {match['text']}"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the configuration file, for editors and checks."""
+    schema: dict[str, Any] = msgspec.json.schema(Settings)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Lakegate configuration",
+        **schema,
+    }

@@ -1,0 +1,91 @@
+"""What surrounds every request: errors as problems, an access log, metrics, CORS and security headers."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from gateway.problems import problem, problem_of
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_log = logging.getLogger(__name__)
+_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Prefer, X-Lakegate-Group",
+    "Access-Control-Expose-Headers": "Link, Location, Retry-After, RateLimit, RateLimit-Policy",
+    "Access-Control-Max-Age": "3600",
+}
+_OPEN_TO_BROWSERS = ("/search", "/collections", "/conformance", "/api", "/queryables", "/sortables", "/sites", "/catalogs")
+
+
+@web.middleware
+async def problems_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into a problem; one that nobody expected is logged with its trace and told without it."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        response = problem_of(error)
+        if response is None:
+            raise
+        return response
+    except Exception as error:  # noqa: BLE001 - the boundary: nothing may leave as a bare 500
+        response = problem_of(error)
+        if response is not None:
+            return response
+        _log.exception("request failed", extra={"method": request.method, "route": route_of(request)})
+        return problem(500, "Internal error", "the gateway failed at this request; its log says why")
+
+
+@web.middleware
+async def cors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let browsers read the catalogue from other pages. Without credentials: no cookie counts across origins."""
+    open_face = request.path == "/" or request.path.startswith(_OPEN_TO_BROWSERS)
+    if open_face and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+        return web.Response(status=204, headers=_CORS)
+    response = await handler(request)
+    if open_face and not response.prepared:
+        response.headers.update(_CORS)
+    if not response.prepared:
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+    return response
+
+
+def route_of(request: web.Request) -> str:
+    """Return the route's pattern: a label of bounded variety, never the path that a user chose."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unmatched"
+
+
+class RequestMetrics:
+    """Counts and times requests by route, method and status class."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "lakegate_requests", "Requests by route and outcome.", ("route", "method", "outcome"), registry=registry
+        )
+        self._seconds = Histogram(
+            "lakegate_request_seconds", "Time to answer.", ("route",), buckets=_BUCKETS, registry=registry
+        )
+
+    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+        """Return the middleware."""
+
+        @web.middleware
+        async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+            started = time.perf_counter()
+            outcome = "5xx"
+            try:
+                response = await handler(request)
+                outcome = f"{response.status // 100}xx"
+            finally:
+                route = route_of(request)
+                self._requests.labels(route, request.method, outcome).inc()
+                self._seconds.labels(route).observe(time.perf_counter() - started)
+            return response
+
+        return measure

@@ -1,0 +1,1 @@
+"""The STAC API face: requests become queries, pages become documents. Decides nothing about sites."""
