@@ -6,10 +6,14 @@ import msgspec
 class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How harvests run.
 
-    ``workers`` objects are transferred at once, in parts of ``part_bytes`` (S3 wants at least 5 MiB but for the
-    last). ``stall_seconds`` without a byte breaks a transfer off, and it resumes. ``claim_seconds`` is how long a
-    dead worker keeps its claim. ``allowed_origins`` (``scheme://host:port``) are private addresses from which
-    assets may be fetched beside the sites' own; public ones are allowed.
+    ``workers`` objects are transferred at once, in parts of ``part_bytes`` (S3 wants at least 5 MiB but for
+    the last). ``stall_seconds`` without a byte breaks a transfer off, and it resumes. ``claim_seconds`` is
+    how long a dead worker keeps its claim. ``allowed_origins`` (``scheme://host:port``) are private addresses
+    from which assets may be fetched beside the sites' own; public ones are allowed.
+
+    ``max_items`` bounds one order. ``attempts`` without a new byte end the work on one source;
+    ``pause_seconds`` is the longest wait between them. ``assumed_bytes`` stands for the size of an asset of
+    which nothing is known. ``idle_seconds`` is how often a worker without work looks for some.
     """
 
     workers: int = 4
@@ -18,3 +22,7 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     claim_seconds: float = 30.0
     max_items: int = 10_000
     allowed_origins: tuple[str, ...] = ()
+    attempts: int = 5
+    pause_seconds: float = 30.0
+    assumed_bytes: int = 64 << 20
+    idle_seconds: float = 2.0

@@ -1,0 +1,308 @@
+-- Each query has a name; Python only binds values. Every change of claimed work names the fence it was claimed with.
+
+-- name: order_insert
+INSERT INTO orders (id, user, charged, idempotency, fingerprint, request, target, state, created, updated, claim_until)
+VALUES (:id, :user, :charged, :idempotency, :fingerprint, :request, :target, 'PENDING_ESTIMATE', :now, :now, :until);
+
+-- name: order_by_idempotency
+SELECT id, fingerprint, state FROM orders WHERE user = :user AND charged = :charged AND idempotency = :idempotency;
+
+-- name: order_by_id
+SELECT * FROM orders WHERE id = :id;
+
+-- name: order_forget
+-- An order that was never taken in: nobody has been told of it.
+DELETE FROM orders WHERE id = :id AND state = 'PENDING_ESTIMATE';
+
+-- name: orders_abandoned
+SELECT id FROM orders WHERE state = 'PENDING_ESTIMATE' AND claim_until <= :now;
+
+-- name: order_keep_planning
+UPDATE orders SET claim_until = :until WHERE id = :id AND state = 'PENDING_ESTIMATE';
+
+-- name: order_state
+UPDATE orders SET state = :after, message = :message, updated = :now, retry_at = :retry_at,
+    started = CASE WHEN :after = 'ACTIVE' THEN coalesce(started, :now) ELSE started END,
+    finished = CASE WHEN :ended THEN :now ELSE NULL END
+WHERE id = :id AND state = :before;
+
+-- name: order_present
+UPDATE orders SET present = present + :count WHERE id = :id;
+
+-- name: order_settled
+UPDATE orders SET settled = 1, updated = :now WHERE id = :id;
+
+-- name: order_unsettled
+UPDATE orders SET settled = 0, updated = :now WHERE id = :id;
+
+-- name: order_moved
+UPDATE orders SET moved = moved + :size, updated = :now WHERE id = (SELECT payer FROM objects WHERE id = :object);
+
+-- name: orders_of_group
+SELECT * FROM orders
+WHERE (:charged IS NULL OR charged = :charged) AND state <> 'PENDING_ESTIMATE'
+    AND (:before IS NULL OR created < :before)
+ORDER BY created DESC, id LIMIT :limit;
+
+-- name: order_progress
+SELECT count(*) AS objects,
+    coalesce(sum(o.state = 'AVAILABLE'), 0) AS available,
+    coalesce(sum(o.state IN ('BAD', 'NO_SOURCE')), 0) AS failed,
+    coalesce(sum(CASE WHEN o.state IN ('BAD', 'NO_SOURCE') THEN 0 ELSE coalesce(o.total, o.size, l.estimate) END), 0) AS bytes,
+    coalesce(sum(CASE WHEN o.state IN ('BAD', 'NO_SOURCE') THEN 0 ELSE o.done END), 0) AS done
+FROM order_objects l JOIN objects o ON o.id = l.object WHERE l.order_id = :id;
+
+-- name: order_item_progress
+SELECT count(*) AS items, coalesce(sum(i.changed = i.registered AND i.failed = 0 AND i.changed > 0
+    AND NOT EXISTS (SELECT 1 FROM objects o JOIN order_objects l ON l.object = o.id
+        WHERE l.order_id = :id AND o.item = i.id AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE'))), 0) AS done
+FROM order_items l JOIN items i ON i.id = l.item WHERE l.order_id = :id;
+
+-- name: item_upsert
+INSERT INTO items (target, collection, item_id, doc) VALUES (:target, :collection, :item_id, :doc)
+ON CONFLICT (target, collection, item_id) DO UPDATE SET doc = excluded.doc, failed = 0, attempts = 0, reason = ''
+RETURNING id;
+
+-- name: item_link
+INSERT OR IGNORE INTO order_items (order_id, item) VALUES (:order_id, :item);
+
+-- name: skipped_insert
+INSERT OR IGNORE INTO skipped (order_id, collection, item_id, asset, reason)
+VALUES (:order_id, :collection, :item_id, :asset, :reason);
+
+-- name: skipped_of_order
+SELECT collection, item_id, asset, reason FROM skipped WHERE order_id = :id ORDER BY collection, item_id, asset LIMIT 1000;
+
+-- name: object_by_key
+SELECT id, item, state, checksum, size, sources, finished FROM objects WHERE target = :target AND key = :key;
+
+-- name: object_insert
+INSERT INTO objects (target, key, item, asset, media_type, sources, size, checksum, integrity, version, state, payer)
+VALUES (:target, :key, :item, :asset, :media_type, :sources, :size, :checksum, :integrity, :version, 'WANTED', :payer)
+RETURNING id;
+
+-- name: object_want_again
+-- The upload is kept in the row, so that the next worker discards it.
+UPDATE objects SET item = :item, sources = :sources, size = :size, checksum = :checksum, integrity = :integrity,
+    version = :version, state = 'WANTED', reason = '', payer = :payer, source = NULL, validator = NULL, total = NULL,
+    done = 0, hash_state = NULL, sha256 = NULL, attempts = 0, not_before = 0, fence = fence + 1, claim_until = 0
+WHERE id = :id;
+
+-- name: object_add_sources
+UPDATE objects SET sources = :sources WHERE id = :id;
+
+-- name: object_link
+INSERT OR IGNORE INTO order_objects (order_id, object, estimate, reserved)
+VALUES (:order_id, :object, :estimate, :reserved);
+
+-- name: object_reserved
+SELECT l.reserved, o.payer FROM objects o LEFT JOIN order_objects l ON l.object = o.id AND l.order_id = o.payer
+WHERE o.id = :object;
+
+-- name: object_raise_reserved
+UPDATE order_objects SET reserved = :reserved WHERE order_id = :order_id AND object = :object AND reserved < :reserved;
+
+-- name: objects_unpaid
+-- Objects whose payer no longer works, though another order still wants them.
+UPDATE objects SET payer = (
+    SELECT l.order_id FROM order_objects l JOIN orders r ON r.id = l.order_id
+    WHERE l.object = objects.id AND r.state = 'ACTIVE' ORDER BY r.created LIMIT 1)
+WHERE payer = :id AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING') AND EXISTS (
+    SELECT 1 FROM order_objects l JOIN orders r ON r.id = l.order_id
+    WHERE l.object = objects.id AND r.state = 'ACTIVE' AND r.id <> :id);
+
+-- name: objects_adopt
+-- Objects that a waiting or suspended order pays for come to this one, which wants them too and works.
+UPDATE objects SET payer = :id
+WHERE id IN (SELECT object FROM order_objects WHERE order_id = :id)
+    AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING')
+    AND (payer IS NULL OR NOT EXISTS (SELECT 1 FROM orders r WHERE r.id = payer AND r.state = 'ACTIVE'));
+
+-- name: objects_dropped
+-- Objects that no living order wants are taken from whoever works on them, to be discarded.
+UPDATE objects SET state = 'DELETING', fence = fence + 1, claim_until = 0, not_before = 0, reason = 'cancelled'
+WHERE id IN (SELECT object FROM order_objects WHERE order_id = :id)
+    AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING')
+    AND NOT EXISTS (
+        SELECT 1 FROM order_objects l JOIN orders r ON r.id = l.order_id
+        WHERE l.object = objects.id AND l.order_id <> :id AND r.settled = 0
+            AND r.state IN ('ACTIVE', 'WAITING_QUOTA', 'SUSPENDED', 'PENDING_ESTIMATE', 'WAITING_APPROVAL'));
+
+-- name: order_unlink_open
+DELETE FROM order_objects WHERE order_id = :id AND object IN (
+    SELECT id FROM objects WHERE state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING'));
+
+-- name: objects_retry
+UPDATE objects SET state = 'WANTED', reason = '', attempts = 0, not_before = 0, payer = :id, done = 0, hash_state = NULL
+WHERE id IN (SELECT object FROM order_objects WHERE order_id = :id) AND state IN ('BAD', 'NO_SOURCE');
+
+-- name: items_retry
+UPDATE items SET failed = 0, attempts = 0, reason = '', not_before = 0
+WHERE id IN (SELECT item FROM order_items WHERE order_id = :id) AND failed = 1;
+
+-- name: orders_working
+-- The orders that may be worked for, the one with the least work in hand first.
+SELECT r.id FROM orders r WHERE r.state = 'ACTIVE' AND r.settled = 0
+ORDER BY (SELECT count(*) FROM objects o WHERE o.payer = r.id AND o.claim_until > 0
+    AND o.claim_until > :now), r.created;
+
+-- name: object_claimable
+SELECT id FROM objects
+WHERE payer = :payer AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE')
+    AND state IN ('WANTED', 'ORDERED', 'CLAIMED', 'TRANSFERRING', 'VERIFYING')
+    AND not_before <= :now AND claim_until <= :now
+LIMIT 1;
+
+-- name: object_deletable
+SELECT id FROM objects WHERE state = 'DELETING'
+    AND not_before <= :now AND claim_until <= :now LIMIT 1;
+
+-- name: object_claim
+UPDATE objects SET state = CASE state WHEN 'WANTED' THEN 'CLAIMED' WHEN 'ORDERED' THEN 'CLAIMED' ELSE state END,
+    fence = fence + 1, claim_until = :until
+WHERE id = :id
+RETURNING id;
+
+-- name: object_claimed
+SELECT o.*, i.collection, i.item_id FROM objects o JOIN items i ON i.id = o.item WHERE o.id = :id;
+
+-- name: object_renew
+UPDATE objects SET claim_until = :until WHERE id = :id AND fence = :fence;
+
+-- name: object_began
+UPDATE objects SET state = 'TRANSFERRING', upload_id = :upload_id, part_bytes = :part_bytes, source = :source,
+    validator = :validator, total = :total, done = 0, hash_state = NULL
+WHERE id = :id AND fence = :fence AND state IN ('CLAIMED', 'TRANSFERRING');
+
+-- name: object_discarded
+UPDATE objects SET upload_id = NULL, source = NULL, validator = NULL, done = 0, hash_state = NULL, sha256 = NULL
+WHERE id = :id AND fence = :fence;
+
+-- name: parts_forget
+DELETE FROM parts WHERE object = :id;
+
+-- name: part_insert
+INSERT OR REPLACE INTO parts (object, number, etag, size) VALUES (:id, :number, :etag, :size);
+
+-- name: object_part_done
+UPDATE objects SET done = :done, hash_state = :hash_state, attempts = 0
+WHERE id = :id AND fence = :fence AND state = 'TRANSFERRING';
+
+-- name: parts_of
+SELECT number, etag, size FROM parts WHERE object = :id ORDER BY number;
+
+-- name: object_checked
+UPDATE objects SET state = 'VERIFYING', sha256 = :sha256, total = :total, source = :source
+WHERE id = :id AND fence = :fence AND state IN ('CLAIMED', 'TRANSFERRING');
+
+-- name: object_available
+UPDATE objects SET state = 'AVAILABLE', done = total, upload_id = NULL, hash_state = NULL, reason = '',
+    finished = :now, claim_until = 0
+WHERE id = :id AND fence = :fence AND state = 'VERIFYING';
+
+-- name: item_changed
+UPDATE items SET changed = changed + 1 WHERE id = (SELECT item FROM objects WHERE id = :id);
+
+-- name: object_ended
+UPDATE objects SET state = :state, reason = :reason, finished = :now, claim_until = 0, upload_id = NULL,
+    hash_state = NULL, done = 0
+WHERE id = :id AND fence = :fence;
+
+-- name: object_put_off
+UPDATE objects SET state = :state, reason = :reason, not_before = :not_before, claim_until = 0, attempts = attempts + 1
+WHERE id = :id AND fence = :fence;
+
+-- name: object_forget
+DELETE FROM objects WHERE id = :id AND fence = :fence AND state = 'DELETING';
+
+-- name: item_claimable
+-- Ready is an item that for some order at work has nothing left to copy.
+SELECT i.id FROM items i
+WHERE i.changed > i.registered AND i.failed = 0 AND i.not_before <= :now AND i.claim_until <= :now
+    AND EXISTS (SELECT 1 FROM order_items l JOIN orders r ON r.id = l.order_id
+        WHERE l.item = i.id AND r.settled = 0 AND NOT EXISTS (
+            SELECT 1 FROM objects o JOIN order_objects lo ON lo.object = o.id AND lo.order_id = r.id
+            WHERE o.item = i.id AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING')))
+LIMIT 1;
+
+-- name: item_claim
+UPDATE items SET fence = fence + 1, claim_until = :until WHERE id = :id RETURNING *;
+
+-- name: item_copies
+SELECT asset, key, total, sha256, source FROM objects WHERE item = :id AND state = 'AVAILABLE';
+
+-- name: item_registered
+UPDATE items SET registered = :changed, claim_until = 0, attempts = 0, reason = '' WHERE id = :id AND fence = :fence;
+
+-- name: item_put_off
+UPDATE items SET attempts = attempts + 1, reason = :reason, not_before = :not_before, failed = :failed, claim_until = 0
+WHERE id = :id AND fence = :fence;
+
+-- name: orders_finished
+-- Orders with nothing left to copy or register, that the ledger does not know of yet.
+SELECT r.id FROM orders r
+WHERE r.settled = 0 AND r.state IN ('ACTIVE', 'CANCELLED') AND r.claim_until <= :now AND r.retry_at <= :now
+    AND NOT EXISTS (SELECT 1 FROM order_objects l JOIN objects o ON o.id = l.object
+        WHERE l.order_id = r.id AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE'))
+    AND NOT EXISTS (SELECT 1 FROM order_items l JOIN items i ON i.id = l.item
+        WHERE l.order_id = r.id AND i.changed > i.registered AND i.failed = 0);
+
+-- name: order_claim
+UPDATE orders SET claim_until = :until WHERE id = :id AND settled = 0 AND claim_until <= :now RETURNING *;
+
+-- name: order_release
+UPDATE orders SET claim_until = 0, retry_at = :retry_at, message = :message, updated = :now WHERE id = :id;
+
+-- name: order_failures
+SELECT (SELECT count(*) FROM order_objects l JOIN objects o ON o.id = l.object
+        WHERE l.order_id = :id AND o.state IN ('BAD', 'NO_SOURCE'))
+    + (SELECT count(*) FROM order_items l JOIN items i ON i.id = l.item WHERE l.order_id = :id AND i.failed = 1)
+    + (SELECT count(*) FROM skipped WHERE order_id = :id) AS failures;
+
+-- name: order_stored
+SELECT coalesce(sum(total), 0) AS stored FROM objects WHERE payer = :id AND state = 'AVAILABLE'
+    AND id IN (SELECT object FROM order_objects WHERE order_id = :id);
+
+-- name: orders_waiting
+SELECT id, user, charged, target, state FROM orders WHERE state = 'WAITING_QUOTA' AND settled = 0 AND retry_at <= :now;
+
+-- name: orders_holding
+SELECT r.id FROM orders r WHERE r.settled = 0 AND r.state IN ('ACTIVE', 'CANCELLED');
+
+-- name: lease_insert
+INSERT OR IGNORE INTO leases (key, order_id, amount, jobs) VALUES (:key, :order_id, :amount, :jobs);
+
+-- name: leases_open
+SELECT key, amount, jobs FROM leases WHERE order_id = :id AND ended = 0 ORDER BY jobs DESC, key;
+
+-- name: leases_count
+SELECT count(*) AS leases FROM leases WHERE order_id = :id;
+
+-- name: lease_ended
+UPDATE leases SET ended = 1 WHERE key = :key;
+
+-- name: order_reserved
+SELECT coalesce(sum(l.reserved), 0) AS reserved FROM order_objects l JOIN objects o ON o.id = l.object
+WHERE l.order_id = :id AND o.payer = :id;
+
+-- name: results_objects
+SELECT o.id, i.collection, i.item_id, o.asset, o.state, o.key, o.total, o.sha256, o.reason
+FROM order_objects l JOIN objects o ON o.id = l.object JOIN items i ON i.id = o.item
+WHERE l.order_id = :id AND o.id > :after ORDER BY o.id LIMIT :limit;
+
+-- name: results_items
+SELECT i.collection, i.item_id, i.reason FROM order_items l JOIN items i ON i.id = l.item
+WHERE l.order_id = :id AND i.failed = 1 ORDER BY i.id LIMIT 1000;
+
+-- name: stuck_reasons
+SELECT reason, count(*) AS times FROM order_objects l JOIN objects o ON o.id = l.object
+WHERE l.order_id = :id AND o.reason <> '' GROUP BY reason ORDER BY times DESC LIMIT 3;
+
+-- name: event_insert
+INSERT INTO events (id, type, subject, time, data) VALUES (:id, :type, :subject, :now, :data);
+
+-- name: events_unsent
+SELECT seq, id, type, subject, time, data FROM events WHERE sent = 0 ORDER BY seq LIMIT :limit;
+
+-- name: event_sent
+UPDATE events SET sent = 1 WHERE seq = :seq;

@@ -1,0 +1,129 @@
+"""The item as it stands at the target after copying. Pure.
+
+Sources: STAC File v2.1.0, Storage v2.0.0, Alternate Assets v1.2.0.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from edges.model import Json
+from harvest.model import Value
+from harvest.wanted import absolute_href
+
+FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+STORAGE = "https://stac-extensions.github.io/storage/v2.0.0/schema.json"
+ALTERNATE = "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"
+
+_CATALOGUE_LINKS = frozenset({"self", "parent", "root", "collection"})
+"""Links that each catalogue gives for itself."""
+
+
+class Copy(Value, frozen=True):
+    """One copied asset.
+
+    ``checksum`` is a multihash; ``size`` in bytes; ``site`` and ``source`` are its origin.
+    """
+
+    href: str
+    checksum: str
+    size: int
+    site: str
+    source: str
+
+
+class Scheme(Value, frozen=True):
+    """Where the copies lie, as readers must know it: the target's name, and its S3 service and bucket."""
+
+    name: str
+    endpoint: str
+    bucket: str
+    region: str
+
+
+def replica_item(item: Json, copies: Mapping[str, Copy], scheme: Scheme, existing: Json | None) -> Json:
+    """Return the item with the copied assets at the target.
+
+    Id, collection, geometry and properties stay; only the storage scheme is added to the properties. Each
+    copied asset keeps its original address under ``alternate``. Assets that were not copied stay where they
+    are, unless ``existing`` (the item as the target has it) says that they were copied earlier.
+    """
+    earlier = _copied_earlier(existing, scheme)
+    assets = {
+        name: _copied(asset, copies[name], scheme)
+        if name in copies
+        else earlier.get(name) or _left(item, asset)
+        for name, asset in item.get("assets", {}).items()
+        if isinstance(asset, dict)
+    }
+    properties = dict(item.get("properties") or {})
+    properties["storage:schemes"] = {
+        **(properties.get("storage:schemes") or {}),
+        scheme.name: _scheme(scheme),
+    }
+    links = item.get("links") or []
+    return {
+        **item,
+        "stac_extensions": _with_extensions(item.get("stac_extensions") or ()),
+        "properties": properties,
+        "assets": {**assets, **{name: asset for name, asset in earlier.items() if name not in assets}},
+        "links": [
+            link for link in links if isinstance(link, dict) and link.get("rel") not in _CATALOGUE_LINKS
+        ],
+    }
+
+
+def minimal_collection(collection: str, items: Iterable[Json]) -> Json:
+    """Return a collection of which nothing is known but some items: valid STAC 1.1, and honest about it."""
+    boxes = [item["bbox"] for item in items if isinstance(item.get("bbox"), list) and len(item["bbox"]) == 4]
+    columns = list(zip(*boxes, strict=True)) if boxes else [(-180.0,), (-90.0,), (180.0,), (90.0,)]
+    box = [min(columns[0]), min(columns[1]), max(columns[2]), max(columns[3])]
+    return {
+        "type": "Collection",
+        "stac_version": "1.1.0",
+        "id": collection,
+        "description": f"Copies of items of {collection}",
+        "license": "other",
+        "extent": {"spatial": {"bbox": [box]}, "temporal": {"interval": [[None, None]]}},
+        "links": [],
+    }
+
+
+def _copied(asset: Json, copy: Copy, scheme: Scheme) -> Json:
+    told = asset.get("alternate")
+    alternates = {
+        name: other for name, other in (told if isinstance(told, dict) else {}).items() if name != scheme.name
+    }
+    origin = copy.site or "source"
+    return {
+        **asset,
+        "href": copy.href,
+        "file:checksum": copy.checksum,
+        "file:size": copy.size,
+        "storage:refs": [scheme.name],
+        "alternate": {origin: {"href": copy.source, "alternate:name": origin}, **alternates},
+    }
+
+
+def _left(item: Json, asset: Json) -> Json:
+    href = asset.get("href")
+    return {**asset, "href": absolute_href(item, href)} if isinstance(href, str) else asset
+
+
+def _copied_earlier(existing: Json | None, scheme: Scheme) -> dict[str, Json]:
+    assets = (existing or {}).get("assets") or {}
+    ours = f"s3://{scheme.bucket}/"
+    return {name: asset for name, asset in assets.items() if str(asset.get("href", "")).startswith(ours)}
+
+
+def _scheme(scheme: Scheme) -> Json:
+    return {
+        "type": "custom-s3",
+        "platform": f"{scheme.endpoint.rstrip('/')}/{{bucket}}",
+        "bucket": scheme.bucket,
+        "region": scheme.region,
+        "requester_pays": False,
+    }
+
+
+def _with_extensions(present: Iterable[str]) -> list[str]:
+    kept = [uri for uri in present if isinstance(uri, str)]
+    return list(dict.fromkeys([*kept, FILE, STORAGE, ALTERNATE]))

@@ -1,0 +1,70 @@
+"""What harvest asks of the rest of the house: narrow Protocols, and the places that it reads and writes."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edges.model import Json, Part, Query
+from edges.seams import ObjectStore, WritableCatalogue
+from harvest.model import FoundItem
+
+
+class Search(Protocol):
+    """The federated search, as a walk over everything that matches.
+
+    Guarantees: the walk ends; items come as plain decoded JSON in harmonised words; it raises where a site
+    that matters did not answer, rather than leaving items out in silence.
+    """
+
+    def __call__(self, query: Query) -> AsyncIterator[FoundItem]:
+        """Walk over all items that match; ``query.limit`` is the page size only."""
+        ...
+
+
+class Describe(Protocol):
+    """Where to learn what a collection is, to make it known at the target."""
+
+    async def __call__(self, collection: str) -> Json | None:
+        """Return the STAC Collection, or None."""
+        ...
+
+
+class TargetStore(ObjectStore, Protocol):
+    """A bucket to write to, which can be asked not to replace what is there."""
+
+    async def complete_upload(
+        self, key: str, upload_id: str, parts: Sequence[Part], *, if_absent: bool = False
+    ) -> str:
+        """Make the object visible; return its ETag.
+
+        With ``if_absent``, raise :class:`edges.errors.Conflict` where an object is there already, if the
+        service can tell.
+        """
+        ...
+
+
+class Checkpoint(Protocol):
+    """Told of each write that has just been made, by its name; tests end the process here."""
+
+    def __call__(self, name: str) -> None:
+        """Take note."""
+        ...
+
+
+def unobserved(name: str) -> None:
+    """Take note of nothing: the checkpoint of everyday runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A site's bucket, and its catalogue where copies can be registered (``None``: it can be read from only).
+
+    ``endpoint`` and ``region`` are told to readers of the copies (STAC Storage extension); no secrets.
+    """
+
+    site: str
+    store: TargetStore
+    bucket: str
+    endpoint: str
+    region: str
+    catalogue: WritableCatalogue | None = None

@@ -1,0 +1,139 @@
+"""The states of orders and objects and every allowed transition, as tables. Pure.
+
+Whoever changes a state goes through :func:`order_after` or :func:`object_after`; a missing entry is an error.
+"""
+
+from typing import Literal
+
+from harvest.model import ObjectState, OrderState
+
+OrderEvent = Literal[
+    "admitted",
+    "refused",
+    "approval-needed",
+    "approved",
+    "completed",
+    "failed",
+    "cancel",
+    "retry",
+    "suspend",
+    "resume",
+    "quota-lost",
+    "quota-regained",
+    "expire",
+]
+ObjectEvent = Literal[
+    "claim",
+    "begin",
+    "hold",
+    "check",
+    "publish",
+    "spoiled",
+    "no-source",
+    "give-up-claim",
+    "want-again",
+    "drop",
+]
+
+ORDERS: dict[tuple[OrderState, OrderEvent], OrderState] = {
+    ("PENDING_ESTIMATE", "admitted"): "ACTIVE",
+    ("PENDING_ESTIMATE", "refused"): "CANCELLED",
+    ("PENDING_ESTIMATE", "approval-needed"): "WAITING_APPROVAL",
+    ("PENDING_ESTIMATE", "cancel"): "CANCELLED",
+    ("WAITING_APPROVAL", "approved"): "ACTIVE",
+    ("WAITING_APPROVAL", "cancel"): "CANCELLED",
+    ("WAITING_APPROVAL", "expire"): "EXPIRED",
+    ("WAITING_QUOTA", "quota-regained"): "ACTIVE",
+    ("WAITING_QUOTA", "cancel"): "CANCELLED",
+    ("WAITING_QUOTA", "expire"): "EXPIRED",
+    ("ACTIVE", "completed"): "OK",
+    ("ACTIVE", "failed"): "STUCK",
+    ("ACTIVE", "quota-lost"): "WAITING_QUOTA",
+    ("ACTIVE", "suspend"): "SUSPENDED",
+    ("ACTIVE", "cancel"): "CANCELLED",
+    ("STUCK", "retry"): "ACTIVE",
+    ("STUCK", "cancel"): "CANCELLED",
+    ("STUCK", "expire"): "EXPIRED",
+    ("SUSPENDED", "resume"): "ACTIVE",
+    ("SUSPENDED", "cancel"): "CANCELLED",
+    ("SUSPENDED", "expire"): "EXPIRED",
+    ("OK", "expire"): "EXPIRED",
+}
+
+OBJECTS: dict[tuple[ObjectState, ObjectEvent], ObjectState] = {
+    ("WANTED", "claim"): "CLAIMED",
+    ("ORDERED", "claim"): "CLAIMED",
+    ("CLAIMED", "claim"): "CLAIMED",  # the claim of a dead worker, taken over
+    ("TRANSFERRING", "claim"): "TRANSFERRING",
+    ("VERIFYING", "claim"): "VERIFYING",
+    ("DELETING", "claim"): "DELETING",
+    ("CLAIMED", "begin"): "TRANSFERRING",
+    ("TRANSFERRING", "begin"): "TRANSFERRING",
+    ("CLAIMED", "hold"): "ORDERED",
+    ("TRANSFERRING", "hold"): "ORDERED",
+    ("CLAIMED", "check"): "VERIFYING",
+    ("TRANSFERRING", "check"): "VERIFYING",
+    ("VERIFYING", "publish"): "AVAILABLE",
+    ("CLAIMED", "spoiled"): "BAD",
+    ("TRANSFERRING", "spoiled"): "BAD",
+    ("VERIFYING", "spoiled"): "BAD",
+    ("CLAIMED", "no-source"): "NO_SOURCE",
+    ("TRANSFERRING", "no-source"): "NO_SOURCE",
+    ("VERIFYING", "no-source"): "NO_SOURCE",
+    ("CLAIMED", "give-up-claim"): "WANTED",
+    ("TRANSFERRING", "give-up-claim"): "WANTED",
+    ("VERIFYING", "give-up-claim"): "WANTED",
+    **{
+        (state, "want-again"): "WANTED"
+        for state in ("WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING")
+    },
+    ("AVAILABLE", "want-again"): "WANTED",
+    ("BAD", "want-again"): "WANTED",
+    ("NO_SOURCE", "want-again"): "WANTED",
+    ("DELETING", "want-again"): "WANTED",
+    **{
+        (state, "drop"): "DELETING" for state in ("WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING")
+    },
+}
+
+SETTLED_OBJECTS: frozenset[ObjectState] = frozenset({"AVAILABLE", "BAD", "NO_SOURCE"})
+"""Nothing more happens to an object in these states by itself."""
+
+ENDED_ORDERS: frozenset[OrderState] = frozenset({"OK", "STUCK", "CANCELLED", "EXPIRED"})
+"""Orders that are over, as far as their owner is told."""
+
+
+class ImpossibleTransition(Exception):
+    """A state was asked to change in a way that its table does not have: a fault in our code."""
+
+    status = 500
+    title = "Impossible change of state"
+
+
+def order_after(state: OrderState, event: OrderEvent) -> OrderState:
+    """Return the next state of an order.
+
+    >>> order_after("ACTIVE", "completed")
+    'OK'
+    """
+    try:
+        return ORDERS[state, event]
+    except KeyError:
+        raise ImpossibleTransition(f"an order in state {state} cannot {event}") from None
+
+
+def object_after(state: ObjectState, event: ObjectEvent) -> ObjectState:
+    """Return the next state of an object.
+
+    >>> object_after("WANTED", "claim")
+    'CLAIMED'
+    """
+    try:
+        return OBJECTS[state, event]
+    except KeyError:
+        raise ImpossibleTransition(f"an object in state {state} cannot {event}") from None
+
+
+def states_before(event: ObjectEvent) -> tuple[ObjectState, ...]:
+    """Return the states in which an object may meet this event, for conditions in SQL."""
+    return tuple(state for state, met in OBJECTS if met == event)

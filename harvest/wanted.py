@@ -1,0 +1,201 @@
+"""Which assets of found items have to be copied, and from where. Pure.
+
+What stands in an item was written by strangers: nothing in it is believed to have the right type.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from edges.model import Json
+from harvest import multihash
+from harvest.keys import object_key
+from harvest.model import Failure, FoundItem, Integrity, Selection, Source, Value, Wanted
+
+SCHEMES = frozenset({"http", "https", "s3"})
+"""What a remote catalogue may point at; anything else (``file:`` above all) is refused."""
+
+MAX_SOURCES = 8
+"""Places remembered for one asset."""
+
+MAX_HREF = 8192
+"""Characters of an address; longer ones are not addresses of files."""
+
+ItemId = tuple[str, str]
+"""Collection and id: what names an item."""
+
+
+class Aim(Value, frozen=True):
+    """Where copies go: the target site, its bucket, the encoded prefix, and which assets, how surely."""
+
+    target: str
+    bucket: str
+    prefix: str = ""
+    assets: tuple[str, ...] | None = None
+    integrity: Integrity = "prefer"
+
+
+def item_id_of(item: Json) -> ItemId | None:
+    """Return collection and id of an item, or None where it names itself badly."""
+    collection, item_id = item.get("collection"), item.get("id")
+    if isinstance(collection, str) and isinstance(item_id, str) and collection and item_id:
+        return collection, item_id
+    return None
+
+
+def grouped(found: Iterable[FoundItem]) -> dict[ItemId, list[FoundItem]]:
+    """Put the copies of one item together, in the order in which they came."""
+    groups: dict[ItemId, list[FoundItem]] = {}
+    for each in found:
+        name = item_id_of(each.item)
+        if name is not None:
+            groups.setdefault(name, []).append(each)
+    return groups
+
+
+def select(found: Iterable[FoundItem], existing: Mapping[ItemId, Json], aim: Aim) -> Selection:
+    """Tell which assets are to be copied, given what the target's catalogue has already."""
+    wanted: list[Wanted] = []
+    skipped: list[Failure] = []
+    present = 0
+    for name, copies in grouped(found).items():
+        here = existing.get(name) or next((copy.item for copy in copies if copy.site == aim.target), None)
+        for asset in _asked(copies, aim.assets):
+            outcome = _judge(name, asset, copies, here, aim)
+            if isinstance(outcome, Wanted):
+                wanted.append(outcome)
+            elif isinstance(outcome, Failure):
+                skipped.append(outcome)
+            else:
+                present += 1
+    return Selection(wanted=tuple(wanted), present=present, skipped=tuple(skipped))
+
+
+def _asked(copies: Sequence[FoundItem], assets: tuple[str, ...] | None) -> list[str]:
+    if assets is not None:
+        return list(dict.fromkeys(assets))
+    return list(dict.fromkeys(name for copy in copies for name in _assets(copy.item)))
+
+
+def _judge(
+    name: ItemId, asset: str, copies: Sequence[FoundItem], here: Json | None, aim: Aim
+) -> Wanted | Failure | None:
+    """Return what to copy, why not, or None where the target has it already."""
+    collection, item_id = name
+    elsewhere = [copy for copy in copies if copy.site != aim.target]
+    described = [copy for copy in elsewhere or copies if asset in _assets(copy.item)]
+    if not described:
+        return None if _held(here, asset, aim) else _failed(name, asset, "the item has no such asset")
+    first = _assets(described[0].item)[asset]
+    checksum, size = _checksum(first), _size(first)
+    held = _held(here, asset, aim)
+    if held is not None and _same(held, checksum, size, aim.integrity):
+        return None
+    sources = sources_of(described, asset, aim.target)
+    if not sources:
+        return _failed(name, asset, "no address that may be read (http, https, or s3 of the item's own site)")
+    if aim.integrity == "require" and checksum is None:
+        return _failed(name, asset, "no checksum is announced, and the order requires one")
+    media_type = first.get("type")
+    return Wanted(
+        collection=collection,
+        item_id=item_id,
+        asset=asset,
+        key=object_key(aim.prefix, collection, item_id, asset, sources[0].href),
+        media_type=media_type if isinstance(media_type, str) else "",
+        sources=sources,
+        size=size,
+        checksum=checksum,
+    )
+
+
+def sources_of(copies: Sequence[FoundItem], asset: str, target: str) -> tuple[Source, ...]:
+    """Return where an asset can be read: each copy's own address, then the alternates; the target's last.
+
+    An ``s3:`` address is taken only from the site that tells it of itself: we would read it with that site's
+    credentials, and no other catalogue may choose what they open.
+    """
+    own = [(copy.site, _address(copy.item, _assets(copy.item)[asset])) for copy in copies]
+    others = [
+        (site, _address(copy.item, told))
+        for copy in copies
+        for site, told in _mapping(_assets(copy.item)[asset].get("alternate")).items()
+        if isinstance(told, dict)
+    ]
+    usable = [(site, href) for site, href in own if href]
+    usable += [(site, href) for site, href in others if href and not href.startswith("s3:")]
+    usable.sort(key=lambda source: source[0] == target)
+    unique = dict.fromkeys(Source(site=site, href=href) for site, href in usable)
+    return tuple(unique)[:MAX_SOURCES]
+
+
+def _address(item: Json, asset: Json) -> str:
+    """Return the absolute address of one file, or an empty text where there is none that we may read."""
+    href = asset.get("href")
+    if not isinstance(href, str) or len(href) > MAX_HREF or any(ord(letter) < 33 for letter in href):
+        return ""
+    try:
+        absolute = href if urlsplit(href).scheme else urljoin(_base(item), href)
+        parts = urlsplit(absolute)
+        refused = parts.scheme not in SCHEMES or not parts.hostname or parts.username is not None
+    except ValueError:
+        return ""
+    return "" if refused or parts.path.endswith("/") or parts.path == "" else absolute
+
+
+def absolute_href(item: Json, href: str) -> str:
+    """Return an asset's address made absolute by the item's own; as it is where that cannot be."""
+    return href if urlsplit(href).scheme else urljoin(_base(item), href) or href
+
+
+def _base(item: Json) -> str:
+    links = item.get("links")
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("rel") == "self" and isinstance(link.get("href"), str):
+            return str(link["href"])
+    return ""
+
+
+def _held(here: Json | None, asset: str, aim: Aim) -> Json | None:
+    """Return the asset as the target holds it, or None where its bytes are not there.
+
+    An item that was registered by a harvest may name assets that still lie elsewhere; the storage scheme
+    tells.
+    """
+    if here is None or asset not in _assets(here):
+        return None
+    held = _assets(here)[asset]
+    ours = aim.target in _mapping(_mapping(here.get("properties")).get("storage:schemes"))
+    copied = str(held.get("href", "")).startswith(f"s3://{aim.bucket}/")
+    return held if copied or not ours else None
+
+
+def _same(held: Json, checksum: str | None, size: int | None, integrity: Integrity) -> bool:
+    held_checksum, held_size = _checksum(held), _size(held)
+    if checksum is not None and held_checksum is not None:
+        return checksum == held_checksum
+    if integrity == "require":
+        return False
+    return size is None or held_size is None or size == held_size
+
+
+def _checksum(asset: Json) -> str | None:
+    told = asset.get("file:checksum")
+    return told.lower() if isinstance(told, str) and multihash.parse(told) is not None else None
+
+
+def _size(asset: Json) -> int | None:
+    told = asset.get("file:size")
+    return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told < 1 << 50 else None
+
+
+def _assets(item: Json) -> dict[str, Json]:
+    return {name: asset for name, asset in _mapping(item.get("assets")).items() if isinstance(asset, dict)}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _failed(name: ItemId, asset: str, reason: str) -> Failure:
+    return Failure(collection=name[0], item_id=name[1], asset=asset, reason=reason)
