@@ -9,17 +9,19 @@ from collections.abc import Iterable
 from quotas.model import Policy, Usage
 from quotas.rules import (
     Bound,
+    Bounds,
     Fact,
     PolicySet,
     Taken,
     advance,
+    bound_to,
     bucket_frees_at,
     bucket_of,
     holder_of,
     level,
 )
 
-_NOTHING = Taken(0.0, 0.0)
+_NOTHING: Taken = (0.0, 0.0)
 
 
 class Account:
@@ -39,8 +41,8 @@ class Account:
 
     def hold(self, key: str, expires_at: float, amount: float) -> None:
         """Count an open lease; several lines of one lease add up."""
-        _, before = self.held.get(key, (0.0, 0.0))
-        self.held[key] = (expires_at, before + amount)
+        before = self.held.get(key)
+        self.held[key] = (expires_at, amount if before is None else before[1] + amount)
         self.reserved += amount
 
     def prolong(self, key: str, expires_at: float) -> None:
@@ -83,10 +85,10 @@ class Accounts:
             return _NOTHING
         policy = bound.policy
         if policy.kind == "rate":
-            return Taken(level(policy, account.tat, now), 0.0)
+            return level(policy, account.tat, now), 0.0
         if policy.kind == "window":
             account.roll(policy.window_seconds, now)
-        return Taken(account.used, account.reserved)
+        return account.used, account.reserved
 
     def frees(self, bound: Bound, now: float) -> Iterable[tuple[float, float]]:  # noqa: ARG002 - the seam's shape
         """Tell what comes free by itself (see :class:`quotas.rules.Snapshot`)."""
@@ -103,37 +105,33 @@ class Accounts:
             account = self._accounts[bound.key] = Account()
         return account
 
-    def hold(self, fact: Fact, key: str, expires_at: float, amount: float) -> None:
+    def hold(self, bounds: Bounds, key: str, expires_at: float, amount: float) -> None:
         """Count a reserved amount of a lease (of a rate it is counted by :meth:`take`)."""
-        for bound in self._bind(fact):
-            if bound.policy.kind != "rate":
-                self._account(bound).hold(key, expires_at, amount)
+        for bound in bounds.held:
+            self._account(bound).hold(key, expires_at, amount)
 
-    def prolong(self, fact: Fact, key: str, expires_at: float) -> None:
+    def prolong(self, bounds: Bounds, key: str, expires_at: float) -> None:
         """Change when a lease runs out."""
-        for bound in self._bind(fact):
-            if bound.policy.kind != "rate":
-                self._account(bound).prolong(key, expires_at)
+        for bound in bounds.held:
+            self._account(bound).prolong(key, expires_at)
 
-    def drop(self, fact: Fact, key: str) -> None:
+    def drop(self, bounds: Bounds, key: str) -> None:
         """Count the lease no more."""
-        for bound in self._bind(fact):
-            if bound.policy.kind != "rate":
-                self._account(bound).drop(key)
+        for bound in bounds.held:
+            self._account(bound).drop(key)
 
-    def take(self, fact: Fact, amount: float, now: float) -> list[tuple[Bound, float]]:
+    def take(self, bounds: Bounds, amount: float, now: float) -> list[tuple[Bound, float]]:
         """Advance the rates by an amount (back, if it is negative); return each one's new arrival time."""
         changed = []
-        for bound in self._bind(fact):
-            if bound.policy.kind == "rate":
-                account = self._account(bound)
-                account.tat = advance(bound.policy, account.tat, now, amount)
-                changed.append((bound, account.tat))
+        for bound in bounds.rates:
+            account = self._account(bound)
+            account.tat = advance(bound.policy, account.tat, now, amount)
+            changed.append((bound, account.tat))
         return changed
 
     def settle(self, fact: Fact, amount: float, now: float) -> None:
         """Count an amount as used: stocks and windows keep it."""
-        for bound in self._bind(fact):
+        for bound in self.policies.bind(fact).held:
             policy = bound.policy
             if policy.kind == "stock":
                 self._account(bound).used += amount
@@ -143,22 +141,19 @@ class Accounts:
 
     def stock(self, fact: Fact, amount: float) -> None:
         """Count stock only: found at the start, or (negative) given back."""
-        for bound in self._bind(fact):
+        for bound in self.policies.bind(fact).held:
             if bound.policy.kind == "stock":
                 self._account(bound).used += amount
 
     def spent(self, fact: Fact, window_seconds: int, bucket: int, amount: float) -> None:
         """Count a bucket of a window that was found at the start."""
-        for bound in self._bind(fact):
+        for bound in self.policies.bind(fact).held:
             if bound.policy.kind == "window" and bound.policy.window_seconds == window_seconds:
                 self._account(bound).spend(window_seconds, bucket, amount)
 
     def arrive(self, key: tuple[str, str], tat: float) -> None:
         """Set a rate's arrival time that was found at the start."""
         self._accounts.setdefault(key, Account()).tat = tat
-
-    def _bind(self, fact: Fact) -> tuple[Bound, ...]:
-        return self.policies.bind(fact)
 
     def usage(self, groups: Iterable[str], user: str | None, now: float) -> list[Usage]:
         """Tell where each policy stands that binds these groups; without a user, for all users known."""
@@ -167,7 +162,7 @@ class Accounts:
         for policy in self.policies.policies:
             for holder in self._holders(policy, asked, user):
                 key = (policy.name, holder)
-                bounds[key] = Bound(policy=policy, holder=holder, key=key)
+                bounds[key] = bound_to(policy, holder)
         return [_usage(bound, self.taken(bound, now)) for bound in bounds.values()]
 
     def _holders(self, policy: Policy, groups: tuple[str, ...], user: str | None) -> Iterable[str]:
@@ -187,6 +182,6 @@ def _usage(bound: Bound, taken: Taken) -> Usage:
         policy=bound.policy,
         holder=bound.holder,
         edge=bound.policy.edge,
-        used=taken.used,
-        reserved=taken.reserved,
+        used=taken[0],
+        reserved=taken[1],
     )

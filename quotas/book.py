@@ -11,8 +11,8 @@ from typing import Literal
 
 from quotas.accounts import Accounts
 from quotas.errors import InvalidAmount, KeyReused, LeaseLost, QuotaExceeded
-from quotas.model import Charge, Entry, Explanation, Frozen, Lease, Line, Refusal, Usage
-from quotas.rules import Bound, Fact, PolicySet, bucket_of, evaluate, exact, fact_of, refusal, shares
+from quotas.model import Charge, Explanation, Frozen, Lease, Line, Refusal, Usage
+from quotas.rules import Bound, Fact, Part, PolicySet, bucket_of, demand_of, evaluate, refusal, shares
 
 End = Literal["commit", "release", "expire"]
 
@@ -41,7 +41,7 @@ class Journal:
         self.ended: dict[str, Ended] = {}
         self.opened: dict[str, Lease] = {}
         self.returned: dict[str, float] = {}
-        self.entries: list[Entry] = []
+        self.entries: list[tuple[object, ...]] = []
         self.stock: dict[Fact, float] = {}
         self.spent: dict[tuple[Fact, int, int], float] = {}
         self.rates: dict[tuple[str, str], float] = {}
@@ -78,7 +78,9 @@ class Book:
 
     def load_lease(self, lease: Lease) -> None:
         """Count an open lease. Its part in rates is told by :meth:`load_rate`."""
-        self._open(lease)
+        for part in self.policies.parts(lease.charge, lease.lines):
+            self._hold(lease, part)
+        self._keep(lease)
 
     def load_stock(self, fact: Fact, amount: float) -> None:
         """Count what was committed and not given back."""
@@ -112,16 +114,23 @@ class Book:
             raise InvalidAmount(
                 "a reservation needs a line or more, and a time to live of more than 0 seconds"
             )
-        demand = self.policies.demand(charge, wanted)
-        refused = self._judge(demand, now)
+        parts = self.policies.parts(charge, wanted)
+        refused = self._judge(demand_of(parts), now)
         if refused is not None:
             return refused
         if self.ended.pop(key, None) is not None:
             self.journal.ended.pop(key, None)
             self.journal.revived.append(key)
-        return self._grant(
-            Lease(key=key, charge=charge, lines=wanted, fence=0, expires_at=now + ttl), now, why
-        )
+        self.fence += 1
+        lease = Lease(key=key, charge=charge, lines=wanted, fence=self.fence, expires_at=now + ttl)
+        self.journal.opened[key] = lease
+        for part in parts:
+            before = self._taken(part.fact)
+            self._enter(now, "reserve", key, part, (before, before + part.amount), why)
+            self._take(part, part.amount, now)
+            self._hold(lease, part)
+        self._keep(lease)
+        return lease
 
     def _known(self, key: str, charge: Charge, lines: tuple[Line, ...]) -> Lease | None:
         lease = self.leases.get(key)
@@ -143,25 +152,6 @@ class Book:
                 self._observer(explanation, False)
         return refusal(verdict, now)
 
-    def _grant(self, asked: Lease, now: float, why: str) -> Lease:
-        self.fence += 1
-        lease = Lease(
-            key=asked.key,
-            charge=asked.charge,
-            lines=asked.lines,
-            fence=self.fence,
-            expires_at=asked.expires_at,
-        )
-        self.journal.opened[lease.key] = lease
-        for line in lease.lines:
-            fact = fact_of(lease.charge, line)
-            amount = exact(line.amount)
-            before = self._taken(fact)
-            self._enter(now, "reserve", lease.key, fact, amount, before, before + amount, why)
-            self._take(fact, amount, now)
-        self._open(lease)
-        return lease
-
     def renew(self, now: float, key: str, ttl: float) -> Lease:
         """Extend a lease under a new fence.
 
@@ -176,10 +166,10 @@ class Book:
             raise InvalidAmount("a time to live must be more than 0 seconds")
         self.fence += 1
         lease = Lease(key=key, charge=lease.charge, lines=lease.lines, fence=self.fence, expires_at=now + ttl)
-        self.leases[key] = self.journal.opened[key] = lease
-        self._watch(lease)
-        for line in lease.lines:
-            self._accounts.prolong(fact_of(lease.charge, line), key, lease.expires_at)
+        self.journal.opened[key] = lease
+        self._keep(lease)
+        for part in self.policies.parts(lease.charge, lease.lines):
+            self._accounts.prolong(part.bounds, key, lease.expires_at)
         return lease
 
     def commit(self, now: float, key: str, actual: Mapping[str, float] | None) -> None:
@@ -202,15 +192,12 @@ class Book:
         self._end(lease, "commit", now, used)
 
     def _surplus(self, lease: Lease, used: Sequence[float]) -> list[tuple[Bound, float]]:
-        if all(amount <= exact(line.amount) for line, amount in zip(lease.lines, used, strict=True)):
+        parts = self.policies.parts(lease.charge, lease.lines)
+        pairs = list(zip(parts, used, strict=True))
+        if all(amount <= part.amount for part, amount in pairs):
             return []
-        more: dict[tuple[str, str], tuple[Bound, float]] = {}
-        for line, amount in zip(lease.lines, used, strict=True):
-            for bound in self.policies.bind(fact_of(lease.charge, line)):
-                if bound.policy.kind != "concurrent":
-                    _, before = more.get(bound.key, (bound, 0.0))
-                    more[bound.key] = (bound, before + amount - exact(line.amount))
-        return list(more.values())
+        more = [Part(part.fact, amount - part.amount, part.bounds) for part, amount in pairs]
+        return [(bound, amount) for bound, amount in demand_of(more) if _keeps(bound)]
 
     def release(self, now: float, key: str) -> None:
         """End a lease and give everything back; does nothing where it has ended."""
@@ -233,18 +220,19 @@ class Book:
         """Return stock, at most as much as there is; does nothing where the key has been seen."""
         if key in self.returned:
             return
-        fact = fact_of(charge, line)
+        (part,) = self.policies.parts(charge, [line])
+        fact = part.fact
         stock = self._stock.get(fact, 0.0)
-        amount = min(stock, exact(line.amount))
+        amount = min(stock, part.amount)
         before = self._taken(fact)
         self._stock[fact] = self.journal.stock[fact] = stock - amount
         self._accounts.stock(fact, -amount)
         self.returned[key] = self.journal.returned[key] = now
-        self._enter(now, "give-back", key, fact, amount, before, before - amount, why)
+        self._enter(now, "give-back", key, part._replace(amount=amount), (before, before - amount), why)
 
     def check(self, now: float, charge: Charge, lines: Iterable[Line]) -> Refusal | None:
         """Say what a reservation would answer."""
-        return refusal(evaluate(self.policies.demand(charge, lines), self._accounts, now), now)
+        return refusal(evaluate(demand_of(self.policies.parts(charge, lines)), self._accounts, now), now)
 
     def usage(self, now: float, groups: Sequence[str], user: str | None) -> list[Usage]:
         """Tell where the policies stand that bind these groups."""
@@ -252,14 +240,13 @@ class Book:
 
     # The parts of the operations.
 
-    def _open(self, lease: Lease) -> None:
+    def _hold(self, lease: Lease, part: Part) -> None:
+        self._reserved[part.fact] = self._reserved.get(part.fact, 0.0) + part.amount
+        self._accounts.hold(part.bounds, lease.key, lease.expires_at, part.amount)
+
+    def _keep(self, lease: Lease) -> None:
         self.leases[lease.key] = lease
         self._watch(lease)
-        for line in lease.lines:
-            fact = fact_of(lease.charge, line)
-            amount = exact(line.amount)
-            self._reserved[fact] = self._reserved.get(fact, 0.0) + amount
-            self._accounts.hold(fact, lease.key, lease.expires_at, amount)
 
     def _watch(self, lease: Lease) -> None:
         heapq.heappush(self._expiries, (lease.expires_at, lease.key))
@@ -271,25 +258,23 @@ class Book:
         del self.leases[lease.key]
         self.journal.opened.pop(lease.key, None)
         self.ended[lease.key] = self.journal.ended[lease.key] = Ended(lease=lease, how=how, at=now)
-        for line, amount in zip(lease.lines, used, strict=True):
-            fact = fact_of(lease.charge, line)
-            reserved = exact(line.amount)
-            before = self._taken(fact)
-            after = before - reserved + amount
-            told = amount if how == "commit" else reserved
-            self._enter(now, how, lease.key, fact, told, before, after, "")
-            self._unreserve(fact, reserved)
-            self._accounts.drop(fact, lease.key)
-            self._take(fact, amount - reserved, now)
+        for part, amount in zip(self.policies.parts(lease.charge, lease.lines), used, strict=True):
+            before = self._taken(part.fact)
+            change = (before, before - part.amount + amount)
+            told = part._replace(amount=amount) if how == "commit" else part
+            self._enter(now, how, lease.key, told, change, "")
+            self._unreserve(part)
+            self._accounts.drop(part.bounds, lease.key)
+            self._take(part, amount - part.amount, now)
             if amount > 0:
-                self._settle(fact, amount, now)
+                self._settle(part.fact, amount, now)
 
-    def _unreserve(self, fact: Fact, amount: float) -> None:
-        left = self._reserved[fact] - amount
+    def _unreserve(self, part: Part) -> None:
+        left = self._reserved[part.fact] - part.amount
         if left > 0:
-            self._reserved[fact] = left
+            self._reserved[part.fact] = left
         else:
-            del self._reserved[fact]
+            del self._reserved[part.fact]
 
     def _settle(self, fact: Fact, amount: float, now: float) -> None:
         self._stock[fact] = self.journal.stock[fact] = self._stock.get(fact, 0.0) + amount
@@ -298,44 +283,26 @@ class Book:
             place = (fact, seconds, bucket_of(seconds, now))
             self.journal.spent[place] = self.journal.spent.get(place, 0.0) + amount
 
-    def _take(self, fact: Fact, amount: float, now: float) -> None:
-        if amount != 0:
-            for bound, tat in self._accounts.take(fact, amount, now):
+    def _take(self, part: Part, amount: float, now: float) -> None:
+        if amount != 0 and part.bounds.rates:
+            for bound, tat in self._accounts.take(part.bounds, amount, now):
                 self.journal.rates[bound.key] = tat
 
     def _taken(self, fact: Fact) -> float:
         return self._reserved.get(fact, 0.0) + self._stock.get(fact, 0.0)
 
-    def _enter(  # noqa: PLR0913, PLR0917 - one parameter per column
-        self,
-        at: float,
-        event: str,
-        key: str,
-        fact: Fact,
-        amount: float,
-        before: float,
-        after: float,
-        why: str,
+    def _enter(
+        self, at: float, event: str, key: str, part: Part, change: tuple[float, float], why: str
     ) -> None:
         self.seq += 1
-        self.journal.entries.append(
-            Entry(
-                seq=self.seq,
-                at=at,
-                event=event,
-                key=key,
-                group=fact.group,
-                user=fact.user,
-                resource=fact.resource,
-                edge=fact.edge,
-                amount=amount,
-                before=before,
-                after=after,
-                why=why,
-            )
-        )
+        self.journal.entries.append((self.seq, at, event, key, *part.fact, part.amount, *change, why))
 
     def _lost(self, key: str) -> LeaseLost:
         ended = self.ended.get(key)
         how = f"has ended ({ended.how})" if ended is not None else "is unknown"
         return LeaseLost(f"reservation {key!r} {how}")
+
+
+def _keeps(bound: Bound) -> bool:
+    """Whether what was used goes on counting after the lease."""
+    return bound.policy.kind != "concurrent"

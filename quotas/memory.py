@@ -17,8 +17,10 @@ from quotas.rules import (
     PolicySet,
     Taken,
     advance,
+    bound_to,
     bucket_frees_at,
     bucket_of,
+    demand_of,
     evaluate,
     exact,
     fact_of,
@@ -63,7 +65,7 @@ class MemoryLedger:
     # Adding up.
 
     def _bound_to(self, fact: tuple[str, str, str, str], bound: Bound) -> bool:
-        return any(other.key == bound.key for other in self._policies.bind(Fact(*fact)))
+        return any(other.key == bound.key for other in self._policies.bind(Fact(*fact)).all)
 
     def _events_of(self, bound: Bound) -> list[_Event]:
         return [event for event in self._events if self._bound_to(event.fact, bound)]
@@ -72,12 +74,12 @@ class MemoryLedger:
         """Add up what is taken (see :class:`quotas.rules.Snapshot`)."""
         policy = bound.policy
         if policy.kind == "rate":
-            return Taken(level(policy, self._tat(bound), now), 0.0)
+            return level(policy, self._tat(bound), now), 0.0
         reserved = sum(event.reserved for event in self._events_of(bound))
         if policy.kind == "stock":
-            return Taken(sum(event.used - event.returned for event in self._events_of(bound)), reserved)
+            return sum(event.used - event.returned for event in self._events_of(bound)), reserved
         used = sum(amount for frees_at, amount in self._window(bound) if frees_at > now)
-        return Taken(used, reserved)
+        return used, reserved
 
     def _window(self, bound: Bound) -> list[tuple[float, float]]:
         seconds = bound.policy.window_seconds
@@ -113,7 +115,9 @@ class MemoryLedger:
 
     def binds(self, charge: Charge, lines: Iterable[Line]) -> tuple[Policy, ...]:
         """Tell which policies bind these lines (see :class:`quotas.ledger.Ledger`)."""
-        return tuple(bound.policy for line in lines for bound in self._policies.bind(fact_of(charge, line)))
+        return tuple(
+            bound.policy for line in lines for bound in self._policies.bind(fact_of(charge, line)).all
+        )
 
     async def reserve(
         self, key: str, charge: Charge, lines: Sequence[Line], *, ttl: float, why: str
@@ -129,7 +133,7 @@ class MemoryLedger:
             return known
         if not lines or not 0 < ttl < float("inf"):
             raise InvalidAmount("no lines, or no time to live")
-        refused = refusal(evaluate(self._policies.demand(charge, lines), self, now), now)
+        refused = refusal(evaluate(demand_of(self._policies.parts(charge, lines)), self, now), now)
         if refused is not None:
             return refused
         self._ended.pop(key, None)
@@ -174,7 +178,7 @@ class MemoryLedger:
     def _surplus(self, lease: Lease, used: Sequence[float]) -> list[tuple[Bound, float]]:
         more: dict[tuple[str, str], tuple[Bound, float]] = {}
         for line, amount in zip(lease.lines, used, strict=True):
-            for bound in self._policies.bind(fact_of(lease.charge, line)):
+            for bound in self._policies.bind(fact_of(lease.charge, line)).all:
                 if bound.policy.kind != "concurrent":
                     _, before = more.get(bound.key, (bound, 0.0))
                     more[bound.key] = (bound, before + amount - exact(line.amount))
@@ -204,9 +208,9 @@ class MemoryLedger:
         for policy in self._policies.policies:
             for holder in self._holders(policy, groups, user):
                 key = (policy.name, holder)
-                taken = self.taken(Bound(policy=policy, holder=holder, key=key), now)
+                taken = self.taken(bound_to(policy, holder), now)
                 told[key] = Usage(
-                    policy=policy, holder=holder, edge=policy.edge, used=taken.used, reserved=taken.reserved
+                    policy=policy, holder=holder, edge=policy.edge, used=taken[0], reserved=taken[1]
                 )
         return list(told.values())
 
@@ -216,13 +220,15 @@ class MemoryLedger:
             if holder is not None:
                 yield holder
             elif policy.group == group:
-                bounds = (bound for event in self._events for bound in self._policies.bind(Fact(*event.fact)))
+                bounds = (
+                    bound for event in self._events for bound in self._policies.bind(Fact(*event.fact)).all
+                )
                 yield from sorted({bound.holder for bound in bounds if bound.policy is policy})
 
     async def check(self, charge: Charge, lines: Sequence[Line]) -> Refusal | None:
         """Say what a reservation would answer (see :class:`quotas.ledger.Ledger`)."""
         now = self._now()
-        return refusal(evaluate(self._policies.demand(charge, lines), self, now), now)
+        return refusal(evaluate(demand_of(self._policies.parts(charge, lines)), self, now), now)
 
     async def leases(self, prefix: str = "") -> list[Lease]:
         """List the open leases (see :class:`quotas.ledger.Ledger`)."""

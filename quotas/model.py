@@ -7,8 +7,11 @@ import msgspec
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)  # what msgspec cannot tell type checkers
-class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of our values: immutable, keyword-only, strict when decoded."""
+class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """Base of our values: immutable, keyword-only, strict when decoded.
+
+    They cannot form cycles, so the cyclic collector need not walk over a ledger's many leases.
+    """
 
 
 Kind = Literal["concurrent", "stock", "rate", "window"]

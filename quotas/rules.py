@@ -34,18 +34,43 @@ class Fact(NamedTuple):
 
 
 class Bound(msgspec.Struct, frozen=True, eq=False):
-    """A policy with the holder whose account it limits. ``key`` names the account."""
+    """A policy with the holder whose account it limits."""
 
     policy: Policy
     holder: str
     key: tuple[str, str]
+    """The account's name."""
+    most: float
+    """What may be taken, with the grain of a rate."""
 
 
-class Taken(NamedTuple):
-    """What is taken of one account."""
+def bound_to(policy: Policy, holder: str) -> Bound:
+    """Bind a holder by a policy."""
+    most = policy.amount + slack(policy)
+    return Bound(policy=policy, holder=holder, key=(policy.name, holder), most=most)
 
-    used: float
-    reserved: float
+
+class Bounds(NamedTuple):
+    """The policies that bind a fact: all, and apart those that are rates and those that count leases."""
+
+    all: tuple[Bound, ...] = ()
+    rates: tuple[Bound, ...] = ()
+    held: tuple[Bound, ...] = ()
+
+
+_FREE = Bounds()
+
+
+class Part(NamedTuple):
+    """An exact amount of a fact, with the policies that bind it."""
+
+    fact: Fact
+    amount: float
+    bounds: Bounds
+
+
+Taken = tuple[float, float]
+"""What is taken of one account: used, reserved."""
 
 
 class Snapshot(Protocol):
@@ -118,35 +143,41 @@ class PolicySet:
                 raise ValueError(f"policy name {policy.name!r} is used twice")
             names.add(policy.name)
             self._by_resource.setdefault(policy.resource, []).append(policy)
-        self._found: dict[Fact, tuple[Bound, ...]] = {}
+        self._found: dict[Fact, Bounds] = {}
 
-    def bind(self, fact: Fact) -> tuple[Bound, ...]:
+    def bind(self, fact: Fact) -> Bounds:
         """Return the policies that bind a charge for a resource at an edge, each with its holder."""
         if fact.resource not in self._by_resource:
-            return ()
+            return _FREE
         found = self._found.get(fact)
         if found is None:
             if len(self._found) >= CACHED_BINDINGS:
                 self._found.clear()
-            found = self._found[fact] = tuple(self._search(fact))
+            found = self._found[fact] = self._search(fact)
         return found
 
-    def _search(self, fact: Fact) -> Iterable[Bound]:
+    def _search(self, fact: Fact) -> Bounds:
+        found = tuple(self._matching(fact))
+        return Bounds(
+            all=found,
+            rates=tuple(bound for bound in found if bound.policy.kind == "rate"),
+            held=tuple(bound for bound in found if bound.policy.kind != "rate"),
+        )
+
+    def _matching(self, fact: Fact) -> Iterable[Bound]:
         for policy in self._by_resource[fact.resource]:
             if policy.edge in (EVERYONE, fact.edge):
                 holder = holder_of(policy, fact.group, fact.user)
                 if holder is not None:
-                    yield Bound(policy=policy, holder=holder, key=(policy.name, holder))
+                    yield bound_to(policy, holder)
 
-    def demand(self, charge: Charge, lines: Iterable[Line]) -> Sequence[tuple[Bound, float]]:
-        """Sum up what the lines ask of each account: lines at several edges meet in a policy for all."""
-        asked: dict[tuple[str, str], tuple[Bound, float]] = {}
+    def parts(self, charge: Charge, lines: Iterable[Line]) -> list[Part]:
+        """Take the lines of a charge apart: what each is about, how much, and who limits it."""
+        found = []
         for line in lines:
-            amount = exact(line.amount)
-            for bound in self.bind(fact_of(charge, line)):
-                before = asked.get(bound.key)
-                asked[bound.key] = (bound, amount if before is None else before[1] + amount)
-        return list(asked.values())
+            fact = Fact(charge.group, charge.user, line.resource, line.edge)
+            found.append(Part(fact, exact(line.amount), self.bind(fact)))
+        return found
 
     def windows(self) -> set[tuple[str, int]]:
         """Tell which (resource, window in seconds) are counted."""
@@ -155,13 +186,26 @@ class PolicySet:
         }
 
 
+def demand_of(parts: Sequence[Part]) -> Iterable[tuple[Bound, float]]:
+    """Sum up what the parts ask of each account: those at several edges meet in a policy for all."""
+    if len(parts) == 1:
+        (part,) = parts
+        return [(bound, part.amount) for bound in part.bounds.all]
+    asked: dict[tuple[str, str], tuple[Bound, float]] = {}
+    for part in parts:
+        for bound in part.bounds.all:
+            before = asked.get(bound.key)
+            asked[bound.key] = (bound, part.amount if before is None else before[1] + part.amount)
+    return asked.values()
+
+
 def evaluate(demand: Iterable[tuple[Bound, float]], snapshot: Snapshot, now: float) -> Verdict:
     """Judge a demand against all its policies; each that does not hold is explained, not only the first."""
     violated: list[Explanation] = []
     shadow: list[Explanation] = []
     for bound, amount in demand:
         taken = snapshot.taken(bound, now)
-        if amount > 0 and taken.used + taken.reserved + amount > bound.policy.amount + slack(bound.policy):
+        if taken[0] + taken[1] + amount > bound.most and amount > 0:
             enforced = bound.policy.mode == "enforce"
             (violated if enforced else shadow).append(_explain(bound, amount, taken, snapshot, now))
     return Verdict(violated=tuple(violated), shadow=tuple(shadow)) if violated or shadow else _FITS
@@ -194,8 +238,8 @@ def _explain(bound: Bound, amount: float, taken: Taken, snapshot: Snapshot, now:
         resource=policy.resource,
         kind=policy.kind,
         limit=policy.amount,
-        used=taken.used,
-        reserved=taken.reserved,
+        used=taken[0],
+        reserved=taken[1],
         requested=amount,
         available_at=_available_at(bound, amount, taken, snapshot, now),
         contact=policy.contact,
@@ -206,7 +250,7 @@ def _available_at(bound: Bound, amount: float, taken: Taken, snapshot: Snapshot,
     policy = bound.policy
     if amount > policy.amount:
         return None
-    missing = taken.used + taken.reserved + amount - policy.amount
+    missing = sum(taken) + amount - policy.amount
     if policy.kind == "rate":
         return now + missing * seconds_each(policy)
     coming = list(snapshot.frees(bound, now))

@@ -99,7 +99,9 @@ class SqliteLedger:
 
     def binds(self, charge: Charge, lines: Iterable[Line]) -> tuple[Policy, ...]:
         """Tell which policies bind these lines (see :class:`quotas.ledger.Ledger`)."""
-        return tuple(bound.policy for line in lines for bound in self._policies.bind(fact_of(charge, line)))
+        return tuple(
+            bound.policy for line in lines for bound in self._policies.bind(fact_of(charge, line)).all
+        )
 
     async def reserve(
         self, key: str, charge: Charge, lines: Sequence[Line], *, ttl: float, why: str

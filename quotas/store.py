@@ -212,7 +212,7 @@ class Store:
         self._many("write_lease", (_lease_row(lease) for lease in journal.opened.values()))
         self._many("write_ended", ((*_lease_row(e.lease), e.how, e.at) for e in journal.ended.values()))
         self._many("write_returned", journal.returned.items())
-        self._many("write_entry", map(msgspec.structs.astuple, journal.entries))
+        self._many("write_entry", journal.entries)
         self._many("write_stock", ((*fact, amount) for fact, amount in journal.stock.items()))
         self._many(
             "add_spent", ((*fact, window, n, more) for (fact, window, n), more in journal.spent.items())

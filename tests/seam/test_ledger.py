@@ -312,7 +312,7 @@ async def test_two_policies_of_one_name_are_refused_and_the_old_ones_hold(opened
 
 
 @pytest.mark.parametrize(
-    "lines, ttl", [([], 1), ([cores(1)], 0), ([cores(1)], float("nan")), ([cores(1)], float("inf"))]
+    ("lines", "ttl"), [([], 1), ([cores(1)], 0), ([cores(1)], float("nan")), ([cores(1)], float("inf"))]
 )
 async def test_a_reservation_of_nothing_or_for_no_time_is_refused(opened, lines, ttl):
     async with opened(policy()) as ledger:

@@ -7,12 +7,11 @@ import pytest
 from quotas.errors import InvalidAmount
 from quotas.model import Charge, Line, Policy
 from quotas.rules import (
-    Bound,
     PolicySet,
-    Taken,
     advance,
     bucket_frees_at,
     bucket_of,
+    demand_of,
     evaluate,
     exact,
     fact_of,
@@ -29,20 +28,20 @@ def policy(name="p", group="eo", resource="cores", kind="concurrent", amount=10.
 
 
 def holders(policies, charge, line):
-    return [(b.policy.name, b.holder) for b in PolicySet(policies).bind(fact_of(charge, line))]
+    return [(b.policy.name, b.holder) for b in PolicySet(policies).bind(fact_of(charge, line)).all]
 
 
 class Fixed:
     """A snapshot in which all accounts are the same."""
 
     def __init__(self, used=0.0, reserved=0.0, frees=()):
-        self._taken = Taken(used, reserved)
+        self._taken = (used, reserved)
         self._frees = frees
 
-    def taken(self, bound: Bound, now: float) -> Taken:
+    def taken(self, bound, now):  # noqa: ARG002 - the seam's shape
         return self._taken
 
-    def frees(self, bound: Bound, now: float):
+    def frees(self, bound, now):  # noqa: ARG002 - the seam's shape
         return self._frees
 
 
@@ -83,9 +82,9 @@ def test_a_policy_of_an_edge_binds_lines_of_that_edge_only():
 def test_lines_at_several_edges_meet_in_the_policy_for_all_edges():
     lines = [Line(resource="cores", amount=6, edge=e) for e in ("edge-a", "edge-b")]
     policies = PolicySet([policy("all"), policy("a", edge="edge-a")])
-    demand = {bound.policy.name: amount for bound, amount in policies.demand(ALICE, lines)}
+    demand = {bound.policy.name: amount for bound, amount in demand_of(policies.parts(ALICE, lines))}
     assert demand == {"all": 12.0, "a": 6.0}
-    verdict = evaluate(policies.demand(ALICE, lines), Fixed(), now=0)
+    verdict = evaluate(demand_of(policies.parts(ALICE, lines)), Fixed(), now=0)
     assert [e.policy for e in verdict.violated] == ["all"]
 
 
@@ -93,7 +92,7 @@ def test_every_policy_that_stands_in_the_way_is_explained():
     policies = PolicySet(
         [policy("low", amount=1, contact="ops@x.org"), policy("lower", "eo/coast", amount=0.5), policy("ok")]
     )
-    verdict = evaluate(policies.demand(ALICE, [Line(resource="cores", amount=2)]), Fixed(), now=0)
+    verdict = evaluate(demand_of(policies.parts(ALICE, [Line(resource="cores", amount=2)])), Fixed(), now=0)
     assert [(e.policy, e.group, e.limit, e.requested, e.never) for e in verdict.violated] == [
         ("low", "eo", 1.0, 2.0, True),
         ("lower", "eo/coast", 0.5, 2.0, True),
@@ -107,7 +106,7 @@ def test_every_policy_that_stands_in_the_way_is_explained():
 
 def test_shadow_policies_are_judged_and_refuse_nothing():
     policies = PolicySet([policy(amount=1, mode="shadow")])
-    verdict = evaluate(policies.demand(ALICE, [Line(resource="cores", amount=2)]), Fixed(), now=0)
+    verdict = evaluate(demand_of(policies.parts(ALICE, [Line(resource="cores", amount=2)])), Fixed(), now=0)
     assert [e.policy for e in verdict.shadow] == ["p"]
     assert refusal(verdict, now=0) is None
 
@@ -116,7 +115,9 @@ def test_waiting_ends_when_enough_has_come_free():
     policies = PolicySet([policy(amount=10)])
     snapshot = Fixed(reserved=10, frees=[(300.0, 5.0), (100.0, 2.0), (200.0, 1.0)])
     for asked, at in [(1, 100.0), (3, 200.0), (4, 300.0), (9, None)]:
-        verdict = evaluate(policies.demand(ALICE, [Line(resource="cores", amount=asked)]), snapshot, now=50)
+        verdict = evaluate(
+            demand_of(policies.parts(ALICE, [Line(resource="cores", amount=asked)])), snapshot, now=50
+        )
         assert verdict.violated[0].available_at == at
         wait = None if at is None else at - 50
         assert refusal(verdict, now=50).retry_after == wait
@@ -125,7 +126,7 @@ def test_waiting_ends_when_enough_has_come_free():
 def test_full_stock_has_no_known_time_but_is_not_hopeless():
     policies = PolicySet([policy(resource="storage_bytes", kind="stock", amount=10)])
     verdict = evaluate(
-        policies.demand(ALICE, [Line(resource="storage_bytes", amount=1)]), Fixed(used=10), now=0
+        demand_of(policies.parts(ALICE, [Line(resource="storage_bytes", amount=1)])), Fixed(used=10), now=0
     )
     assert verdict.violated[0].available_at is None
     assert not refusal(verdict, now=0).never
@@ -134,7 +135,7 @@ def test_full_stock_has_no_known_time_but_is_not_hopeless():
 def test_asking_for_nothing_always_fits():
     policies = PolicySet([policy(amount=0)])
     assert not evaluate(
-        policies.demand(ALICE, [Line(resource="cores", amount=0)]), Fixed(used=5), now=0
+        demand_of(policies.parts(ALICE, [Line(resource="cores", amount=0)])), Fixed(used=5), now=0
     ).violated
 
 
@@ -146,7 +147,7 @@ def test_a_rate_gives_back_steadily_and_allows_its_burst():
     assert level(rate, tat, now + 20) == pytest.approx(4)
     assert level(rate, tat, now + 60) == 0
     assert level(rate, advance(rate, tat, now, -2), now) == pytest.approx(4)
-    bound = PolicySet([rate]).bind(fact_of(ALICE, Line(resource="requests", amount=1)))[0]
+    bound = PolicySet([rate]).bind(fact_of(ALICE, Line(resource="requests", amount=1))).all[0]
     verdict = evaluate([(bound, 2.0)], Fixed(used=6), now)
     assert verdict.violated[0].available_at == pytest.approx(now + 20)
 
@@ -191,7 +192,7 @@ def test_a_line_has_a_finite_amount(amount):
     "wrong", [{"group": "eo//x"}, {"group": ""}, {"group": "eo/~a"}, {"amount": math.inf}, {"name": " "}]
 )
 def test_a_policy_that_makes_no_sense_is_refused(wrong):
-    with pytest.raises(ValueError, match="policy|name"):
+    with pytest.raises(ValueError, match=r"policy|name"):
         policy(**wrong)
 
 
