@@ -46,6 +46,15 @@ class Reversed:
     def __lt__(self, other: "Reversed") -> bool:
         return other.text < self.text
 
+    def __le__(self, other: "Reversed") -> bool:
+        return other.text <= self.text
+
+    def __gt__(self, other: "Reversed") -> bool:
+        return other.text > self.text
+
+    def __ge__(self, other: "Reversed") -> bool:
+        return other.text >= self.text
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Reversed) and other.text == self.text
 
@@ -107,11 +116,15 @@ def compile_values(order: tuple[SortKey, ...]) -> Callable[[Members], tuple[Any,
     )
     properties = msgspec.json.Decoder(struct).decode
     text = msgspec.json.Decoder(str).decode
-    readers = [(field, None) if field in _MEMBERS else ("", f"f{index}") for index, field in enumerate(fields)]
+    readers = [
+        (field, None) if field in _MEMBERS else ("", f"f{index}") for index, field in enumerate(fields)
+    ]
 
     def values(item: Members) -> tuple[Any, ...]:
         decoded = properties(item.get("properties", b"{}"))
-        return tuple([text(item[field]) if name is None else getattr(decoded, name) for field, name in readers])
+        return tuple(
+            [text(item[field]) if name is None else getattr(decoded, name) for field, name in readers]
+        )
 
     return values
 
@@ -119,7 +132,10 @@ def compile_values(order: tuple[SortKey, ...]) -> Callable[[Members], tuple[Any,
 def key_of_values(order: tuple[SortKey, ...], values: tuple[Any, ...]) -> Key:
     """Return the comparable key of plain values, as given by :func:`compile_values` or read from a cursor."""
     return tuple(
-        [rank(field_path(key.field), value, descending=key.descending) for key, value in zip(order, values, strict=True)]
+        [
+            rank(field_path(key.field), value, descending=key.descending)
+            for key, value in zip(order, values, strict=True)
+        ]
     )
 
 
