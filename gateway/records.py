@@ -6,12 +6,14 @@ runs the statements one after another, off the event loop; a write is durable wh
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -49,6 +51,7 @@ class RecordTable(Generic[T]):
         self._path = path
         self._kind = kind
         self._values: dict[str, T] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"records-{path.stem}")
         self._connection: sqlite3.Connection | None = None
 
@@ -69,6 +72,18 @@ class RecordTable(Generic[T]):
     def get(self, record_id: str) -> T | None:
         """Return a value, or None."""
         return self._values.get(record_id)
+
+    @asynccontextmanager
+    async def locked(self, record_id: str) -> AsyncIterator[T | None]:
+        """Hold a value against the other holders of its lock; give it as it is then. Not re-entrant.
+
+        For steps that read, ask an edge and write: between two of them the value could change, or go.
+        """
+        lock = self._locks.get(record_id)
+        if lock is None:
+            lock = self._locks[record_id] = asyncio.Lock()
+        async with lock:
+            yield self._values.get(record_id)
 
     async def put(self, value: T) -> None:
         """Write a value, then make it visible."""

@@ -157,13 +157,16 @@ class Clusters:
             await self._stop(route)
 
     async def _stop(self, route: ClusterRoute) -> None:
-        await self._routes.put(msgspec.structs.replace(self._routes.get(route.id) or route, state="ending"))
-        if route.name is None:
-            return
-        try:
-            await self._backends[route.edge].stop(route.edge_user, route.name)
-        except EdgeError as error:
-            _log.warning("a cluster will be ended later", extra={"edge": route.edge, "reason": str(error)})
+        async with self._routes.locked(route.id) as current:
+            if current is None or not current.open:
+                return
+            await self._routes.put(msgspec.structs.replace(current, state="ending"))
+            if current.name is None:
+                return
+            try:
+                await self._backends[current.edge].stop(current.edge_user, current.name)
+            except EdgeError as error:
+                _log.warning("a cluster will be ended later", extra={"edge": current.edge, "reason": str(error)})
 
     async def scale(self, principal: Principal, name: str, count: int) -> Adjustment:
         """Ask for ``count`` workers within the cap."""

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 
 from edges.compute.model import STATUSES
 from edges.errors import InvalidInput
-from edges.model import Json
+from gateway.bodies import read_object
 from gateway.dask.clusters import Clusters
 from gateway.dask.session import Doorman
 from gateway.principal import Principal
@@ -21,7 +21,6 @@ from quotas.errors import QuotaExceeded
 
 API_VERSION = "2026.3.0"
 """The version of dask-gateway-server whose API this is."""
-MAX_BODY_BYTES = 1 << 20
 MAX_WORKERS = 1_000_000
 
 Handler = Callable[["DaskFace", web.Request, Principal], Awaitable[web.Response]]
@@ -100,7 +99,7 @@ class DaskFace:
 
     @_for_users
     async def _create(self, request: web.Request, principal: Principal) -> web.Response:
-        body = await _body(request)
+        body = await read_object(request, right="an object, as the Dask Gateway client sends")
         options = body.get("cluster_options") or {}
         if not isinstance(options, dict):
             raise InvalidInput("cluster_options", f"a {type(options).__name__}", "a mapping of option to value")
@@ -122,7 +121,9 @@ class DaskFace:
 
     @_for_users
     async def _scale(self, request: web.Request, principal: Principal) -> web.Response:
-        count = _count((await _body(request)).get("count"), "count")
+        count = _count(
+            (await read_object(request, right="an object, as the Dask Gateway client sends")).get("count"), "count"
+        )
         if count is None:
             raise InvalidInput("count", "missing", "a number of workers, 0 or more")
         done = await self._clusters.scale(principal, request.match_info["name"], count)
@@ -130,7 +131,7 @@ class DaskFace:
 
     @_for_users
     async def _adapt(self, request: web.Request, principal: Principal) -> web.Response:
-        body = await _body(request)
+        body = await read_object(request, right="an object, as the Dask Gateway client sends")
         minimum, maximum = (_count(body.get(name), name) for name in ("minimum", "maximum"))
         if minimum is not None and maximum is not None and minimum > maximum:
             raise InvalidInput("minimum", f"{minimum} is more than maximum {maximum}", "minimum <= maximum")
@@ -152,24 +153,6 @@ def _json(value: object, *, status: int = 200) -> web.Response:
         content_type="application/json",
         headers={hdrs.CACHE_CONTROL: "no-store"},
     )
-
-
-async def _body(request: web.Request) -> Json:
-    """Read a JSON object.
-
-    Raises:
-        InvalidInput: the body is larger than 1 MiB, or no JSON object.
-    """
-    pieces = bytearray()
-    async for piece in request.content.iter_any():
-        pieces += piece
-        if len(pieces) > MAX_BODY_BYTES:
-            raise InvalidInput("body", "too large", f"at most {MAX_BODY_BYTES} bytes")
-    try:
-        body: Json = msgspec.json.decode(pieces or b"{}", type=dict)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidInput("body", "not a JSON object", "an object, as the Dask Gateway client sends") from error
-    return body
 
 
 def _count(value: object, field: str) -> int | None:

@@ -62,7 +62,9 @@ class Reconciliation:
 
     async def settle(self, route: ClusterRoute, report: ClusterReport | None) -> None:
         """Do what an edge's report of one cluster asks for, now rather than with the next round."""
-        await self._carry_out(judge_answer(route, report, now=time.time()))
+        async with self._routes.locked(route.id) as current:
+            if current is not None and current.open:
+                await self._act(judge_answer(current, report, now=time.time()), current)
 
     async def _edge(self, edge: str) -> None:
         users = {route.edge_user for route in self._routes if route.edge == edge}
@@ -83,62 +85,57 @@ class Reconciliation:
             return
         routes = self._of(edge, user)
         for verdict in judge(routes, listed, under_way=self._under_way):
-            try:
-                await self._carry_out(verdict, edge=edge, user=user)
-            except (EdgeError, QuotaError, RecordsUnavailable) as error:
-                # the next round tries again; the other clusters of this round must not wait for it
-                _log.warning("a cluster is not reconciled", extra={"edge": edge, "reason": str(error)})
+            await self._try(verdict, edge, user)
+
+    async def _try(self, verdict: Verdict, edge: str, user: EdgeUser) -> None:
+        try:
+            await self._carry_out(verdict, edge, user)
+        except (EdgeError, QuotaError, RecordsUnavailable) as error:
+            # the next round tries again; the other clusters of this round must not wait for it
+            _log.warning("a cluster is not reconciled", extra={"edge": edge, "reason": str(error)})
 
     async def _hold(self, edge: str, user: EdgeUser) -> None:
         """Keep the leases of an edge that is silent: its clusters most likely run on."""
         for route in self._of(edge, user):
-            if route.open and not self._under_way(route.id):
-                try:
-                    await self._renew(route)
-                except QuotaError as error:
-                    _log.warning("a lease is not renewed", extra={"cluster": route.name, "reason": str(error)})
+            if route.open:
+                await self._try(Verdict(act="keep", route=route), edge, user)
 
     def _of(self, edge: str, user: EdgeUser) -> list[ClusterRoute]:
         return [route for route in self._routes if route.edge == edge and route.user == user.name]
 
-    async def _carry_out(self, verdict: Verdict, *, edge: str = "", user: EdgeUser | None = None) -> None:
+    async def _carry_out(self, verdict: Verdict, edge: str, user: EdgeUser) -> None:
         route, report = verdict.route, verdict.report
-        if route is None:
-            if report is not None and user is not None:
-                _log.warning("an orphaned cluster is ended", extra={"edge": edge, "cluster": report.name})
-                await self._backends[edge].stop(user, report.name)
-            return
+        if route is not None:
+            async with self._routes.locked(route.id) as current:
+                # what has changed since it was judged is judged anew in the next round
+                if current == route and not self._under_way(route.id):
+                    await self._act(verdict, route)
+        elif report is not None:
+            _log.warning("an orphaned cluster is ended", extra={"edge": edge, "cluster": report.name})
+            await self._backends[edge].stop(user, report.name)
+
+    async def _act(self, verdict: Verdict, route: ClusterRoute) -> None:
+        report = verdict.report
         match verdict.act:
             case "keep":
                 await self._keep(route, report)
-            case "adopt":
-                await self._adopt(route, report)
-            case "stop":
-                await self._stop(route, report)
+            case "adopt" if report is not None:
+                _log.warning("a cluster is adopted", extra={"edge": route.edge, "cluster": report.name})
+                await self._renew(await self._put(route, state="live", name=report.name, status=report.status))
+            case "stop" if report is not None:
+                await self._stop(route, report.name)
             case "ask":
                 answer = await self._backends[route.edge].report(route.edge_user, route.name or route.id)
-                await self._carry_out(judge_answer(route, answer, now=time.time()))
-            case "end":
+                await self._act(judge_answer(route, answer, now=time.time()), route)
+            case _:
                 await self._end(route, report)
 
     async def _keep(self, route: ClusterRoute, report: ClusterReport | None) -> None:
-        if self._under_way(route.id):
-            return
         if report is not None and report.status != route.status:
             route = await self._put(route, status=report.status)
         await self._renew(route)
 
-    async def _adopt(self, route: ClusterRoute, report: ClusterReport | None) -> None:
-        """Take over a cluster whose creation another run of this process did not finish."""
-        if report is None:
-            return
-        _log.warning("a cluster is adopted", extra={"edge": route.edge, "cluster": report.name})
-        await self._renew(await self._put(route, state="live", name=report.name, status=report.status))
-
-    async def _stop(self, route: ClusterRoute, report: ClusterReport | None) -> None:
-        name = report.name if report is not None else route.name
-        if name is None:
-            return
+    async def _stop(self, route: ClusterRoute, name: str) -> None:
         if route.name is None:
             route = await self._put(route, name=name)
         await self._backends[route.edge].stop(route.edge_user, name)
@@ -176,8 +173,7 @@ class Reconciliation:
         return True
 
     async def _put(self, route: ClusterRoute, **changes: object) -> ClusterRoute:
-        # the route may have changed while the edge was asked: changes go on top of what is there now
-        changed = msgspec.structs.replace(self._routes.get(route.id) or route, **changes)
+        changed = msgspec.structs.replace(route, **changes)
         await self._routes.put(changed)
         return changed
 

@@ -68,13 +68,13 @@ async def test_the_options_are_ours_and_the_union_of_the_edges(dask_edges, serve
     assert dict(options)["edge"] == "auto"
     assert "lakegate_id" not in dict(options)
     options.worker_cores = 2
-    with pytest.raises(ValueError, match="between|<= 2|at most"):
+    with pytest.raises(ValueError, match=r"between|<= 2|at most"):
         options.worker_cores = 3
 
 
 async def test_refusals_reach_the_notebook_in_words(dask_edges, serve_dask) -> None:
     async with serve_dask(dask_edges) as running, ended(client(running.url)) as gateway:
-        with pytest.raises(ValueError, match="no edge holds .*landsat-c2-l2.* at edge-a"):
+        with pytest.raises(ValueError, match=r"no edge holds .*landsat-c2-l2.* at edge-a"):
             await gateway.new_cluster(edge="edge-a", collections="landsat-c2-l2")
         with pytest.raises(ValueError, match="unknown edge 'edge-x'; expected one of auto, edge-a, edge-b"):
             await gateway.new_cluster(edge="edge-x")
@@ -85,15 +85,10 @@ async def test_refusals_reach_the_notebook_in_words(dask_edges, serve_dask) -> N
         await nothing_held(running)
         for _ in range(3):
             await gateway.submit()
-        with pytest.raises(ValueError, match="'team-clusters'.*3 of 3 clusters taken"):
+        with pytest.raises(ValueError, match=r"'team-clusters'.*3 of 3 clusters taken"):
             await gateway.submit()
         assert sum(route.open for route in running.routes) == 3
-    await nothing_held_later(running)
-
-
-async def nothing_held_later(running) -> None:
-    """The gateway has stopped: what was open stays on record for its next start."""
-    assert all(route.state in ("ending", "ended") for route in running.routes)
+    assert not any(route.state == "live" for route in running.routes)
 
 
 async def test_scaling_beyond_the_cap_is_trimmed_and_told(dask_edges, serve_dask) -> None:
@@ -196,4 +191,3 @@ async def test_options_that_a_wrong_body_names_are_refused_with_422(dask_edges, 
             assert response.status == 422
         async with session.delete(running.url + "/api/v1/clusters/nothing") as response:
             assert response.status == 204
-

@@ -1,0 +1,176 @@
+"""How a kernel comes to be: spec, edge, intent, lease, edge, record. Each step can be the last of a process."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+
+import msgspec
+
+from edges.compute.errors import ComputeRefused
+from edges.errors import EdgeError, NotFound, SiteUnavailable
+from edges.model import Json
+from edges.seams import KernelBackend
+from gateway.kernels.environment import KernelLogin, kernel_environment, wished_collections
+from gateway.kernels.errors import NoEdge, UnknownSpec
+from gateway.kernels.model import KernelRecord
+from gateway.kernels.seam import KernelCredentials
+from gateway.kernels.specs import split_name
+from gateway.placement.seam import ComputeNeed, Placer
+from gateway.principal import Principal
+from gateway.records import RecordTable
+from quotas.errors import QuotaExceeded
+from quotas.ledger import Ledger
+from quotas.model import Refusal
+
+_log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 5.0
+"""An edge that takes longer is left out of the kernelspecs; it costs the others nothing."""
+LEASE_PREFIX = "k-"
+KERNEL_CORES = 1.0
+KERNEL_MEMORY = 1 << 30
+"""What placement is told of a kernel's need: its edge sets the real limits."""
+
+
+class KernelTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What every kernel gets: the gateway's address as edges see it, and the life of an unrenewed lease (seconds)."""
+
+    gateway_url: str
+    lease_seconds: float = 60.0
+
+
+class Starting:
+    """Starts kernels. Without ``credentials`` cells must bring their own token for Dask."""
+
+    def __init__(
+        self,
+        *,
+        backends: Mapping[str, KernelBackend],
+        records: RecordTable[KernelRecord],
+        ledger: Ledger,
+        placer: Placer,
+        terms: KernelTerms,
+        credentials: KernelCredentials | None,
+    ) -> None:
+        self._backends = backends
+        self._records = records
+        self._ledger = ledger
+        self._placer = placer
+        self._terms = terms
+        self._credentials = credentials
+        self._under_way: set[str] = set()
+
+    def under_way(self, record_id: str) -> bool:
+        """Tell whether this process is starting that kernel at this moment."""
+        return record_id in self._under_way
+
+    async def offers(self) -> dict[str, Json]:
+        """Return the kernelspecs of the edges that answer, in the order of the configuration."""
+        found = await asyncio.gather(*(self._specs(edge) for edge in self._backends))
+        return {edge: specs for edge, specs in zip(self._backends, found, strict=True) if specs is not None}
+
+    async def _specs(self, edge: str) -> Json | None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._backends[edge].specs()
+        except (EdgeError, TimeoutError) as error:
+            _log.warning("an edge's kernelspecs are missing", extra={"edge": edge, "reason": str(error)})
+            return None
+
+    async def start(self, principal: Principal, name: str, asked: Mapping[str, str]) -> KernelRecord:
+        """Start a kernel and return its live record; an empty name is the default one.
+
+        Raises:
+            UnknownSpec: no edge offers it.
+            NoEdge: the edges that offer it do not hold what is wished for, or none answers.
+            quotas.errors.QuotaExceeded: the charging group has no kernel left.
+            edges.errors.EdgeError: the edge refused, or did not answer.
+        """
+        spec, edge = await self._place(principal, name, asked)
+        record_id = str(uuid.uuid4())
+        record = KernelRecord(
+            id=record_id,
+            user=principal.user,
+            charging_group=principal.charging_group,
+            edge=edge,
+            spec=spec,
+            lease=LEASE_PREFIX + record_id,
+            created_at=time.time(),
+        )
+        self._under_way.add(record.id)
+        try:
+            await self._records.put(record)
+            await self._reserve(record)
+            return await self._launch(record, principal, asked)
+        finally:
+            self._under_way.discard(record.id)
+
+    async def _place(self, principal: Principal, name: str, asked: Mapping[str, str]) -> tuple[str, str]:
+        spec, edge = split_name(name, list(self._backends))
+        if edge is not None:
+            try:
+                offered = (await self._backends[edge].specs())["kernelspecs"]
+            except SiteUnavailable as error:
+                raise NoEdge(f"edge {edge} does not answer: {error.reason}") from error
+            if spec not in offered:
+                raise UnknownSpec(f"edge {edge} has no kernelspec {spec[:100]!r}; it has {', '.join(sorted(offered))}")
+            return spec, edge
+        offers = await self.offers()
+        chosen = spec or next((str(offer.get("default") or "") for offer in offers.values()), "")
+        able = [edge for edge, offer in offers.items() if chosen in offer["kernelspecs"]]
+        if not able:
+            if len(offers) < len(self._backends):
+                raise NoEdge(f"no edge that answers offers kernelspec {chosen[:100]!r}")
+            raise UnknownSpec(f"no edge offers kernelspec {chosen[:100]!r}")
+        return chosen, await self._choose(principal, able, wished_collections(asked))
+
+    async def _choose(self, principal: Principal, able: list[str], collections: tuple[str, ...]) -> str:
+        need = ComputeNeed(collections=collections, cores=KERNEL_CORES, memory=KERNEL_MEMORY)
+        decision = await self._placer.place(need, principal)
+        if decision.edge in able:
+            return str(decision.edge)
+        if collections:
+            raise NoEdge("; ".join(decision.reasons) or f"edge {decision.edge} offers no such kernel")
+        return able[0]
+
+    async def _reserve(self, record: KernelRecord) -> None:
+        try:
+            answer = await self._ledger.reserve(
+                record.lease, record.charge, record.lines, ttl=self._terms.lease_seconds, why="jupyter kernel"
+            )
+        except BaseException:
+            # nothing runs; a lease that was granted all the same ends with the next reconciliation
+            await self._records.put(msgspec.structs.replace(record, state="ending"))
+            raise
+        if isinstance(answer, Refusal):
+            await self._records.delete(record.id)
+            raise QuotaExceeded(answer)
+
+    async def _launch(self, record: KernelRecord, principal: Principal, asked: Mapping[str, str]) -> KernelRecord:
+        try:
+            token = None
+            if self._credentials is not None:
+                token = await self._credentials.issue(principal, purpose=record.lease)
+            login = KernelLogin(url=self._terms.gateway_url, token=token)
+            env = kernel_environment(asked, kernel_id=record.id, user=record.user, edge=record.edge, login=login)
+            model = await self._backends[record.edge].start(record.spec, env)
+        except (ComputeRefused, NotFound):
+            await self.give_back(record)
+            raise
+        except BaseException:
+            # the edge may have started it: the lease stays until the edge says what is true
+            await self._records.put(msgspec.structs.replace(record, state="ending"))
+            raise
+        live = msgspec.structs.replace(record, state="live", kernel_id=model.id, last=model)
+        await self._records.put(live)
+        _log.info("kernel started", extra={"kernel": model.id, "edge": record.edge, "user": record.user})
+        return live
+
+    async def give_back(self, record: KernelRecord) -> None:
+        """Forget a kernel that is no more: its token, its lease, its record. Can be repeated."""
+        if self._credentials is not None:
+            await self._credentials.revoke(purpose=LEASE_PREFIX + record.id)
+        await self._ledger.release(record.lease)
+        await self._records.delete(record.id)
