@@ -36,7 +36,8 @@ class Listener:
     """The demultiplexer. ``http`` is the server of an ``aiohttp.web.AppRunner`` after its ``setup``.
 
     ``hello_seconds`` bounds the time from a connection to its first request line or whole ClientHello;
-    ``connect_seconds`` the dial to an edge; ``connections_per_cluster`` how many comms one cluster may hold.
+    ``connect_seconds`` the dial to an edge; ``half_close_seconds`` how long one direction outlives the other;
+    ``connections_per_cluster`` is how many comms one cluster may hold.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Listener:
         routes: CommRoutes,
         hello_seconds: float = 30.0,
         connect_seconds: float = 10.0,
+        half_close_seconds: float = 30.0,
         connections_per_cluster: int = 1024,
     ) -> None:
         self.http = http
         self.routes = routes
         self.hello_seconds = hello_seconds
         self.connect_seconds = connect_seconds
+        self.half_close_seconds = half_close_seconds
         self.connections_per_cluster = connections_per_cluster
         self._open: dict[str, int] = {}
         self._dials: set[asyncio.Task[None]] = set()
@@ -102,14 +105,20 @@ class Listener:
         self._dials.add(dial)
         dial.add_done_callback(self._dials.discard)
 
-    async def _dial(self, client: asyncio.Transport, hello: bytes, name: str, address: tuple[str, int]) -> None:
-        near = _Pipe(lost=lambda: self.closed(client, name))
-        far = _Pipe(lost=lambda: self._transports.discard(far.transport))
+    async def _dial(
+        self, client: asyncio.Transport, hello: bytes, name: str, address: tuple[str, int]
+    ) -> None:
+        near = _Pipe(lost=lambda: self.closed(client, name), half_close_seconds=self.half_close_seconds)
+        far = _Pipe(
+            lost=lambda: self._transports.discard(far.transport), half_close_seconds=self.half_close_seconds
+        )
         try:
             async with asyncio.timeout(self.connect_seconds):
                 await asyncio.get_running_loop().create_connection(lambda: far, *address)
         except (OSError, TimeoutError) as error:
-            _log.warning("an edge's comm proxy does not answer", extra={"cluster": name, "reason": str(error)})
+            _log.warning(
+                "an edge's comm proxy does not answer", extra={"cluster": name, "reason": str(error)}
+            )
             self._give_up(client, name)
             return
         except asyncio.CancelledError:
@@ -211,8 +220,10 @@ class _Pipe(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, *, lost: Callable[[], None]) -> None:
+    def __init__(self, *, lost: Callable[[], None], half_close_seconds: float) -> None:
         self._lost = lost
+        self._half_close_seconds = half_close_seconds
+        self._timer: asyncio.TimerHandle | None = None
         self._other: _Pipe | None = None
         self.ended = False
 
@@ -252,9 +263,15 @@ class _Pipe(asyncio.Protocol):
                 other.transport.close()
         elif not other.transport.is_closing():
             other.transport.write_eof()
+            # a peer that is gone altogether looks the same at first
+            self._timer = asyncio.get_running_loop().call_later(
+                self._half_close_seconds, self.transport.abort
+            )
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the framework's signature
+        if self._timer is not None:
+            self._timer.cancel()
         if self._other is not None:
             self._other.transport.close()
         self._lost()
