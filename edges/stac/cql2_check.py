@@ -73,9 +73,7 @@ def parse_filter_text(text: str) -> Json:
     try:
         tree = cql2.parse_text(text).to_json()
     except (cql2.ParseError, cql2.ValidationError, ValueError) as error:
-        raise InvalidInput(
-            FIELD, f"not CQL2 text: {_first_lines(error)}", "such as eo:cloud_cover < 10"
-        ) from error
+        raise InvalidInput(FIELD, f"not CQL2 text: {_first_lines(error)}", "such as eo:cloud_cover < 10") from error
     return check_filter(tree)
 
 
@@ -118,9 +116,7 @@ def _boolean(value: Any) -> Any:
         return _operand(value)
     operator = _operator(value)
     if operator is None or operator.gives != "boolean":
-        raise InvalidInput(
-            FIELD, f"{_show(value)} is not true or false", "an operator such as =, and, s_intersects"
-        )
+        raise InvalidInput(FIELD, f"{_show(value)} is not true or false", "an operator such as =, and, s_intersects")
     return _operation(operator, value)
 
 
@@ -139,9 +135,7 @@ def _operation(operator: Operator, value: Json) -> Json:
     if not isinstance(args, list) or not operator.least <= len(args) <= operator.most:
         got = len(args) if isinstance(args, list) else kind_of(args)
         most = "more" if operator.most == _MANY else operator.most
-        raise InvalidInput(
-            FIELD, f"{operator.name} with {got} arguments", f"{operator.least} to {most} arguments"
-        )
+        raise InvalidInput(FIELD, f"{operator.name} with {got} arguments", f"{operator.least} to {most} arguments")
     if operator.name == "in":
         checked = [_operand(args[0]), _list(args[1])]
     else:
@@ -164,9 +158,7 @@ def _operand(value: Any) -> Any:
         for name in ("timestamp", "date"):
             if isinstance(value.get(name), str):
                 return {name: _instant_text(name, value[name])}
-    raise InvalidInput(
-        FIELD, f"{_show(value)} is not a value", "a literal, a property, a timestamp or an operation"
-    )
+    raise InvalidInput(FIELD, f"{_show(value)} is not a value", "a literal, a property, a timestamp or an operation")
 
 
 def _property(value: Json) -> Json:
@@ -195,17 +187,13 @@ def _text(value: Any) -> Any:
         raise InvalidInput(FIELD, f"{value} where text is needed", "text, a property, casei or accenti")
     operator = _operator(value)
     if operator is not None and operator.gives != "text":
-        raise InvalidInput(
-            FIELD, f"{operator.name} where text is needed", "text, a property, casei or accenti"
-        )
+        raise InvalidInput(FIELD, f"{operator.name} where text is needed", "text, a property, casei or accenti")
     return _operand(value)
 
 
 def _number(value: Any) -> Any:
     if isinstance(value, str | bool):
-        raise InvalidInput(
-            FIELD, f"{_show(value)} where a number is needed", "a number, a property or arithmetic"
-        )
+        raise InvalidInput(FIELD, f"{_show(value)} where a number is needed", "a number, a property or arithmetic")
     return _operand(value)
 
 
@@ -234,9 +222,7 @@ def _time(value: Any) -> Any:
     checked = _operand(value)
     if isinstance(checked, dict) and checked.keys() & {"property", "timestamp", "date"}:
         return checked
-    raise InvalidInput(
-        FIELD, f"{_show(value)} is not a time", "a timestamp, a date, an interval or a property"
-    )
+    raise InvalidInput(FIELD, f"{_show(value)} is not a time", "a timestamp, a date, an interval or a property")
 
 
 def _end(value: Any) -> Any:

@@ -35,9 +35,7 @@ def parse_instant(text: str) -> int:
     leap = text[17:19] == "60"
     moment = datetime.fromisoformat((f"{text[:17]}59{text[19:]}" if leap else text).upper())
     since = moment - _EPOCH
-    instant = (
-        since.days * DAY_US + since.seconds * 1_000_000 + since.microseconds + (1_000_000 if leap else 0)
-    )
+    instant = since.days * DAY_US + since.seconds * 1_000_000 + since.microseconds + (1_000_000 if leap else 0)
     if not _FIRST_US <= instant <= _LAST_US:
         raise ValueError(f"{text!r} is outside the years 1 to 9999")
     return instant
@@ -82,9 +80,7 @@ def parse_interval(text: str) -> Interval:
     if start is None and end is None:
         raise InvalidInput("datetime", "both ends are open", _RIGHT)
     if start is not None and end is not None and start > end:
-        raise InvalidInput(
-            "datetime", f"{start_text} is after {end_text}", "a start that is not after the end"
-        )
+        raise InvalidInput("datetime", f"{start_text} is after {end_text}", "a start that is not after the end")
     return Interval(start=start, end=end)
 
 

@@ -30,6 +30,9 @@ _LEVELS = {
 """How many arrays stand around the positions of each type (RFC 7946 section 3.1)."""
 
 _RING_LEVEL = {"Polygon": 1, "MultiPolygon": 2}
+MAX_BOXES = 8
+"""Most boxes that stand for one shape; beyond it one box does."""
+
 _BOX_RIGHT = "west,south,east,north (or with heights, six numbers), -180 to 180 and -90 to 90, south <= north"
 
 
@@ -59,11 +62,7 @@ def check_geometry(field: str, value: Any) -> Json:
     while pending:
         geometry, depth = pending.pop()
         kind = geometry.get("type") if isinstance(geometry, dict) else None
-        if (
-            kind == "GeometryCollection"
-            and isinstance(geometry.get("geometries"), list)
-            and depth < MAX_DEPTH
-        ):
+        if kind == "GeometryCollection" and isinstance(geometry.get("geometries"), list) and depth < MAX_DEPTH:
             pending.extend((member, depth + 1) for member in geometry["geometries"])
             if len(pending) > MAX_VERTICES:
                 raise InvalidInput(field, "too many geometries", f"at most {MAX_VERTICES}")
@@ -71,9 +70,7 @@ def check_geometry(field: str, value: Any) -> Json:
             vertices += _check_coordinates(field, kind, geometry.get("coordinates"))
         else:
             wrong = f"type {kind!r}" if isinstance(geometry, dict) else f"a JSON {kind_of(geometry)}"
-            raise InvalidInput(
-                field, wrong, f"a GeoJSON geometry: {', '.join(_LEVELS)} or GeometryCollection"
-            )
+            raise InvalidInput(field, wrong, f"a GeoJSON geometry: {', '.join(_LEVELS)} or GeometryCollection")
         if vertices > MAX_VERTICES:
             raise InvalidInput(field, "too many vertices", f"at most {MAX_VERTICES}")
     return dict(value)
@@ -83,9 +80,7 @@ def _check_coordinates(field: str, kind: str, coordinates: Any) -> int:
     level: list[Any] = [coordinates]
     for depth in range(_LEVELS[kind]):
         if not all(isinstance(part, list) and part for part in level):
-            raise InvalidInput(
-                field, f"the coordinates of a {kind} are not arrays all through", "RFC 7946 coordinates"
-            )
+            raise InvalidInput(field, f"the coordinates of a {kind} are not arrays all through", "RFC 7946 coordinates")
         if depth == _RING_LEVEL.get(kind):
             _check_rings(field, level)
         level = [child for part in level for child in part]
@@ -101,20 +96,14 @@ def _check_coordinates(field: str, kind: str, coordinates: Any) -> int:
 def _check_rings(field: str, rings: Sequence[Any]) -> None:
     for ring in rings:
         if len(ring) < 4 or ring[0] != ring[-1]:
-            raise InvalidInput(
-                field, "a ring is not closed", "four positions or more, the last equal to the first"
-            )
+            raise InvalidInput(field, "a ring is not closed", "four positions or more, the last equal to the first")
 
 
 def _check_position(field: str, position: Any) -> None:
     if not isinstance(position, list) or not 2 <= len(position) <= 4 or not all(map(is_number, position)):
-        raise InvalidInput(
-            field, f"position {str(position)[:40]}", "longitude, latitude and perhaps a height"
-        )
+        raise InvalidInput(field, f"position {str(position)[:40]}", "longitude, latitude and perhaps a height")
     if not (-180 <= position[0] <= 180 and -90 <= position[1] <= 90):
-        raise InvalidInput(
-            field, f"position {str(position)[:40]}", "longitude -180 to 180, latitude -90 to 90"
-        )
+        raise InvalidInput(field, f"position {str(position)[:40]}", "longitude -180 to 180, latitude -90 to 90")
 
 
 def split_box(box: Box) -> tuple[Box, ...]:
@@ -222,15 +211,62 @@ def shape_test(shape: Shape) -> Callable[[bytes], bool]:
     return test
 
 
-def bounding_boxes(shape: Shape) -> tuple[Box, ...]:
-    """Return boxes that together cover a shape: two where the antimeridian splits it (RFC 7946 3.1.9)."""
+def covering_boxes(raw: bytes) -> tuple[Box, ...]:
+    """Return boxes around all vertices of an item's geometry (its bytes); none where it has no vertices.
+
+    Two where the geometry is split at the antimeridian (RFC 7946 section 3.1.9), so that neither is the
+    world.
+    """
+    try:
+        geometry = msgspec.json.decode(raw)
+        parts = [_box_of(part) for part in _parts(geometry)]
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError):
+        return ()
+    if not parts:
+        return ()
+    whole = _hull(parts)
+    if whole[2] - whole[0] <= 180 or len(parts) == 1:
+        return (whole,)
+    halves = [[part for part in parts if (part[0] >= 0) is side] for side in (False, True)]
+    return tuple(_hull(half) for half in halves if half)
+
+
+def _parts(geometry: Any) -> Iterator[Json]:
+    """Yield the single geometries of a geometry; iterative, for collections may nest."""
+    pending = [geometry]
+    while pending:
+        one = pending.pop()
+        if one is None:
+            continue
+        kind = one["type"]
+        if kind == "GeometryCollection":
+            pending.extend(one["geometries"])
+        elif kind.startswith("Multi"):
+            single = kind.removeprefix("Multi")
+            yield from ({"type": single, "coordinates": part} for part in one["coordinates"])
+        else:
+            yield one
+
+
+def _box_of(geometry: Json) -> Box:
+    positions = _positions(geometry)
+    xs, ys = [float(point[0]) for point in positions], [float(point[1]) for point in positions]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _hull(boxes: Sequence[Box]) -> Box:
+    wests, souths, easts, norths = zip(*boxes, strict=True)
+    return min(wests), min(souths), max(easts), max(norths)
+
+
+def shape_boxes(shape: Shape) -> tuple[Box, ...]:
+    """Return boxes that together cover a query shape: one for each part, or one in all for many."""
+    parts = [part for part in getattr(shape, "geoms", [shape]) if not part.is_empty]
+    if len(parts) > MAX_BOXES:
+        parts = [shape]
+    return tuple(_bounds(part) for part in parts)
+
+
+def _bounds(shape: Shape) -> Box:
     west, south, east, north = (float(edge) for edge in shape.bounds)
-    if east - west <= 180 or not hasattr(shape, "geoms"):
-        return ((west, south, east, north),)
-    halves = [[part for part in _parts(shape) if (part.bounds[0] >= 0) is side] for side in (False, True)]
-    covers = [shapely.total_bounds(half) for half in halves if half]
-    return tuple((float(w), float(s), float(e), float(n)) for w, s, e, n in covers)
-
-
-def _parts(shape: Shape) -> Iterator[Shape]:
-    yield from (part for part in shape.geoms if not part.is_empty)
+    return west, south, east, north

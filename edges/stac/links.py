@@ -13,9 +13,7 @@ GEOJSON_TYPE = "application/geo+json"
 QUERYABLES_REL = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 SORTABLES_REL = "http://www.opengis.net/def/rel/ogc/1.0/sortables"
 
-OWN_RELS = frozenset(
-    {"self", "root", "parent", "collection", "items", "next", "prev", QUERYABLES_REL, SORTABLES_REL}
-)
+OWN_RELS = frozenset({"self", "root", "parent", "collection", "items", "next", "prev", QUERYABLES_REL, SORTABLES_REL})
 """Links that say where a thing is served; ours replace those that came with it."""
 
 _LINKS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
@@ -99,9 +97,7 @@ def own_collection(collection: Json, base: str) -> Json:
     given = collection.get("links")
     kept = [entry for entry in (given if isinstance(given, list) else []) if isinstance(entry, dict)]
     foreign = [
-        entry
-        for entry in kept
-        if entry.get("rel") not in OWN_RELS and entry.get("rel") not in ("item", "child")
+        entry for entry in kept if entry.get("rel") not in OWN_RELS and entry.get("rel") not in ("item", "child")
     ]
     return collection | {"links": [*collection_links(base, str(collection["id"])), *foreign]}
 

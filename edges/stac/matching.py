@@ -37,9 +37,7 @@ def compile_query(query: Query) -> Match:
     Raises:
         edges.errors.InvalidInput: the query's geometry cannot be used.
     """
-    tests = [
-        test for test in (_names(query), _times(query), _space(query), _filter(query)) if test is not None
-    ]
+    tests = [test for test in (_names(query), _times(query), _space(query), _filter(query)) if test is not None]
 
     def match(item: Members) -> bool:
         try:
@@ -78,22 +76,24 @@ def _times(query: Query) -> Match | None:
 
 
 def item_interval(properties: msgspec.Raw | bytes) -> Interval | None:
-    """Return the time that an item covers: ``start_datetime`` to ``end_datetime``, or ``datetime``, or None.
-
-    An end that is missing or unreadable is taken from ``datetime``, and is open where there is none.
+    """Return the time that an item covers; see :func:`covered_time`.
 
     Raises:
         msgspec.DecodeError: not an object, or a time that is not text.
     """
     times = _TIMES.decode(properties)
-    start, moment, end = (
-        _instant(times.start_datetime),
-        _instant(times.datetime),
-        _instant(times.end_datetime),
-    )
-    if start is None and end is None and moment is None:
+    return covered_time(times.datetime, times.start_datetime, times.end_datetime)
+
+
+def covered_time(moment: str | None, first: str | None, last: str | None) -> Interval | None:
+    """Return the time from ``start_datetime`` to ``end_datetime``, or of ``datetime``; None for none.
+
+    An end that is missing or unreadable is taken from ``datetime``, and is open where that has none either.
+    """
+    start, middle, end = _instant(first), _instant(moment), _instant(last)
+    if start is None and end is None and middle is None:
         return None
-    return Interval(start=moment if start is None else start, end=moment if end is None else end)
+    return Interval(start=middle if start is None else start, end=middle if end is None else end)
 
 
 def _instant(text: str | None) -> int | None:

@@ -17,9 +17,7 @@ from edges.stac.datetimes import parse_instant
 
 DEFAULT_ORDER = (SortKey(field="datetime", descending=True),)
 TIE_BREAKS = (SortKey(field="collection"), SortKey(field="id"))
-INSTANT_FIELDS = frozenset(
-    {"datetime", "start_datetime", "end_datetime", "created", "updated", "published", "expires"}
-)
+INSTANT_FIELDS = frozenset({"datetime", "start_datetime", "end_datetime", "created", "updated", "published", "expires"})
 
 Key = tuple[Any, ...]
 """A comparable sort key: smaller stands first."""
@@ -116,15 +114,11 @@ def compile_values(order: tuple[SortKey, ...]) -> Callable[[Members], tuple[Any,
     )
     properties = msgspec.json.Decoder(struct).decode
     text = msgspec.json.Decoder(str).decode
-    readers = [
-        (field, None) if field in _MEMBERS else ("", f"f{index}") for index, field in enumerate(fields)
-    ]
+    readers = [(field, None) if field in _MEMBERS else ("", f"f{index}") for index, field in enumerate(fields)]
 
     def values(item: Members) -> tuple[Any, ...]:
         decoded = properties(item.get("properties", b"{}"))
-        return tuple(
-            [text(item[field]) if name is None else getattr(decoded, name) for field, name in readers]
-        )
+        return tuple([text(item[field]) if name is None else getattr(decoded, name) for field, name in readers])
 
     return values
 

@@ -17,9 +17,7 @@ def translate(query: Any) -> Json | None:
         InvalidInput: not an object of objects, an unknown operator, or an operand of the wrong type.
     """
     if not isinstance(query, dict):
-        raise InvalidInput(
-            FIELD, f"a JSON {kind_of(query)}", 'an object such as {"eo:cloud_cover": {"lt": 10}}'
-        )
+        raise InvalidInput(FIELD, f"a JSON {kind_of(query)}", 'an object such as {"eo:cloud_cover": {"lt": 10}}')
     tests = [
         _test(name, operator, value)
         for name, operators in query.items()

@@ -23,9 +23,7 @@ from edges.stac.limits import (
     kind_of,
 )
 
-CRS84 = frozenset(
-    {"http://www.opengis.net/def/crs/OGC/1.3/CRS84", "http://www.opengis.net/def/crs/OGC/0/CRS84h"}
-)
+CRS84 = frozenset({"http://www.opengis.net/def/crs/OGC/1.3/CRS84", "http://www.opengis.net/def/crs/OGC/0/CRS84h"})
 """The coordinate systems that ``filter-crs`` may name: longitude, latitude (and height)."""
 
 _OWN_FIELDS = frozenset({"id", "collection", "geometry", "bbox", "type", "stac_version"})
@@ -45,9 +43,7 @@ def search_from_get(params: Mapping[str, str], *, default_limit: int, max_limit:
         InvalidInput: naming the parameter, what was wrong and what would be right.
     """
     given = {name: value for name, value in params.items() if value.strip()}
-    body: Json = {
-        name: given[name] for name in ("datetime", "token", "filter-lang", "filter-crs") if name in given
-    }
+    body: Json = {name: given[name] for name in ("datetime", "token", "filter-lang", "filter-crs") if name in given}
     for name in ("collections", "ids"):
         if name in given:
             body[name] = [part.strip() for part in given[name].split(",") if part.strip()]
@@ -172,21 +168,15 @@ def _signed_fields(text: str) -> Json:
 
 def _fields(value: Any) -> Fields:
     if not isinstance(value, dict):
-        raise InvalidInput(
-            "fields", f"a JSON {kind_of(value)}", 'an object {"include": [...], "exclude": [...]}'
-        )
+        raise InvalidInput("fields", f"a JSON {kind_of(value)}", 'an object {"include": [...], "exclude": [...]}')
     given = {name: paths for name, paths in value.items() if paths is not None}
     return Fields(include=_paths(given, "include"), exclude=_paths(given, "exclude"))
 
 
 def _paths(value: Json, name: str) -> tuple[str, ...]:
     paths = value.get(name, [])
-    if not isinstance(paths, list) or not all(
-        isinstance(path, str) and 0 < len(path) <= MAX_NAME for path in paths
-    ):
-        raise InvalidInput(
-            f"fields.{name}", repr(paths)[:60], "an array of paths such as properties.datetime"
-        )
+    if not isinstance(paths, list) or not all(isinstance(path, str) and 0 < len(path) <= MAX_NAME for path in paths):
+        raise InvalidInput(f"fields.{name}", repr(paths)[:60], "an array of paths such as properties.datetime")
     if len(paths) > MAX_IDS:
         raise InvalidInput(f"fields.{name}", f"{len(paths)} paths", f"at most {MAX_IDS}")
     return tuple(dict.fromkeys(paths))
@@ -216,11 +206,7 @@ def _parsed_filter(value: Any, lang: Any) -> Json:
             return check_filter(decode_object("filter", value))
         return parse_filter_text(value)
     if lang == "cql2-text" or not isinstance(value, dict):
-        right = (
-            "a string"
-            if lang == "cql2-text"
-            else "a CQL2 JSON object, or CQL2 text with filter-lang cql2-text"
-        )
+        right = "a string" if lang == "cql2-text" else "a CQL2 JSON object, or CQL2 text with filter-lang cql2-text"
         raise InvalidInput("filter", f"a JSON {kind_of(value)}", right)
     return check_filter(value)
 
@@ -242,8 +228,7 @@ def query_to_post(query: Query) -> Json:
         body |= {"filter": query.filter, "filter-lang": "cql2-json"}
     if query.sortby:
         body["sortby"] = [
-            {"field": _qualified(key.field), "direction": "desc" if key.descending else "asc"}
-            for key in query.sortby
+            {"field": _qualified(key.field), "direction": "desc" if key.descending else "asc"} for key in query.sortby
         ]
     if query.fields is not None:
         body["fields"] = {"include": list(query.fields.include), "exclude": list(query.fields.exclude)}
