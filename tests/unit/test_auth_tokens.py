@@ -1,0 +1,118 @@
+"""Issued tokens in their file, and the authenticator that knows them."""
+
+import asyncio
+import stat
+
+import pytest
+
+from edges.settings import Secret
+from gateway.auth import InvalidCredentials, TokenAuthenticator, TokenGrant, TokenStore, TokenStoreUnavailable
+from gateway.settings import ApiTokenSettings, AuthSettings
+
+GRANT = TokenGrant(user="alice", groups=("eo/coast",), scopes=("read",), note="laptop")
+
+
+def configured(tmp_path, **users):
+    tokens = []
+    for user, secret in users.items():
+        (tmp_path / f"{user}.token").write_text(secret)
+        secret_file = Secret(file=str(tmp_path / f"{user}.token"))
+        tokens.append(ApiTokenSettings(user=user, token=secret_file, groups=("eo/coast",)))
+    return AuthSettings(tokens=tuple(tokens))
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not await condition():  # noqa: ASYNC110 - it polls a file
+            await asyncio.sleep(0.02)
+
+
+def test_a_token_is_told_once_and_kept_as_a_hash_in_a_private_file(tmp_path):
+    store = TokenStore(tmp_path / "tokens.sqlite")
+    secret, issued = store.create(GRANT, now=1.0, expires_at=9.0)
+    assert secret.startswith("lg_")
+    assert store.all() == [issued]
+    assert issued.grant == GRANT
+    content = (tmp_path / "tokens.sqlite").read_bytes()
+    assert secret.encode() not in content
+    assert secret.removeprefix("lg_").encode() not in content
+    assert stat.S_IMODE((tmp_path / "tokens.sqlite").stat().st_mode) == 0o600
+
+
+def test_a_token_is_revoked_once(tmp_path):
+    store = TokenStore(tmp_path / "tokens.sqlite")
+    _, issued = store.create(GRANT, now=1.0)
+    assert store.revoke(issued.id, now=2.0)
+    assert not store.revoke(issued.id, now=3.0)
+    assert not store.revoke("nobody", now=3.0)
+    assert store.all()[0].revoked_at == 2.0
+
+
+def test_a_file_that_is_no_store_is_told(tmp_path):
+    (tmp_path / "tokens.sqlite").write_text("something else altogether, and long enough to be looked at" * 20)
+    with pytest.raises(TokenStoreUnavailable, match=r"tokens\.sqlite"):
+        TokenStore(tmp_path / "tokens.sqlite").all()
+    with pytest.raises(TokenStoreUnavailable):
+        TokenStore(tmp_path / "no folder" / "tokens.sqlite").all()
+
+
+async def test_configured_tokens_are_known(tmp_path):
+    authenticator = TokenAuthenticator(configured(tmp_path, alice="s3cret", bob="other"), state=tmp_path)
+    async with authenticator.running():
+        identity = await authenticator.identify("s3cret")
+        assert (identity.user, identity.groups) == ("alice", ("eo/coast",))
+        assert "s3cret" not in identity.via
+        assert await authenticator.recall(identity.via) == identity
+        assert await authenticator.identify("s3cre") is None
+        assert await authenticator.recall("static:made-up") is None
+
+
+def test_a_configured_token_that_cannot_be_read_or_stands_for_two_users_is_told(tmp_path):
+    missing = AuthSettings(tokens=(ApiTokenSettings(user="a", token=Secret(file=str(tmp_path / "none"))),))
+    with pytest.raises(LookupError, match="none"):
+        TokenAuthenticator(missing, state=tmp_path)
+    with pytest.raises(ValueError, match="alice and bob have the same token"):
+        TokenAuthenticator(configured(tmp_path, alice="same", bob="same"), state=tmp_path)
+
+
+async def test_an_issued_token_works_at_once_and_ends_when_it_is_revoked(tmp_path):
+    authenticator = TokenAuthenticator(AuthSettings(), state=tmp_path)
+    async with authenticator.running():
+        secret, issued = await authenticator.create(GRANT)
+        identity = await authenticator.identify(secret)
+        assert (identity.user, identity.scopes) == ("alice", ("read",))
+        assert await authenticator.recall(identity.via) == identity
+        assert await authenticator.revoke(issued.id)
+        with pytest.raises(InvalidCredentials, match="revoked"):
+            await authenticator.identify(secret)
+        assert await authenticator.recall(identity.via) is None
+
+
+async def test_an_issued_token_ends_at_its_expiry(tmp_path):
+    now = [1_000.0]
+    authenticator = TokenAuthenticator(AuthSettings(), state=tmp_path, clock=lambda: now[0])
+    async with authenticator.running():
+        secret, _ = await authenticator.create(GRANT, seconds=60)
+        identity = await authenticator.identify(secret)
+        now[0] += 60
+        with pytest.raises(InvalidCredentials, match="expired"):
+            await authenticator.identify(secret)
+        assert await authenticator.recall(identity.via) is None
+
+
+async def test_what_the_command_line_changes_reaches_a_running_gateway(tmp_path):
+    authenticator = TokenAuthenticator(AuthSettings(), state=tmp_path)
+    store = TokenStore(tmp_path / "tokens.sqlite")
+    async with authenticator.running():
+        secret, issued = await asyncio.to_thread(store.create, GRANT, now=1.0)
+
+        async def known():
+            return await authenticator.identify(secret) is not None
+
+        await until(known)
+        await asyncio.to_thread(store.revoke, issued.id, now=2.0)
+
+        async def ended():
+            return await authenticator.recall(f"issued:{issued.id}") is None
+
+        await until(ended)
