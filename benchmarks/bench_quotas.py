@@ -25,9 +25,7 @@ TARGET_P99_MS = 20.0
 
 POLICIES = (
     Policy(name="cores", group="eo", resource="cores", kind="concurrent", amount=1e9),
-    Policy(
-        name="cores each", group="eo", resource="cores", kind="concurrent", amount=1e8, applies="each-user"
-    ),
+    Policy(name="cores each", group="eo", resource="cores", kind="concurrent", amount=1e8, applies="each-user"),
 )
 LINES = (Line(resource="cores", amount=1, edge="edge-a"),)
 CHARGE = Charge(group="eo/coast", user="alice")
@@ -46,12 +44,8 @@ class BareStore:
         self.connection = sqlite3.connect(self._path, isolation_level=None)
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = FULL")
-        self.connection.execute(
-            "CREATE TABLE counter (name TEXT PRIMARY KEY, taken REAL, most REAL) WITHOUT ROWID"
-        )
-        self.connection.execute(
-            "CREATE TABLE lease (key TEXT PRIMARY KEY, amount REAL, expires_at REAL) WITHOUT ROWID"
-        )
+        self.connection.execute("CREATE TABLE counter (name TEXT PRIMARY KEY, taken REAL, most REAL) WITHOUT ROWID")
+        self.connection.execute("CREATE TABLE lease (key TEXT PRIMARY KEY, amount REAL, expires_at REAL) WITHOUT ROWID")
         self.connection.execute("INSERT INTO counter VALUES ('cores', 0, 1e12)")
 
     def apply(self, jobs: Sequence[AnyJob]) -> None:
@@ -108,9 +102,7 @@ async def _round(tasks: int, seconds: float) -> tuple[float, float, list[float]]
     return ours, floor, waits
 
 
-def _row(
-    work: str, unit: str, ours: float, *, floor: float | None, ratio: float, target: float
-) -> dict[str, Any]:
+def _row(work: str, unit: str, ours: float, *, floor: float | None, ratio: float, target: float) -> dict[str, Any]:
     held = ratio >= target if unit == "1/s" else ours <= target
     return {
         "work": work,
@@ -135,9 +127,7 @@ def run(scale: float = 1.0) -> list[dict[str, Any]]:
         p99 = waits[int(len(waits) * 0.99)]
         name = f"durable reservations, {tasks} tasks"
         rows.append(_row(name, "1/s", ours, floor=floor, ratio=ours / floor, target=TARGET))
-        rows.append(
-            _row(f"{name}, p99", "ms", p99, floor=None, ratio=p99 / TARGET_P99_MS, target=TARGET_P99_MS)
-        )
+        rows.append(_row(f"{name}, p99", "ms", p99, floor=None, ratio=p99 / TARGET_P99_MS, target=TARGET_P99_MS))
     return rows
 
 

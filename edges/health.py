@@ -25,8 +25,11 @@ class Pulse(Frozen):
         """Say it as the other rooms know it."""
         if self.failures == 0:
             return Health(status="up" if self.last_success else "unknown", checked_at=self.last_success)
-        status = "degraded" if self.available else "down"
-        return Health(status=status, reason=self.reason, checked_at=self.last_failure)
+        return Health(
+            status="degraded" if self.available else "down",
+            reason=self.reason,
+            checked_at=self.last_failure,
+        )
 
 
 def succeeded(pulse: Pulse, now: float) -> Pulse:

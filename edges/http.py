@@ -9,6 +9,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 from types import TracebackType
+from typing import Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -58,7 +59,7 @@ class Outbound:
         if address is not None and origin_of(parsed) not in self._allowed and not _is_public(address):
             raise DestinationRefused(f"address {parsed.host} is private and not allow-listed")
 
-    async def __aenter__(self) -> "Outbound":
+    async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
             limit=self._connections,
             keepalive_timeout=KEEPALIVE_SECONDS,

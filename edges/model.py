@@ -1,7 +1,7 @@
 """The nouns that every room shares. Frozen values; nothing here does I/O."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, dataclass_transform
 
 import msgspec
 
@@ -15,7 +15,12 @@ MAX_LIMIT = 10_000
 """Largest page we ever serve, in items; a larger ``limit`` is clamped (STAC API Item Search, ``limit``)."""
 
 
-class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class FrozenMeta(msgspec.StructMeta):
+    """Tells type checkers that sub-classes are frozen and keyword-only, too."""
+
+
+class Frozen(msgspec.Struct, metaclass=FrozenMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of our values: immutable, keyword-only, strict when decoded."""
 
 

@@ -71,9 +71,7 @@ class Site:
 class Registry:
     """All sites, probed in the background."""
 
-    def __init__(
-        self, sites: Iterable[Site], *, probe_seconds: float, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, sites: Iterable[Site], *, probe_seconds: float, clock: Callable[[], float] = time.time) -> None:
         self._sites = {site.id: site for site in sites}
         self._probe_seconds = probe_seconds
         self._clock = clock

@@ -1,9 +1,9 @@
 """The configuration of sites: small groups, each field with its unit and reason."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
-
 
 from edges.model import Frozen
 
@@ -50,7 +50,7 @@ class CatalogueSettings(Frozen):
     url: str
     token: Secret | None = None
     write_token: Secret | None = None
-    collections: dict[str, str] = {}
+    collections: Mapping[str, str] = {}  # noqa: RUF012 - msgspec copies the default
     timeout_seconds: float = 15.0
     max_page: int = 1_000
     connections: int = 16
@@ -108,5 +108,3 @@ class SiteSettings(Frozen):
             raise ValueError(f"site id {self.id!r} may hold ASCII letters, digits, '-' and '_' only")
         if self.kind == "hub" and (self.dask is not None or self.kernels is not None):
             raise ValueError(f"site {self.id}: a hub is a catalogue only; `dask` and `kernels` need kind: edge")
-
-

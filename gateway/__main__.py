@@ -18,7 +18,7 @@ from gateway.cli.token import token
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused, 4 no gateway there, 5 only a part of the sites answered.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused, 4 no gateway there, 5 a site is missing.",
 )
 @click.version_option(importlib.metadata.version("lakegate"), prog_name="lakegate")
 def main() -> None:

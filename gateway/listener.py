@@ -105,20 +105,14 @@ class Listener:
         self._dials.add(dial)
         dial.add_done_callback(self._dials.discard)
 
-    async def _dial(
-        self, client: asyncio.Transport, hello: bytes, name: str, address: tuple[str, int]
-    ) -> None:
+    async def _dial(self, client: asyncio.Transport, hello: bytes, name: str, address: tuple[str, int]) -> None:
         near = _Pipe(lost=lambda: self.closed(client, name), half_close_seconds=self.half_close_seconds)
-        far = _Pipe(
-            lost=lambda: self._transports.discard(far.transport), half_close_seconds=self.half_close_seconds
-        )
+        far = _Pipe(lost=lambda: self._transports.discard(far.transport), half_close_seconds=self.half_close_seconds)
         try:
             async with asyncio.timeout(self.connect_seconds):
                 await asyncio.get_running_loop().create_connection(lambda: far, *address)
         except (OSError, TimeoutError) as error:
-            _log.warning(
-                "an edge's comm proxy does not answer", extra={"cluster": name, "reason": str(error)}
-            )
+            _log.warning("an edge's comm proxy does not answer", extra={"cluster": name, "reason": str(error)})
             self._give_up(client, name)
             return
         except asyncio.CancelledError:
@@ -211,7 +205,7 @@ class _Opening(asyncio.Protocol):
     def eof_received(self) -> bool:
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the framework's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         self._decided()
 
 
@@ -264,12 +258,10 @@ class _Pipe(asyncio.Protocol):
         elif not other.transport.is_closing():
             other.transport.write_eof()
             # a peer that is gone altogether looks the same at first
-            self._timer = asyncio.get_running_loop().call_later(
-                self._half_close_seconds, self.transport.abort
-            )
+            self._timer = asyncio.get_running_loop().call_later(self._half_close_seconds, self.transport.abort)
         return True
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the framework's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._other is not None:

@@ -19,7 +19,16 @@ _CORS = {
     "Access-Control-Expose-Headers": "Link, Location, Retry-After, RateLimit, RateLimit-Policy",
     "Access-Control-Max-Age": "3600",
 }
-_OPEN_TO_BROWSERS = ("/search", "/collections", "/conformance", "/api", "/queryables", "/sortables", "/sites", "/catalogs")
+_OPEN_TO_BROWSERS = (
+    "/search",
+    "/collections",
+    "/conformance",
+    "/api",
+    "/queryables",
+    "/sortables",
+    "/sites",
+    "/catalogs",
+)
 
 
 @web.middleware
@@ -66,7 +75,10 @@ class RequestMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
-            "lakegate_requests", "Requests by route and outcome.", ("route", "method", "outcome"), registry=registry
+            "lakegate_requests",
+            "Requests by route and outcome.",
+            ("route", "method", "outcome"),
+            registry=registry,
         )
         self._seconds = Histogram(
             "lakegate_request_seconds", "Time to answer.", ("route",), buckets=_BUCKETS, registry=registry

@@ -21,7 +21,7 @@ class Principal(Frozen):
         return Charge(group=self.charging_group, user=self.user)
 
 
-class Unauthenticated(Exception):  # noqa: N818 - reads as what it says
+class Unauthenticated(Exception):
     """No valid credentials came with the request, and the face needs them."""
 
     status = 401
@@ -37,7 +37,7 @@ def principal_of(request: web.Request) -> Principal:
     Raises:
         Unauthenticated: nobody is known and anonymous access is off.
     """
-    principal = request.get(PRINCIPAL)
+    principal: Principal | None = request.get(PRINCIPAL)
     if principal is None:
         raise Unauthenticated("no valid token came with the request; send `Authorization: Bearer <token>`")
     return principal

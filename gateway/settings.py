@@ -1,4 +1,4 @@
-"""The one configuration file: typed groups, each field with its unit and reason. A component gets its own group only."""
+"""The one configuration file: typed groups, each field with its unit and reason; a component gets its own only."""
 
 from typing import Literal
 

@@ -7,7 +7,12 @@ import msgspec
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)  # what msgspec cannot tell type checkers
-class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class FrozenMeta(msgspec.StructMeta):
+    """Tells type checkers that sub-classes are frozen and keyword-only, too."""
+
+
+class Frozen(msgspec.Struct, metaclass=FrozenMeta, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Base of our values: immutable, keyword-only, strict when decoded.
 
     They cannot form cycles, so the cyclic collector need not walk over a ledger's many leases.

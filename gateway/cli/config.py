@@ -30,8 +30,8 @@ def check(context: click.Context, file: Path, as_json: bool) -> None:
     if as_json:
         print_json({"file": str(file), "valid": not errors, "errors": errors})
     else:
-        for error in errors:
-            click.echo(error, err=True)
+        for line in errors:
+            click.echo(line, err=True)
         if not errors:
             edges = sum(site.kind == "edge" for site in settings.sites)
             click.echo(f"{file}: valid; {edges} edges, {len(settings.sites) - edges} hubs")

@@ -17,7 +17,13 @@ def _default_folder() -> str:
 @click.command()
 @click.option("--once", is_flag=True, help="End after the tour; exit code 0 only if every step held.")
 @click.option("--port", default=8400, show_default=True, help="The gateway's port.")
-@click.option("--dir", "folder", default=_default_folder, show_default="your state folder", help="Where the demo writes.")
+@click.option(
+    "--dir",
+    "folder",
+    default=_default_folder,
+    show_default="your state folder",
+    help="Where the demo writes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print how it ended as JSON, last, on standard output.")
 @click.pass_context
 def demo(context: click.Context, once: bool, port: int, folder: str, as_json: bool) -> None:

@@ -20,7 +20,7 @@ from gateway.placement.rank import size
 @click.option("--memory", type=int, help="Bytes of memory that it wants.")
 @remote_options
 @click.pass_context
-def place(context: click.Context, remote: Remote, as_json: bool, **need: Any) -> None:
+def place(context: click.Context, /, remote: Remote, as_json: bool, **need: Any) -> None:
     """Rank the edges for a need and say why; nothing is started. Exit code 3 if no edge will do."""
     body = {name: value for name, value in need.items() if value is not None and name not in ("moment", "cql2")}
     for name in ("collections", "ids"):
@@ -43,7 +43,9 @@ def place(context: click.Context, remote: Remote, as_json: bool, **need: Any) ->
 
 def _print(placement: dict[str, Any]) -> None:
     console = Console(highlight=False)
-    console.print(f"[bold]{placement['edge'] or 'no edge'}[/bold] for {placement['items']} items, {size(placement['bytes'])}")
+    console.print(
+        f"[bold]{placement['edge'] or 'no edge'}[/bold] for {placement['items']} items, {size(placement['bytes'])}"
+    )
     for candidate in placement["candidates"]:
         mark = "[green]+[/green]" if candidate["eligible"] else "[red]-[/red]"
         console.print(f"{mark} {candidate['edge']}: {'; '.join(candidate['reasons'])}")

@@ -1,6 +1,7 @@
 """How the sub-commands talk to a gateway: address and token from options or environment, errors as exit codes."""
 
 import asyncio
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -21,8 +22,10 @@ EXIT_PARTIAL = 5
 JSON = Any
 
 
-class RemoteError(click.ClickException):
+class CommandFailed(click.ClickException):
     """A failed call, with the exit code for scripts."""
+
+    exit_code: int  # type: ignore[misc]  # click has it on the class; each of ours has its own
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -41,7 +44,7 @@ class Remote:
         """Call the gateway and return the decoded JSON answer (None where there is none).
 
         Raises:
-            RemoteError: the gateway cannot be reached, or refuses; the message is the problem's own detail.
+            CommandFailed: the gateway cannot be reached, or refuses; the message is the problem's own detail.
         """
         return asyncio.run(self._call(method, path, body, headers or {}))
 
@@ -58,30 +61,36 @@ class Remote:
                     raise _refusal(response.status, answer)
                 return answer
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise RemoteError(f"no answer from {self.url}: {error or type(error).__name__}", EXIT_UNREACHABLE) from error
+            raise CommandFailed(
+                f"no answer from {self.url}: {error or type(error).__name__}", EXIT_UNREACHABLE
+            ) from error
         except json.JSONDecodeError as error:
-            raise RemoteError(f"{url} did not answer with JSON; is it a Lakegate gateway?", EXIT_FAILED) from error
+            raise CommandFailed(f"{url} did not answer with JSON; is it a Lakegate gateway?", EXIT_FAILED) from error
 
 
-def _refusal(status: int, answer: JSON) -> RemoteError:
+def _refusal(status: int, answer: JSON) -> CommandFailed:
     problem = answer if isinstance(answer, dict) else {}
     text = problem.get("detail") or problem.get("title") or problem.get("error") or str(answer)
-    return RemoteError(f"{text} (HTTP {status})", EXIT_REFUSED if status < 500 else EXIT_FAILED)
+    return CommandFailed(f"{text} (HTTP {status})", EXIT_REFUSED if status < 500 else EXIT_FAILED)
 
 
 def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--url``, ``--token``, ``--timeout`` and ``--json``; the command receives ``remote`` and ``as_json``."""
 
-    @click.option("--url", envvar="LAKEGATE_URL", default="http://127.0.0.1:8400", show_default=True, help="The gateway.")
+    @click.option(
+        "--url",
+        envvar="LAKEGATE_URL",
+        default="http://127.0.0.1:8400",
+        show_default=True,
+        help="The gateway.",
+    )
     @click.option("--token", envvar="LAKEGATE_TOKEN", help="API token; better given as LAKEGATE_TOKEN.")
     @click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for one answer.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-    def wrapped(url: str, token: str | None, timeout: float, **rest: Any) -> Any:  # noqa: ASYNC109 - not async
+    def wrapped(url: str, token: str | None, timeout: float, **rest: Any) -> Any:
         return command(remote=Remote(url, token, timeout), **rest)
 
-    wrapped.__name__ = command.__name__
-    wrapped.__doc__ = command.__doc__
-    wrapped.__click_params__ = [*getattr(wrapped, "__click_params__", []), *getattr(command, "__click_params__", [])]  # type: ignore[attr-defined]
+    functools.update_wrapper(wrapped, command)
     return wrapped
 
 

@@ -14,7 +14,7 @@ from gateway.cli.remote import EXIT_PARTIAL, Remote, print_json, remote_options
 @click.option("--ids", help="Item ids, separated by commas.")
 @click.option("--bbox", help="west,south,east,north in degrees.")
 @click.option("--datetime", "moment", help="An instant or interval, as 2026-04-01/2026-05-31.")
-@click.option("--filter", "cql2", help="A CQL2 text filter, as \"eo:cloud_cover < 20\".")
+@click.option("--filter", "cql2", help='A CQL2 text filter, as "eo:cloud_cover < 20".')
 @click.option("--sortby", help="Fields, as -datetime,+eo:cloud_cover.")
 @click.option("--max-items", default=20, show_default=True, help="Items in all; 0 for every one.")
 @click.option("--strict", is_flag=True, help="Fail if any site is missing.")
@@ -94,5 +94,3 @@ def _print_table(items: list[Any]) -> None:
             str(len(item.get("assets", {}))),
         )
     Console().print(table if items else "No items match.")
-
-

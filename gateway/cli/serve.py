@@ -8,7 +8,7 @@ import click
 
 from edges.errors import EdgeError
 from gateway.app import serve_gateway
-from gateway.cli.remote import EXIT_FAILED, EXIT_USAGE
+from gateway.cli.remote import EXIT_FAILED, EXIT_USAGE, CommandFailed
 from gateway.config import ConfigError, read_settings
 from gateway.logs import set_up_logs
 from gateway.secrets import unreadable_secrets
@@ -17,7 +17,9 @@ from gateway.secrets import unreadable_secrets
 @click.command()
 @click.option("--config", "file", type=click.Path(path_type=Path), required=True, help="The configuration file (YAML).")
 @click.option("--port", type=int, help="Overrides server.port.")
-@click.option("--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]))
+@click.option(
+    "--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"])
+)
 @click.option("--json", "as_json", is_flag=True, help="Write logs as JSON lines.")
 def serve(file: Path, port: int | None, log_level: str, as_json: bool) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; requests under way are finished first."""
@@ -25,18 +27,13 @@ def serve(file: Path, port: int | None, log_level: str, as_json: bool) -> None:
     try:
         settings = read_settings(file, environ)
     except ConfigError as error:
-        raise _Failure(str(error), EXIT_USAGE) from error
+        raise CommandFailed(str(error), EXIT_USAGE) from error
     unreadable = unreadable_secrets(settings)
     if unreadable:
-        raise _Failure("\n".join(f"{file}: {line}" for line in unreadable), EXIT_USAGE)
+        raise CommandFailed("\n".join(f"{file}: {line}" for line in unreadable), EXIT_USAGE)
     set_up_logs(log_level, as_json=as_json)
     try:
         asyncio.run(serve_gateway(settings, ready=lambda url: click.echo(f"Lakegate listens at {url}")))
     except (OSError, EdgeError) as error:
-        raise _Failure(str(error), EXIT_FAILED) from error
+        raise CommandFailed(str(error), EXIT_FAILED) from error
 
-
-class _Failure(click.ClickException):
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code

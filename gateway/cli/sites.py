@@ -19,5 +19,12 @@ def sites(remote: Remote, as_json: bool) -> None:
     for site in answer["sites"]:
         health = site["health"]["status"] + (f": {site['health']['reason']}" if site["health"]["reason"] else "")
         compute = ", ".join(name for name in ("dask", "kernels") if site[name])
-        table.add_row(site["id"], site["kind"], health, str(len(site["collections"] or [])), compute, "; ".join(site["quirks"]))
+        table.add_row(
+            site["id"],
+            site["kind"],
+            health,
+            str(len(site["collections"] or [])),
+            compute,
+            "; ".join(site["quirks"]),
+        )
     Console().print(table)

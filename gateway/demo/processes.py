@@ -12,6 +12,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Self
 
 import aiohttp
 import psutil
@@ -34,7 +35,7 @@ class Program(Frozen):
     ready_seconds: float = 60.0
 
 
-class ProgramFailed(Exception):  # noqa: N818 - reads as what happened
+class ProgramFailed(Exception):
     """A program ended by itself, or never answered. The message says which, how, and the end of its log."""
 
 
@@ -49,7 +50,7 @@ class Processes:
         self._stopping = False
         self.failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def __aenter__(self) -> "Processes":
+    async def __aenter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         return self
@@ -83,9 +84,10 @@ class Processes:
             ProgramFailed: a watched program ended meanwhile; this one was stopped.
         """
         process = await self._spawn(program, own_output=True)
-        ended = asyncio.ensure_future(process.wait())
+        ended = asyncio.create_task(process.wait(), name=f"run {program.name}")
+        waited: set[asyncio.Future[Any]] = {ended, self.failure}
         try:
-            await asyncio.wait({ended, self.failure}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not ended.done():
                 await _end(process)

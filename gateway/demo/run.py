@@ -21,7 +21,15 @@ from gateway.demo.processes import Processes, Program, ProgramFailed, inherited_
 from gateway.demo.world import World, new_world, save_world
 
 _MARK = ".lakegate-demo"
-_MODULES = ("dask_gateway", "dask_gateway_server", "kernel_gateway", "ipykernel", "odc.stac", "pystac_client", "rasterio")
+_MODULES = (
+    "dask_gateway",
+    "dask_gateway_server",
+    "kernel_gateway",
+    "ipykernel",
+    "odc.stac",
+    "pystac_client",
+    "rasterio",
+)
 
 
 class DemoOptions(Frozen):
@@ -32,7 +40,7 @@ class DemoOptions(Frozen):
     once: bool
 
 
-class DemoRefused(Exception):  # noqa: N818 - reads as what happened
+class DemoRefused(Exception):
     """The demo cannot start; the message says why and what would help."""
 
 
@@ -112,7 +120,10 @@ class _Demo:
             await processes.start(setup.gateway_program(world))
 
     def _program(self, module: str) -> Program:
-        return Program(name=module.rpartition(".")[2], command=(sys.executable, "-m", module, str(self._world.path / "world.json")))
+        return Program(
+            name=module.rpartition(".")[2],
+            command=(sys.executable, "-m", module, str(self._world.path / "world.json")),
+        )
 
     async def _stay(self, processes: Processes) -> None:
         try:
@@ -172,7 +183,9 @@ def _check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise DemoRefused(f"port {port} is in use or not allowed ({error.strerror}); choose another by --port") from None
+            raise DemoRefused(
+                f"port {port} is in use or not allowed ({error.strerror}); choose another by --port"
+            ) from None
 
 
 def _empty(folder: Path) -> None:

@@ -22,7 +22,11 @@ PIXEL = 60.0
 """Metres per pixel."""
 EPSG = 32633
 BANDS = ("red", "nir", "green")
-_ORIGIN = {"33UUP": (300_000.0, 5_400_000.0), "33UVP": (400_000.0, 5_400_000.0), "33TWN": (500_000.0, 5_300_000.0)}
+_ORIGIN = {
+    "33UUP": (300_000.0, 5_400_000.0),
+    "33UVP": (400_000.0, 5_400_000.0),
+    "33TWN": (500_000.0, 5_300_000.0),
+}
 _FIRST = datetime(2026, 4, 1, 10, 0, tzinfo=UTC)
 
 
@@ -68,8 +72,7 @@ def scene_bands(scene: Scene) -> dict[str, np.ndarray[Any, np.dtype[np.uint16]]]
     nir = 2_600 + 2_600 * greenness + grain[1]
     green = 1_500 - 500 * greenness + grain[2]
     return {
-        name: np.clip(band, 1, 10_000).astype(np.uint16)
-        for name, band in zip(BANDS, (red, nir, green), strict=True)
+        name: np.clip(band, 1, 10_000).astype(np.uint16) for name, band in zip(BANDS, (red, nir, green), strict=True)
     }
 
 

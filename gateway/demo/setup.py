@@ -175,8 +175,7 @@ def _kernel_program(world: World, edge: str) -> Program:
     return Program(
         name=f"{edge} kernels",
         command=tuple(kernel_gateway_command(host=_LOOPBACK, port=port)),
-        environment=kernel_gateway_environment(token=world.keys[edge].kernel_token)
-        | reading_environment(world, edge),
+        environment=kernel_gateway_environment(token=world.keys[edge].kernel_token) | reading_environment(world, edge),
         ready=f"http://{_LOOPBACK}:{port}/api",
     )
 

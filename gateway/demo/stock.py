@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
@@ -15,8 +16,11 @@ from edges.model import Json
 from gateway.demo.scenes import SCENES, located, write_scene
 from gateway.demo.world import COLLECTION, EDGES, HUB, HUB_COLLECTION, World, load_world
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
-def bucket_client(world: World, edge: str) -> "boto3.client":  # type: ignore[valid-type]
+
+def bucket_client(world: World, edge: str) -> "S3Client":
     """Return a plain boto3 client of an edge's S3 server."""
     keys = world.keys[edge]
     return boto3.client(

@@ -27,14 +27,14 @@ from gateway.demo.kernel_client import run_cell
 from gateway.demo.scenes import BANDS, SCENES
 from gateway.demo.setup import reading_environment
 from gateway.demo.stock import bucket_client
-from gateway.demo.world import COLLECTION, EDGES, GROUP, HUB, USER, World, load_world
+from gateway.demo.world import COLLECTION, World, load_world
 from gateway.placement.rank import size
 
 _JOB_SECONDS = 120.0
 _NDVI_TOLERANCE = 1e-6
 
 
-class StepFailed(Exception):  # noqa: N818 - reads as what happened
+class StepFailed(Exception):
     """A step did not hold; the message says what was expected."""
 
 
@@ -83,8 +83,11 @@ class Tour:
         self.say(f"collections: {COLLECTION} (edge-a, edge-b, and the hub, which calls it otherwise)")
         pages = list(client.search(collections=[COLLECTION], limit=4).pages())
         ids = [item.id for page in pages for item in page.items]
-        hold(sorted(ids) == sorted(scene.id for scene in SCENES), f"each of {len(SCENES)} scenes once, got {ids}")
-        moments = [item.datetime for page in pages for item in page.items]
+        hold(
+            sorted(ids) == sorted(scene.id for scene in SCENES),
+            f"each of {len(SCENES)} scenes once, got {ids}",
+        )
+        moments = [str(item.properties["datetime"]) for page in pages for item in page.items]
         hold(moments == sorted(moments, reverse=True), "newest first over all pages")
         self.say(f"{len(ids)} items of 3 sites in {len(pages)} pages of 4, newest first, each once")
         found = list(
@@ -188,7 +191,9 @@ class Tour:
         """Start a kernel by the Jupyter protocol and run a cell."""
         specs = await self._call("GET", "/api/kernelspecs")
         self.say(f"kernels: {', '.join(sorted(specs['kernelspecs']))}; default {specs['default']}")
-        code = "import os, platform; print(os.environ['DASK_GATEWAY__CLUSTER__OPTIONS__EDGE'], platform.python_version())"
+        code = (
+            "import os, platform; print(os.environ['DASK_GATEWAY__CLUSTER__OPTIONS__EDGE'], platform.python_version())"
+        )
         output = await run_cell(self._world.url, self._world.token, "python3.edge-b", code)
         self.say(f"a cell at edge-b printed: {output.strip()}")
         hold(output.startswith("edge-b "), "a cell that runs at edge-b")
@@ -234,11 +239,17 @@ class Tour:
         checked = 0
         for item in items:
             backends = item.properties["federation:backends"]
-            hold("edge-a" in backends and len(backends) > 1, f"{item.id} at edge-a and where it came from: {backends}")
+            hold(
+                "edge-a" in backends and len(backends) > 1,
+                f"{item.id} at edge-a and where it came from: {backends}",
+            )
             for name in BANDS:
                 asset = item.assets[name]
                 content = bucket.get_object(Bucket="edge-a", Key=asset.href.removeprefix("s3://edge-a/"))["Body"].read()
-                hold(asset.extra_fields["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest(), "true checksums")
+                hold(
+                    asset.extra_fields["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest(),
+                    "true checksums",
+                )
                 hold(asset.extra_fields["alternate"], f"alternates of {item.id}/{name}")
                 checked += 1
         example = items[0].assets["red"]

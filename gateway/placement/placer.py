@@ -39,7 +39,9 @@ class FederatedPlacer:
     ) -> Placement:
         """Rank all edges for what the queries match; no query means that no data is needed."""
         holdings = await self._weighed(queries, principal) if queries else Holdings(items=0, bytes=0, sites=())
-        edges = [await self._facts(site, principal, lines) for site in self._registry.sites() if site.settings.kind == "edge"]
+        edges = [
+            await self._facts(site, principal, lines) for site in self._registry.sites() if site.settings.kind == "edge"
+        ]
         return rank(holdings, tuple(edges), wish=wish, about_data=bool(queries))
 
     async def _weighed(self, queries: Sequence[Query], principal: Principal) -> Holdings:
@@ -73,4 +75,7 @@ def _queries(need: ComputeNeed) -> list[Query]:
 
 def _lines(need: ComputeNeed) -> list[Line]:
     asked = (("cores", need.cores), ("memory", float(need.memory)))
-    return [Line(resource="clusters", amount=1), *(Line(resource=name, amount=amount) for name, amount in asked if amount)]
+    return [
+        Line(resource="clusters", amount=1),
+        *(Line(resource=name, amount=amount) for name, amount in asked if amount),
+    ]

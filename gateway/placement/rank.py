@@ -90,7 +90,8 @@ def _said(holding: Holding, holdings: Holdings) -> tuple[str, ...]:
         return ()
     share = 100 * holding.bytes / holdings.bytes if holdings.bytes else 100 * holding.items / holdings.items
     said = [
-        f"holds {holding.items} of {holdings.items} items, {size(holding.bytes)} of {size(holdings.bytes)} ({share:.0f} %)"
+        f"holds {holding.items} of {holdings.items} items, "
+        f"{size(holding.bytes)} of {size(holdings.bytes)} ({share:.0f} %)"
     ]
     if holding.estimated:
         said.append(f"{size(holding.estimated)} of that are estimated from the grids")
@@ -101,7 +102,9 @@ def _said(holding: Holding, holdings: Holdings) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _advice(ranked: tuple[Candidate, ...], holdings: Holdings, wish: str | None, *, about_data: bool) -> tuple[str, ...]:
+def _advice(
+    ranked: tuple[Candidate, ...], holdings: Holdings, wish: str | None, *, about_data: bool
+) -> tuple[str, ...]:
     if wish is not None and all(one.edge != wish for one in ranked):
         return (f"unknown edge {wish!r}; edges: {', '.join(sorted(one.edge for one in ranked)) or 'none'}",)
     if about_data and not holdings.items:

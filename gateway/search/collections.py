@@ -53,7 +53,12 @@ def _extent(extents: Sequence[Json]) -> Json:
     return {
         "spatial": {"bbox": [hull]},
         "temporal": {
-            "interval": [[None if None in starts or not starts else min(starts), None if None in ends or not ends else max(ends)]]
+            "interval": [
+                [
+                    None if None in starts or not starts else min(starts),
+                    None if None in ends or not ends else max(ends),
+                ]
+            ]
         },
     }
 

@@ -158,7 +158,12 @@ class Federation:
         if len(merge.groups) > query.limit:
             end = Anchor(values=values(groups[-1][0].item), matched=matched)
             following = self._cursors.write(end, query, user, now=self._clock())
-        return Page(groups=groups, next=following, matched=matched, reports=self._reports(chosen, streams, failures, groups))
+        return Page(
+            groups=groups,
+            next=following,
+            matched=matched,
+            reports=self._reports(chosen, streams, failures, groups),
+        )
 
     def _stream(self, call: Call, reading: Reading) -> SiteStream:
         site = self._registry.get(call.site)
@@ -217,9 +222,7 @@ class _Fanout:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._deadline
         while starved := self._merge.advance():
-            tasks = {
-                asyncio.create_task(self._streams[site].more(), name=f"search {site}"): site for site in starved
-            }
+            tasks = {asyncio.create_task(self._streams[site].more(), name=f"search {site}"): site for site in starved}
             try:
                 done, late = await asyncio.wait(tasks, timeout=max(0.0, end - loop.time()))
                 for task in done:
@@ -265,9 +268,7 @@ def _skipped(site: str, reason: str, *, failed: bool) -> SiteReport:
     return SiteReport(site=site, status="failed" if failed else "skipped", reason=reason)
 
 
-def _matched(
-    chosen: Plan, streams: dict[str, SiteStream], failures: dict[str, str], registry: Registry
-) -> int | None:
+def _matched(chosen: Plan, streams: dict[str, SiteStream], failures: dict[str, str], registry: Registry) -> int | None:
     """Return the exact count: only where every asked site gave one, checked none away, and no copies can exist."""
     if failures or any(skip.failed for skip in chosen.skips):
         return None
@@ -280,9 +281,7 @@ def _matched(
 
 
 def _may_share(chosen: Plan, registry: Registry) -> bool:
-    wanted = [
-        set(call.segments[0].collections or ()) or set(_ids(registry.get(call.site))) for call in chosen.calls
-    ]
+    wanted = [set(call.segments[0].collections or ()) or set(_ids(registry.get(call.site))) for call in chosen.calls]
     return sum(len(each) for each in wanted) != len(set().union(*wanted))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from edges.model import Capabilities, Frozen, Interval, Json, Query, SortKey
+from edges.model import Capabilities, Frozen, Json, Query, SortKey
 from edges.stac.order import INSTANT_FIELDS, field_path, total_order
 from gateway.search.cursor import Anchor
 

@@ -16,7 +16,7 @@ MAX_PAGES = 1_000
 """Pages of one site within one search: a site that pages for ever ends with an error."""
 
 
-class OrderViolated(Exception):  # noqa: N818 - it says what happened, and is caught where sites are demoted
+class OrderViolated(Exception):
     """The site's rows came in another order than it claims; ``ties`` tells that only equal values were mixed."""
 
     def __init__(self, site: str, *, ties: bool) -> None:
@@ -29,7 +29,12 @@ class Reading:
     """How rows are read: the check against the whole query, their keys, and where the last page ended."""
 
     def __init__(
-        self, *, matches: Callable[[Members], bool], key: Callable[[Members], Key], after: Key | None, prefix: int
+        self,
+        *,
+        matches: Callable[[Members], bool],
+        key: Callable[[Members], Key],
+        after: Key | None,
+        prefix: int,
     ) -> None:
         self.matches = matches
         self.key = key
@@ -144,7 +149,8 @@ class SiteStream:
             rows += await self._page()
             if self.fetched > MAX_DRAINED:
                 raise SiteMisbehaved(
-                    self._call.site, f"it cannot sort, and has more than {MAX_DRAINED} matches; narrow the search"
+                    self._call.site,
+                    f"it cannot sort, and has more than {MAX_DRAINED} matches; narrow the search",
                 )
         return sorted(rows, key=_row_key)
 

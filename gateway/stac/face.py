@@ -29,7 +29,13 @@ class StacFace:
     """Serves search, collections and items over all sites. ``base`` is the public URL that links are built from."""
 
     def __init__(
-        self, *, federation: Federation, registry: Registry, charging: Charging, limits: LimitSettings, base: str
+        self,
+        *,
+        federation: Federation,
+        registry: Registry,
+        charging: Charging,
+        limits: LimitSettings,
+        base: str,
     ) -> None:
         self._federation = federation
         self._registry = registry
@@ -170,7 +176,10 @@ class StacFace:
         items = self._rendered(page, search.query, request)
         link = following(page.next) if page.next is not None else None
         body = documents.item_collection(
-            items, links=documents.page_links(self._base, own, link), matched=page.matched, extra=_report(page)
+            items,
+            links=documents.page_links(self._base, own, link),
+            matched=page.matched,
+            extra=_report(page),
         )
         response = web.Response(body=_checked(body), content_type=GEOJSON_TYPE)
         if page.missing:
@@ -210,7 +219,9 @@ class StacFace:
         """Tell the sites and which of them are missing (openEO federation 0.1.0)."""
         sites = self._registry.sites()
         return {
-            "federation": {site.id: {"title": site.settings.title or site.id, "status": site.health.status} for site in sites},
+            "federation": {
+                site.id: {"title": site.settings.title or site.id, "status": site.health.status} for site in sites
+            },
             "federation:missing": [site.id for site in sites if site.collections is None],
         }
 
@@ -224,7 +235,9 @@ def _strict(value: Any) -> bool:
 
 
 def _report(page: Page) -> Json:
-    reports = {report.site: {k: v for k, v in msgspec.to_builtins(report).items() if k != "site"} for report in page.reports}
+    reports = {
+        report.site: {k: v for k, v in msgspec.to_builtins(report).items() if k != "site"} for report in page.reports
+    }
     return {"federation": reports, "federation:missing": page.missing}
 
 
@@ -239,5 +252,3 @@ def _json(content: Any, kind: str = "application/json") -> web.Response:
     response = web.Response(body=msgspec.json.encode(content))
     response.headers["Content-Type"] = kind
     return response
-
-

@@ -1,0 +1,38 @@
+"""The federated search as harvests see it: a walk over plain items, each with its best copy's site."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from edges.model import Json, Query
+from edges.registry import Registry
+from gateway.search.collections import unite
+from gateway.search.federation import Federation
+from gateway.search.render import preference, render_item
+from harvest.model import FoundItem
+
+HARVEST_USER = "lakegate-harvest"
+MAX_FOUND = 1_000_000
+"""Items that one walk gives; orders have their own, smaller bound."""
+
+
+class FederatedSources:
+    """Implements :class:`harvest.seams.Search` and, as ``describe``, :class:`harvest.seams.Describe`."""
+
+    def __init__(self, *, federation: Federation, registry: Registry, base: str) -> None:
+        self._federation = federation
+        self._registry = registry
+        self._base = base
+
+    async def __call__(self, query: Query) -> AsyncIterator[FoundItem]:
+        """Walk over all matches; an error rather than a silently missing site."""
+        prefer = preference({site.id: site.settings.priority for site in self._registry.sites()})
+        async for group in self._federation.walk(query, user=HARVEST_USER, limit=MAX_FOUND):
+            best = min(group, key=prefer)
+            rendered = render_item(group, base=self._base, prefer=prefer)
+            yield FoundItem(site=best.site, item=msgspec.json.decode(msgspec.json.encode(rendered)))
+
+    async def describe(self, collection: str) -> Json | None:
+        """Return the united collection."""
+        told = [(site.id, each) for site in self._registry.sites() for each in site.collections or ()]
+        return next((each for each in unite(told, base=self._base) if each["id"] == collection), None)
