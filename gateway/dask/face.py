@@ -83,14 +83,14 @@ class DaskFace:
             web.post(one + "/adapt", self._adapt),
         ]
 
-    async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the framework's signature
+    async def _health(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "pass"})
 
-    async def _version(self, request: web.Request) -> web.Response:  # noqa: ARG002 - the framework's signature
+    async def _version(self, request: web.Request) -> web.Response:
         return web.json_response({"version": API_VERSION})
 
     @_for_users
-    async def _options(self, request: web.Request, principal: Principal) -> web.Response:  # noqa: ARG002 - as above
+    async def _options(self, request: web.Request, principal: Principal) -> web.Response:
         return _json({"cluster_options": await self._clusters.options(principal)})
 
     @_for_users

@@ -90,11 +90,11 @@ class KernelFace:
         ]
 
     @_for_users
-    async def _specs(self, request: web.Request, principal: Principal) -> web.Response:  # noqa: ARG002 - as all handlers
+    async def _specs(self, request: web.Request, principal: Principal) -> web.Response:
         return _json(await self._kernels.specs())
 
     @_for_users
-    async def _spec(self, request: web.Request, principal: Principal) -> web.Response:  # noqa: ARG002 - as all handlers
+    async def _spec(self, request: web.Request, principal: Principal) -> web.Response:
         name = request.match_info["name"]
         spec = (await self._kernels.specs())["kernelspecs"].get(name)
         if spec is None:
@@ -102,7 +102,7 @@ class KernelFace:
         return _json(spec)
 
     @_for_users
-    async def _resource(self, request: web.Request, principal: Principal) -> web.Response:  # noqa: ARG002 - as above
+    async def _resource(self, request: web.Request, principal: Principal) -> web.Response:
         path = request.match_info["path"]
         _, content = await self._kernels.resource(request.match_info["name"], path)
         kind = next((kind for end, kind in RESOURCE_TYPES.items() if path.endswith(end)), "application/octet-stream")
@@ -110,7 +110,7 @@ class KernelFace:
         return web.Response(body=content, content_type=kind, headers=headers)
 
     @_for_users
-    async def _list(self, request: web.Request, principal: Principal) -> web.Response:  # noqa: ARG002 - as all handlers
+    async def _list(self, request: web.Request, principal: Principal) -> web.Response:
         return _json(await self._kernels.all_of(principal))
 
     @_for_users

@@ -140,7 +140,7 @@ class HoldingsPlacer:
     def __init__(self, edges: list[str]) -> None:
         self.edges = edges
 
-    async def place(self, need: ComputeNeed, principal: Principal) -> PlacementDecision:  # noqa: ARG002 - the seam's
+    async def place(self, need: ComputeNeed, principal: Principal) -> PlacementDecision:
         wanted = set(need.collections) | set(need.items)
         for edge in self.edges:
             if need.edge in (None, edge) and wanted <= HOLDINGS.get(edge, set()):
@@ -178,7 +178,7 @@ class CookieTable:
     def __init__(self) -> None:
         self.given: dict[str, Principal] = {}
 
-    def sign(self, principal: Principal, *, seconds: int) -> str:  # noqa: ARG002 - the seam's
+    def sign(self, principal: Principal, *, seconds: int) -> str:
         value = secrets.token_hex(16)
         self.given[value] = principal
         return value
