@@ -1,14 +1,17 @@
-"""The orders' database: one SQLite file, one thread that owns the connection, named queries, forward migrations."""
+"""The orders' database: one SQLite file, one thread that owns the connection, named queries, migrations."""
 
 import asyncio
 import re
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+
+from harvest.seams import Checkpoint
 
 _T = TypeVar("_T")
 
@@ -43,7 +46,10 @@ class Connection:
 
 
 class Database:
-    """Opens with ``async with``. Several processes may share the file: each transaction takes the write lock first."""
+    """Opens with ``async with``; several processes may share the file.
+
+    Each transaction takes the write lock first, so that what it read still holds when it writes.
+    """
 
     def __init__(self, path: Path, *, busy_seconds: float = 10.0) -> None:
         self._path = path
@@ -86,6 +92,15 @@ class Database:
         return Connection(raw, _load_queries())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Journal:
+    """Where work is written down, by which clock (epoch seconds), and who is told of each write."""
+
+    database: Database
+    clock: Callable[[], float]
+    checkpoint: Checkpoint
+
+
 def _transact(connection: Connection, act: Callable[[Connection], _T]) -> _T:
     connection.raw.execute("BEGIN IMMEDIATE")
     try:
@@ -100,17 +115,11 @@ def _transact(connection: Connection, act: Callable[[Connection], _T]) -> _T:
 def _migrate(raw: sqlite3.Connection) -> None:
     """Bring the schema forward; ``user_version`` counts the migrations that have run."""
     folder = resources.files("harvest").joinpath("migrations")
-    scripts = sorted(
-        (each for each in folder.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name
-    )
+    scripts = sorted((each for each in folder.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name)
     raw.execute("BEGIN IMMEDIATE")
     try:
         done = raw.execute("PRAGMA user_version").fetchone()[0]
-        if done > len(scripts):
-            raise RuntimeError(
-                f"the orders' database is of a newer release (schema {done}, known {len(scripts)})"
-            )
-        for script in scripts[done:]:
+        for script in scripts[_schema(done, len(scripts)) :]:
             for statement in _statements(script.read_text(encoding="utf-8")):
                 raw.execute(statement)
         raw.execute(f"PRAGMA user_version = {len(scripts)}")
@@ -118,6 +127,12 @@ def _migrate(raw: sqlite3.Connection) -> None:
     except BaseException:
         raw.execute("ROLLBACK")
         raise
+
+
+def _schema(done: int, known: int) -> int:
+    if done > known:
+        raise RuntimeError(f"the orders' database is of a newer release (schema {done}, known {known})")
+    return done
 
 
 def _statements(script: str) -> list[str]:

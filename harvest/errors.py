@@ -17,6 +17,13 @@ class OrderNotFound(HarvestError):
     title = "No such order"
 
 
+class OrderGone(HarvestError):
+    """The order was cancelled before."""
+
+    status = 410
+    title = "The order was cancelled"
+
+
 class TargetRefused(HarvestError):
     """The target edge, bucket or prefix is not one that the caller may write to."""
 

@@ -17,8 +17,7 @@ def estimated_sizes(wanted: Sequence[Wanted], assumed: int) -> list[int]:
             known[each.collection, each.asset].append(each.size)
     means = {kind: sum(sizes) // len(sizes) for kind, sizes in known.items()}
     return [
-        each.size if each.size is not None else means.get((each.collection, each.asset), assumed)
-        for each in wanted
+        each.size if each.size is not None else means.get((each.collection, each.asset), assumed) for each in wanted
     ]
 
 

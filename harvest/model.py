@@ -151,6 +151,10 @@ class Order(Value, frozen=True):
     settled: bool
     progress: Progress
 
+    def measured(self, progress: Progress) -> "Order":
+        """Return the order with its progress replaced by one that tells the speed too."""
+        return msgspec.structs.replace(self, progress=progress)
+
 
 class ObjectResult(Value, frozen=True):
     """What became of one asset: where it is now, or why not."""

@@ -58,6 +58,27 @@ SELECT count(*) AS items, coalesce(sum(i.changed = i.registered AND i.failed = 0
         WHERE l.order_id = :id AND o.item = i.id AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE'))), 0) AS done
 FROM order_items l JOIN items i ON i.id = l.item WHERE l.order_id = :id;
 
+-- name: planned_insert
+INSERT INTO planned (order_id, seq, doc, wishes, objects, bytes)
+VALUES (:order_id, (SELECT coalesce(max(seq), 0) + 1 FROM planned WHERE order_id = :order_id),
+    :doc, :wishes, :objects, :bytes);
+
+-- name: planned_of_order
+SELECT count(*) AS items, coalesce(sum(objects), 0) AS objects, coalesce(sum(bytes), 0) AS bytes
+FROM planned WHERE order_id = :id;
+
+-- name: planned_next
+SELECT p.order_id, p.seq, p.doc, p.wishes, r.target, r.created FROM planned p JOIN orders r ON r.id = p.order_id
+WHERE p.order_id = (SELECT r.id FROM orders r WHERE r.state = 'ACTIVE' AND r.settled = 0
+    AND EXISTS (SELECT 1 FROM planned WHERE order_id = r.id) ORDER BY r.updated LIMIT 1)
+ORDER BY p.seq LIMIT :limit;
+
+-- name: planned_done
+DELETE FROM planned WHERE order_id = :order_id AND seq = :seq;
+
+-- name: planned_forget
+DELETE FROM planned WHERE order_id = :id;
+
 -- name: item_upsert
 INSERT INTO items (target, collection, item_id, doc) VALUES (:target, :collection, :item_id, :doc)
 ON CONFLICT (target, collection, item_id) DO UPDATE SET doc = excluded.doc, failed = 0, attempts = 0, reason = ''
@@ -74,7 +95,8 @@ VALUES (:order_id, :collection, :item_id, :asset, :reason);
 SELECT collection, item_id, asset, reason FROM skipped WHERE order_id = :id ORDER BY collection, item_id, asset LIMIT 1000;
 
 -- name: object_by_key
-SELECT id, item, state, checksum, size, sources, finished FROM objects WHERE target = :target AND key = :key;
+SELECT o.id, o.state, o.checksum, o.size, o.sources, o.finished, o.payer, i.changed > i.registered AS unregistered
+FROM objects o JOIN items i ON i.id = o.item WHERE o.target = :target AND o.key = :key;
 
 -- name: object_insert
 INSERT INTO objects (target, key, item, asset, media_type, sources, size, checksum, integrity, version, state, payer)
@@ -85,7 +107,8 @@ RETURNING id;
 -- The upload is kept in the row, so that the next worker discards it.
 UPDATE objects SET item = :item, sources = :sources, size = :size, checksum = :checksum, integrity = :integrity,
     version = :version, state = 'WANTED', reason = '', payer = :payer, source = NULL, validator = NULL, total = NULL,
-    done = 0, hash_state = NULL, sha256 = NULL, attempts = 0, not_before = 0, fence = fence + 1, claim_until = 0
+    done = 0, hash_state = NULL, sha256 = NULL, attempts = 0, not_before = 0, fence = fence + 1, claim_until = 0,
+    media_type = :media_type
 WHERE id = :id;
 
 -- name: object_add_sources
@@ -131,14 +154,6 @@ WHERE id IN (SELECT object FROM order_objects WHERE order_id = :id)
 -- name: order_unlink_open
 DELETE FROM order_objects WHERE order_id = :id AND object IN (
     SELECT id FROM objects WHERE state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING'));
-
--- name: objects_retry
-UPDATE objects SET state = 'WANTED', reason = '', attempts = 0, not_before = 0, payer = :id, done = 0, hash_state = NULL
-WHERE id IN (SELECT object FROM order_objects WHERE order_id = :id) AND state IN ('BAD', 'NO_SOURCE');
-
--- name: items_retry
-UPDATE items SET failed = 0, attempts = 0, reason = '', not_before = 0
-WHERE id IN (SELECT item FROM order_items WHERE order_id = :id) AND failed = 1;
 
 -- name: orders_working
 -- The orders that may be worked for, the one with the least work in hand first.
@@ -242,6 +257,7 @@ WHERE id = :id AND fence = :fence;
 -- Orders with nothing left to copy or register, that the ledger does not know of yet.
 SELECT r.id FROM orders r
 WHERE r.settled = 0 AND r.state IN ('ACTIVE', 'CANCELLED') AND r.claim_until <= :now AND r.retry_at <= :now
+    AND NOT EXISTS (SELECT 1 FROM planned WHERE order_id = r.id)
     AND NOT EXISTS (SELECT 1 FROM order_objects l JOIN objects o ON o.id = l.object
         WHERE l.order_id = r.id AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE'))
     AND NOT EXISTS (SELECT 1 FROM order_items l JOIN items i ON i.id = l.item
@@ -267,7 +283,8 @@ SELECT coalesce(sum(total), 0) AS stored FROM objects WHERE payer = :id AND stat
 SELECT id, user, charged, target, state FROM orders WHERE state = 'WAITING_QUOTA' AND settled = 0 AND retry_at <= :now;
 
 -- name: orders_holding
-SELECT r.id FROM orders r WHERE r.settled = 0 AND r.state IN ('ACTIVE', 'CANCELLED');
+SELECT r.id, r.user, r.charged, r.target, r.state FROM orders r
+WHERE r.settled = 0 AND r.state IN ('ACTIVE', 'CANCELLED', 'WAITING_QUOTA');
 
 -- name: lease_insert
 INSERT OR IGNORE INTO leases (key, order_id, amount, jobs) VALUES (:key, :order_id, :amount, :jobs);
@@ -275,15 +292,8 @@ INSERT OR IGNORE INTO leases (key, order_id, amount, jobs) VALUES (:key, :order_
 -- name: leases_open
 SELECT key, amount, jobs FROM leases WHERE order_id = :id AND ended = 0 ORDER BY jobs DESC, key;
 
--- name: leases_count
-SELECT count(*) AS leases FROM leases WHERE order_id = :id;
-
 -- name: lease_ended
 UPDATE leases SET ended = 1 WHERE key = :key;
-
--- name: order_reserved
-SELECT coalesce(sum(l.reserved), 0) AS reserved FROM order_objects l JOIN objects o ON o.id = l.object
-WHERE l.order_id = :id AND o.payer = :id;
 
 -- name: results_objects
 SELECT o.id, i.collection, i.item_id, o.asset, o.state, o.key, o.total, o.sha256, o.reason

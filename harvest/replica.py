@@ -48,9 +48,7 @@ def replica_item(item: Json, copies: Mapping[str, Copy], scheme: Scheme, existin
     """
     earlier = _copied_earlier(existing, scheme)
     assets = {
-        name: _copied(asset, copies[name], scheme)
-        if name in copies
-        else earlier.get(name) or _left(item, asset)
+        name: _copied(asset, copies[name], scheme) if name in copies else earlier.get(name) or _left(item, asset)
         for name, asset in item.get("assets", {}).items()
         if isinstance(asset, dict)
     }
@@ -65,9 +63,7 @@ def replica_item(item: Json, copies: Mapping[str, Copy], scheme: Scheme, existin
         "stac_extensions": _with_extensions(item.get("stac_extensions") or ()),
         "properties": properties,
         "assets": {**assets, **{name: asset for name, asset in earlier.items() if name not in assets}},
-        "links": [
-            link for link in links if isinstance(link, dict) and link.get("rel") not in _CATALOGUE_LINKS
-        ],
+        "links": [link for link in links if isinstance(link, dict) and link.get("rel") not in _CATALOGUE_LINKS],
     }
 
 

@@ -1,12 +1,15 @@
 """What harvest asks of the rest of the house: narrow Protocols, and the places that it reads and writes."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import aiohttp
 
 from edges.model import Json, Part, Query
 from edges.seams import ObjectStore, WritableCatalogue
 from harvest.model import FoundItem
+from quotas.ledger import Ledger
 
 
 class Search(Protocol):
@@ -32,9 +35,7 @@ class Describe(Protocol):
 class TargetStore(ObjectStore, Protocol):
     """A bucket to write to, which can be asked not to replace what is there."""
 
-    async def complete_upload(
-        self, key: str, upload_id: str, parts: Sequence[Part], *, if_absent: bool = False
-    ) -> str:
+    async def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part], *, if_absent: bool = False) -> str:
         """Make the object visible; return its ETag.
 
         With ``if_absent``, raise :class:`edges.errors.Conflict` where an object is there already, if the
@@ -68,3 +69,20 @@ class Place:
     endpoint: str
     region: str
     catalogue: WritableCatalogue | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """All that harvests need of the rest of the house.
+
+    ``places`` are the sites' buckets; those with a catalogue can be targets. ``session`` fetches from
+    sources, and ``check`` raises :class:`edges.errors.DestinationRefused` for an address that must not be
+    called.
+    """
+
+    search: Search
+    describe: Describe
+    places: Mapping[str, Place]
+    ledger: Ledger
+    session: aiohttp.ClientSession
+    check: Callable[[str], None]

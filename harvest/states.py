@@ -15,7 +15,6 @@ OrderEvent = Literal[
     "completed",
     "failed",
     "cancel",
-    "retry",
     "suspend",
     "resume",
     "quota-lost",
@@ -51,12 +50,12 @@ ORDERS: dict[tuple[OrderState, OrderEvent], OrderState] = {
     ("ACTIVE", "quota-lost"): "WAITING_QUOTA",
     ("ACTIVE", "suspend"): "SUSPENDED",
     ("ACTIVE", "cancel"): "CANCELLED",
-    ("STUCK", "retry"): "ACTIVE",
     ("STUCK", "cancel"): "CANCELLED",
     ("STUCK", "expire"): "EXPIRED",
     ("SUSPENDED", "resume"): "ACTIVE",
     ("SUSPENDED", "cancel"): "CANCELLED",
     ("SUSPENDED", "expire"): "EXPIRED",
+    ("OK", "cancel"): "CANCELLED",  # dismissed by its owner; the copies stay
     ("OK", "expire"): "EXPIRED",
 }
 
@@ -83,17 +82,12 @@ OBJECTS: dict[tuple[ObjectState, ObjectEvent], ObjectState] = {
     ("CLAIMED", "give-up-claim"): "WANTED",
     ("TRANSFERRING", "give-up-claim"): "WANTED",
     ("VERIFYING", "give-up-claim"): "WANTED",
-    **{
-        (state, "want-again"): "WANTED"
-        for state in ("WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING")
-    },
+    **{(state, "want-again"): "WANTED" for state in ("WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING")},
     ("AVAILABLE", "want-again"): "WANTED",
     ("BAD", "want-again"): "WANTED",
     ("NO_SOURCE", "want-again"): "WANTED",
     ("DELETING", "want-again"): "WANTED",
-    **{
-        (state, "drop"): "DELETING" for state in ("WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING")
-    },
+    **{(state, "drop"): "DELETING" for state in ("WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING")},
 }
 
 SETTLED_OBJECTS: frozenset[ObjectState] = frozenset({"AVAILABLE", "BAD", "NO_SOURCE"})

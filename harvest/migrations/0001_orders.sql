@@ -86,6 +86,16 @@ CREATE TABLE parts (
     PRIMARY KEY (object, number)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE planned (                       -- what an order wants, before it is spread over objects and items
+    order_id     TEXT NOT NULL REFERENCES orders (id) ON DELETE CASCADE,
+    seq          INTEGER NOT NULL,
+    doc          TEXT NOT NULL,              -- the item as it was found
+    wishes       TEXT NOT NULL,              -- list of Wish as JSON
+    objects      INTEGER NOT NULL,
+    bytes        INTEGER NOT NULL,
+    PRIMARY KEY (order_id, seq)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE order_objects (
     order_id     TEXT NOT NULL REFERENCES orders (id) ON DELETE CASCADE,
     object       INTEGER NOT NULL REFERENCES objects (id) ON DELETE CASCADE,

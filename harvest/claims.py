@@ -1,0 +1,223 @@
+"""Claims on objects and items: who works on what, until when. Each function runs inside one transaction.
+
+A claim carries a fence that grows with each taking; every later write names it, so that whoever was taken
+over cannot write any more (:class:`harvest.errors.ClaimLost`).
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from edges.model import Part
+from harvest.database import Connection
+from harvest.errors import ClaimLost
+from harvest.model import Integrity, ObjectState, Source, Value
+from harvest.states import ObjectEvent, object_after
+
+LOST = "the work was cancelled, or another worker has taken it over"
+
+_SOURCES = msgspec.json.Decoder(tuple[Source, ...])
+_SOURCE = msgspec.json.Decoder(Source)
+
+
+class ObjectClaim(Value, frozen=True):
+    """An object that a worker has taken, as its row stood then. Sizes in bytes."""
+
+    id: int
+    target: str
+    key: str
+    collection: str
+    item_id: str
+    asset: str
+    state: ObjectState
+    sources: tuple[Source, ...]
+    size: int | None
+    checksum: str | None
+    integrity: Integrity
+    version: str
+    upload_id: str | None
+    part_bytes: int
+    source: Source | None
+    validator: str | None
+    total: int | None
+    done: int
+    hash_state: bytes | None
+    sha256: str | None
+    attempts: int
+    fence: int
+
+    def after(self, event: ObjectEvent) -> ObjectState:
+        """Return the state that follows, by the table."""
+        return object_after(self.state, event)
+
+
+class ItemClaim(Value, frozen=True):
+    """An item that is ready to be registered. ``changed`` is told back when it has been."""
+
+    id: int
+    target: str
+    collection: str
+    item_id: str
+    doc: bytes
+    changed: int
+    attempts: int
+    fence: int
+
+
+class CopiedAsset(Value, frozen=True):
+    """One asset of an item that is at the target. ``sha256`` in hex, ``size`` in bytes."""
+
+    asset: str
+    key: str
+    size: int
+    sha256: str
+    source: Source
+
+
+def claim_object(connection: Connection, now: float, until: float) -> ObjectClaim | None:
+    """Take the next object: what is to be discarded first, then of the order with the least work in hand."""
+    row = connection.one("object_deletable", now=now)
+    for order in [] if row is not None else connection.all("orders_working", now=now):
+        row = connection.one("object_claimable", payer=order["id"], now=now)
+        if row is not None:
+            break
+    if row is None:
+        return None
+    connection.change("object_claim", id=row["id"], until=until)
+    claimed = connection.one("object_claimed", id=row["id"])
+    return None if claimed is None else _object(claimed)
+
+
+def _object(row: sqlite3.Row) -> ObjectClaim:
+    kept = {name: row[name] for name in ObjectClaim.__struct_fields__}
+    source = _SOURCE.decode(kept["source"]) if kept["source"] else None
+    return ObjectClaim(**kept | {"sources": _SOURCES.decode(kept["sources"]), "source": source})
+
+
+def current(connection: Connection, claim: ObjectClaim) -> ObjectClaim:
+    """Return a claim as its row stands now; raise ClaimLost where it is another's."""
+    row = connection.one("object_claimed", id=claim.id)
+    if row is None or row["fence"] != claim.fence:
+        raise ClaimLost(LOST)
+    return _object(row)
+
+
+def renew_object(connection: Connection, claim: ObjectClaim, until: float) -> None:
+    """Keep a claim alive."""
+    _fenced(connection, "object_renew", id=claim.id, fence=claim.fence, until=until)
+
+
+def begin_upload(
+    connection: Connection, claim: ObjectClaim, upload_id: str, part_bytes: int, total: int | None
+) -> None:
+    """Remember an upload that has been created, and of what."""
+    claim.after("begin")
+    source = msgspec.json.encode(claim.source).decode()
+    values = {"source": source, "validator": claim.validator, "total": total, "part_bytes": part_bytes}
+    connection.change("parts_forget", id=claim.id)
+    _fenced(connection, "object_began", id=claim.id, fence=claim.fence, upload_id=upload_id, **values)
+
+
+def part_done(connection: Connection, claim: ObjectClaim, part: Part, done: int, hash_state: bytes | None) -> None:
+    """Remember a part that the store has confirmed, and the hash of everything up to its end."""
+    _fenced(connection, "object_part_done", id=claim.id, fence=claim.fence, done=done, hash_state=hash_state)
+    connection.change("part_insert", id=claim.id, number=part.number, etag=part.etag, size=part.size)
+
+
+def count_moved(connection: Connection, claim: ObjectClaim, size: int, now: float) -> None:
+    """Charge bytes that were transferred to the order that pays for the object."""
+    connection.change("order_moved", object=claim.id, size=size, now=now)
+
+
+def parts_of(connection: Connection, claim: ObjectClaim) -> list[Part]:
+    """Return the parts that were remembered, by number."""
+    rows = connection.all("parts_of", id=claim.id)
+    return [Part(number=row["number"], etag=row["etag"], size=row["size"]) for row in rows]
+
+
+def forget_upload(connection: Connection, claim: ObjectClaim) -> None:
+    """Forget an upload that has been discarded."""
+    _fenced(connection, "object_discarded", id=claim.id, fence=claim.fence)
+    connection.change("parts_forget", id=claim.id)
+
+
+def checked(connection: Connection, claim: ObjectClaim, total: int, sha256: str) -> None:
+    """Remember that all bytes came and are right."""
+    claim.after("check")
+    source = msgspec.json.encode(claim.source).decode()
+    values = {"total": total, "sha256": sha256, "source": source}
+    _fenced(connection, "object_checked", id=claim.id, fence=claim.fence, **values)
+
+
+def available(connection: Connection, claim: ObjectClaim, now: float) -> None:
+    """Note that the object can be read at the target: its item has to be registered."""
+    _fenced(connection, "object_available", id=claim.id, fence=claim.fence, now=now)
+    connection.change("parts_forget", id=claim.id)
+    connection.change("item_changed", id=claim.id)
+
+
+def ended(connection: Connection, claim: ObjectClaim, event: ObjectEvent, reason: str, now: float) -> None:
+    """Nothing more will be tried for the object, and why."""
+    values = {"state": claim.after(event), "reason": reason, "now": now}
+    _fenced(connection, "object_ended", id=claim.id, fence=claim.fence, **values)
+    connection.change("parts_forget", id=claim.id)
+
+
+def put_off(connection: Connection, claim: ObjectClaim, event: ObjectEvent, reason: str, not_before: float) -> None:
+    """Give a claim back, to be taken up again later."""
+    state = claim.state if claim.state == "DELETING" else claim.after(event)
+    values = {"state": state, "reason": reason, "not_before": not_before}
+    _fenced(connection, "object_put_off", id=claim.id, fence=claim.fence, **values)
+
+
+def forget_object(connection: Connection, claim: ObjectClaim) -> None:
+    """Drop an object that nobody wants any more, or take it up again where somebody has come to want it."""
+    connection.change("object_forget", id=claim.id, fence=claim.fence)
+
+
+def claim_item(connection: Connection, now: float, until: float) -> ItemClaim | None:
+    """Take an item that has new copies and, for some order, none left to make."""
+    row = connection.one("item_claimable", now=now)
+    taken = None if row is None else connection.one("item_claim", id=row["id"], until=until)
+    if taken is None:
+        return None
+    kept: dict[str, Any] = {name: taken[name] for name in ItemClaim.__struct_fields__}
+    return ItemClaim(**kept | {"doc": kept["doc"].encode()})
+
+
+def copies_of(connection: Connection, claim: ItemClaim) -> list[CopiedAsset]:
+    """Return the assets of an item that are at the target."""
+    rows = connection.all("item_copies", id=claim.id)
+    return [
+        CopiedAsset(
+            asset=row["asset"],
+            key=row["key"],
+            size=row["total"],
+            sha256=row["sha256"],
+            source=_SOURCE.decode(row["source"]),
+        )
+        for row in rows
+    ]
+
+
+def registered(connection: Connection, claim: ItemClaim) -> None:
+    """Note that the catalogue knows the copies that were there when the claim was taken."""
+    _fenced(connection, "item_registered", id=claim.id, fence=claim.fence, changed=claim.changed)
+
+
+def item_put_off(connection: Connection, claim: ItemClaim, reason: str, not_before: float, *, failed: bool) -> None:
+    """Note that the catalogue did not take the item: try later, or (``failed``) never again."""
+    values = {"reason": reason, "not_before": not_before, "failed": int(failed)}
+    _fenced(connection, "item_put_off", id=claim.id, fence=claim.fence, **values)
+
+
+def _fenced(connection: Connection, name: str, **values: Any) -> None:
+    if not connection.change(name, **values):
+        raise ClaimLost(LOST)
+
+
+def as_json(sources: Sequence[Source]) -> str:
+    """Return sources as they are kept."""
+    return msgspec.json.encode(list(sources)).decode()

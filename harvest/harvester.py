@@ -1,0 +1,282 @@
+"""Orders from end to end: taken in, carried out by workers, settled with the ledger."""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edges.errors import EdgeError
+from harvest import orders
+from harvest.admission import Admission, Holding
+from harvest.database import Connection, Database, Journal
+from harvest.errors import HarvestError, OrderGone
+from harvest.estimate import with_rate
+from harvest.meter import Meter
+from harvest.model import Estimate, Failure, Order, OrderRequest, Results
+from harvest.orders import NewOrder
+from harvest.planner import Planner, fingerprint
+from harvest.registrar import Registrar
+from harvest.seams import Checkpoint, World, unobserved
+from harvest.settings import HarvestSettings
+from harvest.sources import Patience, Sources
+from harvest.transfer import Transfer
+from harvest.upkeep import Upkeep
+from harvest.wanted import Aim
+from harvest.worker import Worker
+from quotas.errors import QuotaError
+from quotas.model import Charge
+
+logger = logging.getLogger(__name__)
+
+PLANNING_SECONDS = 120.0
+"""How long an order that is being planned may show no sign of life before it is forgotten."""
+
+MAX_TOLD_FAILURES = 100
+"""Assets that an estimate names one by one as impossible."""
+
+FAULT_PAUSE = 1.0
+"""Seconds that a background task rests after an unforeseen error."""
+
+
+class Harvester:
+    """Takes orders and carries them out; entering it starts the workers, leaving it stops them.
+
+    Work that is cut off, by leaving or by the death of the process, goes on where it was when a harvester
+    with the same ``path`` is entered again. ``lease_seconds`` is how long quota stays reserved without us.
+    ``clock`` gives epoch seconds; ``checkpoint`` is told of each write.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        settings: HarvestSettings,
+        world: World,
+        lease_seconds: float = 60.0,
+        clock: Callable[[], float] = time.time,
+        checkpoint: Checkpoint = unobserved,
+    ) -> None:
+        self._settings = settings
+        self._places = dict(world.places)
+        self._clock = clock
+        self._meter = Meter()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._database = Database(path)
+        journal = Journal(database=self._database, clock=clock, checkpoint=checkpoint)
+        self._admission = Admission(
+            ledger=world.ledger, database=self._database, lease_seconds=lease_seconds, clock=clock
+        )
+        self._planner = Planner(
+            search=world.search,
+            places=self._places,
+            max_items=settings.max_items,
+            assumed_bytes=settings.assumed_bytes,
+        )
+        self._worker = _worker(settings, world, journal, self._admission, self._progressed)
+        self._upkeep = Upkeep(
+            journal=journal,
+            admission=self._admission,
+            lease_seconds=lease_seconds,
+            claim_seconds=settings.claim_seconds,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._database.__aenter__()
+        for number in range(self._settings.workers):
+            self._start(self._worker.step, f"harvest-worker-{number}")
+        self._start(self._keep_up, "harvest-upkeep")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._database.__aexit__(kind, error, trace)
+
+    # -- what users do -------------------------------------------------------------------------------------
+
+    async def submit(self, request: OrderRequest, charge: Charge, *, idempotency_key: str | None = None) -> Order:
+        """Plan an order, reserve its quota, and take it in; the copying goes on in the background.
+
+        The same idempotency key with the same order returns the order of the first time.
+
+        Raises:
+            InvalidInput, TargetRefused: the target cannot be written to.
+            OrderRefused: too much matches.
+            QuotaExceeded: a policy stands in the way; nothing was written.
+            KeyReused, OrderInFlight: the idempotency key came before.
+            EdgeError, QuotaError: a site or the ledger does not answer.
+        """
+        aim = self._planner.aim(request, charge.group)
+        now = self._clock()
+        new = NewOrder(
+            id=uuid.uuid4().hex,
+            user=charge.user,
+            group=charge.group,
+            idempotency=idempotency_key,
+            fingerprint=fingerprint(request),
+            request=request,
+        )
+        known = await self._database.run(lambda c: orders.insert(c, new, now, now + PLANNING_SECONDS))
+        if known is not None:
+            return await self.status(known)
+        try:
+            await self._plan(new, aim, charge)
+        except BaseException:
+            await asyncio.shield(self._database.run(lambda c: c.change("order_forget", id=new.id)))
+            raise
+        self._progressed()
+        return await self.status(new.id)
+
+    async def estimate(self, request: OrderRequest, charge: Charge) -> Estimate:
+        """Tell what an order would cost and whether there is quota for it; nothing is written.
+
+        Raises:
+            InvalidInput, TargetRefused, OrderRefused: as :meth:`submit`.
+            EdgeError, QuotaError: a site or the ledger does not answer.
+        """
+        aim = self._planner.aim(request, charge.group)
+        items = objects = size = unknown = present = 0
+        skipped: list[Failure] = []
+        async for batch in self._planner.batches(request, aim):
+            items += len(batch.items)
+            objects += sum(len(item.wishes) for item in batch.items)
+            size += sum(item.bytes for item in batch.items)
+            unknown += batch.unknown
+            present += batch.present
+            skipped += batch.skipped
+        holding = Holding(id="estimate", charge=charge, target=request.target)
+        refusal = await self._admission.check(holding, size) if objects else None
+        return Estimate(
+            items=items,
+            objects=objects,
+            bytes=size,
+            unknown=unknown,
+            present=present,
+            skipped=tuple(skipped[:MAX_TOLD_FAILURES]),
+            refusal=refusal,
+        )
+
+    async def status(self, order_id: str) -> Order:
+        """Return an order as it stands; raise OrderNotFound where there is none."""
+        return self._measured(await self._database.run(lambda c: orders.order_of(c, orders.row_of(c, order_id))))
+
+    async def list(self, group: str | None, *, before: float | None = None, limit: int = 100) -> list[Order]:
+        """Return the orders of a charging group (None: of all), the latest first.
+
+        Only those created before ``before`` (epoch seconds) are told, if that is given.
+        """
+
+        def read(connection: Connection) -> list[Order]:
+            rows = connection.all("orders_of_group", charged=group, before=before, limit=limit)
+            return [orders.order_of(connection, row) for row in rows]
+
+        return [self._measured(order) for order in await self._database.run(read)]
+
+    async def results(self, order_id: str, *, after: int = 0, limit: int = 1000) -> Results:
+        """Return one page of what an order brought, object by object, and what failed."""
+        order = await self.status(order_id)
+        bucket = self._places[order.request.target].bucket
+        return await self._database.run(lambda c: orders.results(c, order_id, bucket, after, limit))
+
+    async def cancel(self, order_id: str) -> Order:
+        """End an order. What is whole already stays, is registered and charged; the rest is discarded.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            OrderGone: it was cancelled before.
+        """
+        now = self._clock()
+
+        def end(connection: Connection) -> None:
+            if orders.row_of(connection, order_id)["state"] == "CANCELLED":
+                raise OrderGone(f"order {order_id} was cancelled before")
+            orders.cancel(connection, order_id, now)
+
+        await self._database.run(end)
+        self._worker.nudge()
+        self._progressed()
+        return await self.status(order_id)
+
+    # -- in the background ---------------------------------------------------------------------------------
+
+    async def _plan(self, new: NewOrder, aim: Aim, charge: Charge) -> None:
+        total = objects = 0
+        async for batch in self._planner.batches(new.request, aim):
+            until = self._clock() + PLANNING_SECONDS
+            add = lambda c, batch=batch, until=until: orders.add_batch(c, new.id, aim.target, batch, until)  # noqa: E731
+            total += await self._database.run(add)
+            objects += sum(len(item.wishes) for item in batch.items)
+        now = self._clock()
+        if not objects:
+            message = "nothing had to be copied"
+            await self._database.run(lambda c: orders.move(c, new.id, "admitted", message, now))
+            return
+        reserved = await self._admission.admit(Holding(id=new.id, charge=charge, target=aim.target), total)
+        await self._database.run(lambda c: orders.admitted(c, new.id, reserved, "", now))
+
+    def _measured(self, order: Order) -> Order:
+        rate = 0.0
+        if order.state == "ACTIVE":
+            done, now = order.progress.bytes_done, self._clock()
+            rate = self._meter.rate(order.id, done, now=now, started=order.started)
+        return order.measured(with_rate(order.progress, rate))
+
+    def _progressed(self) -> None:
+        """Wake whoever waits for something to happen."""
+        woken, self._wake = self._wake, asyncio.Event()
+        woken.set()
+
+    def _start(self, step: Callable[[], Awaitable[bool]], name: str) -> None:
+        self._tasks.append(asyncio.create_task(self._repeat(step), name=name))
+
+    async def _keep_up(self) -> bool:
+        await self._upkeep.turn()
+        return False
+
+    async def _repeat(self, step: Callable[[], Awaitable[bool]]) -> None:
+        """Take step after step; rest when there was nothing to do, until something happens."""
+        while True:
+            wake = self._wake
+            try:
+                worked = await step()
+            except (EdgeError, HarvestError, QuotaError) as error:
+                logger.warning("harvest work failed", extra={"reason": str(error)})
+                worked = False
+                await asyncio.sleep(FAULT_PAUSE)
+            except Exception:  # the boundary of a background task: a fault in one piece must not end the rest
+                logger.exception("harvest work broke")
+                worked = False
+                await asyncio.sleep(FAULT_PAUSE)
+            if not worked:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.idle_seconds):
+                        await wake.wait()
+
+
+def _worker(
+    settings: HarvestSettings,
+    world: World,
+    journal: Journal,
+    admission: Admission,
+    progressed: Callable[[], None],
+) -> Worker:
+    patience = Patience(stall=settings.stall_seconds, attempts=settings.attempts, pause=settings.pause_seconds)
+    transfer = Transfer(
+        journal=journal,
+        places=world.places,
+        sources=Sources(session=world.session, check=world.check, places=world.places, patience=patience),
+        admission=admission,
+        part_bytes=settings.part_bytes,
+    )
+    registrar = Registrar(journal=journal, places=world.places, describe=world.describe, attempts=settings.attempts)
+    return Worker(journal=journal, transfer=transfer, registrar=registrar, settings=settings, progressed=progressed)

@@ -1,0 +1,308 @@
+"""Orders in the database. Each function runs inside one transaction."""
+
+import sqlite3
+import uuid
+from typing import Any
+
+import msgspec
+
+from harvest.admission import Reserved, as_holding
+from harvest.claims import as_json
+from harvest.database import Connection
+from harvest.errors import KeyReused, OrderInFlight, OrderNotFound
+from harvest.model import (
+    Failure,
+    ObjectResult,
+    Order,
+    OrderRequest,
+    OrderState,
+    Progress,
+    Results,
+    Source,
+    Value,
+)
+from harvest.multihash import of_sha256
+from harvest.planner import PlannedBatch, Wish
+from harvest.states import ENDED_ORDERS, OrderEvent, order_after
+from harvest.wanted import MAX_SOURCES, item_id_of
+
+ENLIST = 50
+"""Planned items that are spread over objects in one transaction: others can write in between."""
+
+_WISHES = msgspec.json.Decoder(tuple[Wish, ...])
+_SOURCES = msgspec.json.Decoder(tuple[Source, ...])
+_IN_FLIGHT = frozenset({"WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING"})
+
+
+class NewOrder(Value, frozen=True):
+    """An order as it is taken in."""
+
+    id: str
+    user: str
+    group: str
+    idempotency: str | None
+    fingerprint: str
+    request: OrderRequest
+
+
+def insert(connection: Connection, new: NewOrder, now: float, until: float) -> str | None:
+    """Take an order in; return the id of the same order where its idempotency key came before.
+
+    Raises:
+        KeyReused: the key came with another order.
+        OrderInFlight: the same order is being planned right now.
+    """
+    owner = {"user": new.user, "charged": new.group, "idempotency": new.idempotency}
+    known = connection.one("order_by_idempotency", **owner) if new.idempotency is not None else None
+    if known is not None:
+        if known["fingerprint"] != new.fingerprint:
+            raise KeyReused("this Idempotency-Key came before with another order; use a new key")
+        if known["state"] == "PENDING_ESTIMATE":
+            raise OrderInFlight("this order is being planned; ask again in a moment")
+        return str(known["id"])
+    connection.change(
+        "order_insert",
+        id=new.id,
+        fingerprint=new.fingerprint,
+        request=msgspec.json.encode(new.request).decode(),
+        target=new.request.target,
+        now=now,
+        until=until,
+        **owner,
+    )
+    return None
+
+
+def add_batch(connection: Connection, order_id: str, target: str, batch: PlannedBatch, until: float) -> int:
+    """Keep what one batch of the plan wants; return the bytes that this order has to reserve for it."""
+    total = 0
+    for item in batch.items:
+        wishes = tuple(_unshared(connection, target, wish) for wish in item.wishes)
+        size = sum(wish.estimate for wish in wishes)
+        connection.change(
+            "planned_insert",
+            order_id=order_id,
+            doc=msgspec.json.encode(item.doc).decode(),
+            wishes=msgspec.json.encode(wishes).decode(),
+            objects=len(wishes),
+            bytes=size,
+        )
+        total += size
+    for failure in batch.skipped:
+        connection.change("skipped_insert", order_id=order_id, **msgspec.to_builtins(failure))
+    connection.change("order_present", id=order_id, count=batch.present)
+    connection.change("order_keep_planning", id=order_id, until=until)
+    return total
+
+
+def _unshared(connection: Connection, target: str, wish: Wish) -> Wish:
+    """Return a wish without its bytes where another order is bringing the same object already."""
+    row = connection.one("object_by_key", target=target, key=wish.wanted.key)
+    if row is not None and row["state"] in _IN_FLIGHT and row["payer"] and _same_bytes(row, wish):
+        return Wish(wanted=wish.wanted, estimate=0)
+    return wish
+
+
+def admitted(connection: Connection, order_id: str, reserved: Reserved, message: str, now: float) -> None:
+    """Let an order begin: its quota is reserved."""
+    values = {"key": reserved.key, "amount": reserved.amount, "jobs": reserved.jobs}
+    connection.change("lease_insert", order_id=order_id, **values)
+    move(connection, order_id, "admitted", message, now)
+
+
+def move(
+    connection: Connection, order_id: str, event: OrderEvent, message: str, now: float, retry_at: float = 0.0
+) -> OrderState:
+    """Change the state of an order by the table; return the new one."""
+    before: OrderState = row_of(connection, order_id)["state"]
+    after = order_after(before, event)
+    values = {"message": message, "now": now, "retry_at": retry_at, "ended": after in ENDED_ORDERS}
+    connection.change("order_state", id=order_id, before=before, after=after, **values)
+    return after
+
+
+def row_of(connection: Connection, order_id: str) -> sqlite3.Row:
+    """Return an order's row; raise OrderNotFound where there is none."""
+    row = connection.one("order_by_id", id=order_id)
+    if row is None:
+        raise OrderNotFound(f"no order {order_id!r}")
+    return row
+
+
+# -- spreading a plan over objects and items ---------------------------------------------------------------
+
+
+def enlist(connection: Connection) -> int:
+    """Spread some planned items over items and objects; return how many."""
+    rows = connection.all("planned_next", limit=ENLIST)
+    for row in rows:
+        _enlist_item(connection, row)
+        connection.change("planned_done", order_id=row["order_id"], seq=row["seq"])
+    return len(rows)
+
+
+def _enlist_item(connection: Connection, row: sqlite3.Row) -> None:
+    collection, item_id = item_id_of(msgspec.json.decode(row["doc"])) or ("", "")
+    named = {"target": row["target"], "collection": collection, "item_id": item_id}
+    stored = connection.one("item_upsert", doc=row["doc"], **named)
+    item = 0 if stored is None else int(stored["id"])
+    connection.change("item_link", order_id=row["order_id"], item=item)
+    for wish in _WISHES.decode(row["wishes"]):
+        object_id, pays = _enlist_object(connection, row, item, wish)
+        reserved = wish.estimate if pays else 0
+        link = {"order_id": row["order_id"], "object": object_id, "estimate": wish.estimate, "reserved": reserved}
+        connection.change("object_link", **link)
+
+
+def _enlist_object(connection: Connection, row: sqlite3.Row, item: int, wish: Wish) -> tuple[int, bool]:
+    """Return the object of a wish, and whether this order pays for it."""
+    wanted = wish.wanted
+    values: dict[str, Any] = {
+        "item": item,
+        "sources": as_json(wanted.sources),
+        "size": wanted.size,
+        "checksum": wanted.checksum,
+        "media_type": wanted.media_type,
+        "version": uuid.uuid4().hex,
+        "payer": row["order_id"],
+        "integrity": "prefer",
+    }
+    request = msgspec.json.decode(row_of(connection, row["order_id"])["request"], type=OrderRequest)
+    values["integrity"] = request.integrity
+    there = connection.one("object_by_key", target=row["target"], key=wanted.key)
+    if there is None:
+        new = connection.one("object_insert", target=row["target"], key=wanted.key, asset=wanted.asset, **values)
+        return (0 if new is None else int(new["id"])), True
+    if _shared(there, wish, row["created"]):
+        known = _SOURCES.decode(there["sources"])
+        more = tuple(dict.fromkeys([*known, *wanted.sources]))[:MAX_SOURCES]
+        connection.change("object_add_sources", id=there["id"], sources=as_json(more))
+        return int(there["id"]), there["payer"] == row["order_id"]
+    connection.change("object_want_again", id=there["id"], **values)
+    return int(there["id"]), True
+
+
+def _shared(there: sqlite3.Row, wish: Wish, ordered: float) -> bool:
+    """Tell whether the work on an object, going on or just done, serves this wish too."""
+    if not _same_bytes(there, wish):
+        return False
+    if there["state"] in _IN_FLIGHT:
+        return True
+    fresh = (there["finished"] or 0.0) >= ordered or bool(there["unregistered"])
+    return bool(there["state"] == "AVAILABLE" and fresh)
+
+
+def _same_bytes(there: sqlite3.Row, wish: Wish) -> bool:
+    pairs = ((there["checksum"], wish.wanted.checksum), (there["size"], wish.wanted.size))
+    return all(known is None or asked is None or known == asked for known, asked in pairs)
+
+
+# -- ends --------------------------------------------------------------------------------------------------
+
+
+def cancel(connection: Connection, order_id: str, now: float) -> None:
+    """End an order: what only it wanted is discarded, what is whole already stays and is registered."""
+    move(connection, order_id, "cancel", "cancelled", now)
+    connection.change("planned_forget", id=order_id)
+    connection.change("objects_dropped", id=order_id)
+    connection.change("objects_unpaid", id=order_id)
+    connection.change("order_unlink_open", id=order_id)
+    connection.change("order_unsettled", id=order_id, now=now)
+
+
+def wait_for_quota(connection: Connection, order_id: str, why: str, now: float, retry_at: float) -> None:
+    """Put an order aside until there is quota; others that want the same objects go on with them."""
+    if row_of(connection, order_id)["state"] == "ACTIVE":
+        move(connection, order_id, "quota-lost", why, now, retry_at)
+        connection.change("objects_unpaid", id=order_id)
+
+
+def go_on(connection: Connection, order_id: str, now: float) -> None:
+    """Let an order that waited for quota work again."""
+    if row_of(connection, order_id)["state"] == "WAITING_QUOTA":
+        move(connection, order_id, "quota-regained", "", now)
+        connection.change("objects_adopt", id=order_id)
+
+
+def finish(connection: Connection, order_id: str, now: float) -> None:
+    """Close an order that the ledger has settled, and tell the world by an event."""
+    row = row_of(connection, order_id)
+    if row["state"] == "ACTIVE":
+        failures = int(connection.all("order_failures", id=order_id)[0]["failures"])
+        message = f"{failures} could not be copied" if failures else row["message"]
+        move(connection, order_id, "failed" if failures else "completed", message, now)
+    connection.change("order_settled", id=order_id, now=now)
+    state = row_of(connection, order_id)["state"]
+    data = msgspec.json.encode({"order": order_id, "state": state, "target": row["target"]}).decode()
+    event = {"id": uuid.uuid4().hex, "type": f"org.lakegate.harvest.{state.lower()}", "subject": order_id}
+    connection.change("event_insert", now=now, data=data, **event)
+
+
+# -- what is told ------------------------------------------------------------------------------------------
+
+
+def order_of(connection: Connection, row: sqlite3.Row) -> Order:
+    """Return an order as it stands."""
+    return Order(
+        id=row["id"],
+        charge=as_holding(row).charge,
+        request=msgspec.json.decode(row["request"], type=OrderRequest),
+        state=row["state"],
+        message=row["message"] or _reasons(connection, row),
+        created=row["created"],
+        updated=row["updated"],
+        started=row["started"],
+        finished=row["finished"],
+        settled=bool(row["settled"]),
+        progress=_progress(connection, row),
+    )
+
+
+def _progress(connection: Connection, row: sqlite3.Row) -> Progress:
+    objects = connection.all("order_progress", id=row["id"])[0]
+    items = connection.all("order_item_progress", id=row["id"])[0]
+    planned = connection.all("planned_of_order", id=row["id"])[0]
+    return Progress(
+        items=items["items"] + planned["items"],
+        items_done=items["done"],
+        objects=objects["objects"] + planned["objects"],
+        objects_done=objects["available"],
+        objects_failed=objects["failed"],
+        bytes=objects["bytes"] + planned["bytes"],
+        bytes_done=objects["done"],
+        present=row["present"],
+    )
+
+
+def _reasons(connection: Connection, row: sqlite3.Row) -> str:
+    reasons = connection.all("stuck_reasons", id=row["id"])
+    return "; ".join(f"{each['times']} x {each['reason']}" for each in reasons)
+
+
+def results(connection: Connection, order_id: str, bucket: str, after: int, limit: int) -> Results:
+    """Return one page of what an order brought, from after the object ``after``."""
+    rows = connection.all("results_objects", id=order_id, after=after, limit=limit + 1)
+    failures = [] if after else [*connection.all("skipped_of_order", id=order_id)]
+    told = [Failure(**dict(row)) for row in failures]
+    if not after:
+        told += [Failure(asset="", **dict(row)) for row in connection.all("results_items", id=order_id)]
+    return Results(
+        order_id=order_id,
+        objects=tuple(_result(row, bucket) for row in rows[:limit]),
+        failures=tuple(told),
+        next=rows[limit - 1]["id"] if len(rows) > limit else None,
+    )
+
+
+def _result(row: sqlite3.Row, bucket: str) -> ObjectResult:
+    there = row["state"] == "AVAILABLE"
+    return ObjectResult(
+        collection=row["collection"],
+        item_id=row["item_id"],
+        asset=row["asset"],
+        state=row["state"],
+        href=f"s3://{bucket}/{row['key']}" if there else None,
+        size=row["total"] if there else None,
+        checksum=of_sha256(bytes.fromhex(row["sha256"])) if there else None,
+        reason=row["reason"],
+    )

@@ -1,0 +1,147 @@
+"""From a request to a list of wishes: search, compare with what the target has, estimate."""
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import msgspec
+
+from edges.errors import InvalidInput, NotFound
+from edges.model import Json, Query
+from harvest.errors import OrderRefused, TargetRefused
+from harvest.estimate import estimated_sizes
+from harvest.keys import group_prefix
+from harvest.model import Failure, FoundItem, OrderRequest, Value, Wanted
+from harvest.registrar import as_json
+from harvest.seams import Place, Search
+from harvest.wanted import Aim, ItemId, grouped, select
+
+BATCH = 100
+"""Items that are compared with the target's catalogue at once."""
+
+
+class Wish(Value, frozen=True):
+    """One asset to be copied, and its size as estimated (bytes)."""
+
+    wanted: Wanted
+    estimate: int
+
+
+class PlannedItem(Value, frozen=True):
+    """One item of which something is wanted, with the item as it was found."""
+
+    doc: Json
+    wishes: tuple[Wish, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Return the estimated bytes of all wishes."""
+        return sum(wish.estimate for wish in self.wishes)
+
+
+class PlannedBatch(Value, frozen=True):
+    """What one batch of found items amounts to."""
+
+    items: tuple[PlannedItem, ...]
+    unknown: int
+    present: int
+    skipped: tuple[Failure, ...]
+
+
+class Planner:
+    """Plans orders; writes nothing. ``assumed_bytes`` stands for an asset of which no size is known."""
+
+    def __init__(self, *, search: Search, places: Mapping[str, Place], max_items: int, assumed_bytes: int) -> None:
+        self._search = search
+        self._places = places
+        self._max_items = max_items
+        self._assumed = assumed_bytes
+
+    def aim(self, request: OrderRequest, group: str) -> Aim:
+        """Return where the copies go.
+
+        Raises:
+            InvalidInput: the target is no site that can take copies.
+            TargetRefused: the bucket is not the target's own.
+        """
+        place = self._places.get(request.target)
+        if place is None or place.catalogue is None:
+            able = sorted(site for site, each in self._places.items() if each.catalogue is not None)
+            raise InvalidInput("target", f"{request.target!r} takes no copies", f"one of {', '.join(able) or '(none)'}")
+        if request.bucket is not None and request.bucket != place.bucket:
+            raise TargetRefused(f"bucket {request.bucket!r} at {request.target} is not open to harvests")
+        return Aim(
+            target=request.target,
+            bucket=place.bucket,
+            prefix=group_prefix(group, request.prefix),
+            assets=request.assets,
+            integrity=request.integrity,
+        )
+
+    async def batches(self, request: OrderRequest, aim: Aim) -> AsyncIterator[PlannedBatch]:
+        """Walk over the search and tell, batch by batch, what is wanted.
+
+        Raises:
+            OrderRefused: more than ``max_items`` items match.
+            EdgeError: a site that is needed does not answer.
+        """
+        seen = 0
+        pending: list[FoundItem] = []
+        async for found in self._search(msgspec.structs.replace(request.query, limit=BATCH)):
+            seen += 1
+            if seen > self._max_items:
+                raise OrderRefused(f"more than {self._max_items} items match; narrow the search or split the order")
+            pending.append(found)
+            if len(pending) >= BATCH:
+                yield await self._batch(pending, aim)
+                pending = []
+        if pending:
+            yield await self._batch(pending, aim)
+
+    async def _batch(self, found: Sequence[FoundItem], aim: Aim) -> PlannedBatch:
+        groups = grouped(found)
+        selection = select(found, await self._existing(groups, aim.target), aim)
+        sizes = estimated_sizes(selection.wanted, self._assumed)
+        wishes: dict[ItemId, list[Wish]] = {}
+        for wanted, size in zip(selection.wanted, sizes, strict=True):
+            wishes.setdefault((wanted.collection, wanted.item_id), []).append(Wish(wanted=wanted, estimate=size))
+        items = [
+            PlannedItem(doc=_best(groups[name], aim.target).item, wishes=tuple(each)) for name, each in wishes.items()
+        ]
+        unknown = sum(wanted.size is None for wanted in selection.wanted)
+        return PlannedBatch(items=tuple(items), unknown=unknown, present=selection.present, skipped=selection.skipped)
+
+    async def _existing(self, groups: Mapping[ItemId, Sequence[FoundItem]], target: str) -> dict[ItemId, Json]:
+        """Return what the target's catalogue has of these items."""
+        by_collection: dict[str, list[str]] = {}
+        for collection, item_id in groups:
+            by_collection.setdefault(collection, []).append(item_id)
+        existing: dict[ItemId, Json] = {}
+        for collection, ids in by_collection.items():
+            existing |= {(collection, str(item["id"])): item for item in await self._items(target, collection, ids)}
+        return existing
+
+    async def _items(self, target: str, collection: str, ids: Sequence[str]) -> list[Json]:
+        catalogue = self._places[target].catalogue
+        if catalogue is None:
+            return []
+        query = Query(collections=(collection,), ids=tuple(ids), limit=len(ids))
+        found: list[Json] = []
+        position: str | None = None
+        while True:
+            try:
+                batch = await catalogue.search(query, limit=len(ids), after=position)
+            except NotFound:  # the target does not know the collection yet
+                return found
+            found += [item for item in map(as_json, batch.items) if item is not None and item.get("id") in ids]
+            position = batch.next
+            if position is None or len(found) >= len(ids):
+                return found
+
+
+def fingerprint(request: OrderRequest) -> str:
+    """Return what tells two requests apart."""
+    return hashlib.sha256(msgspec.json.encode(request, order="sorted")).hexdigest()
+
+
+def _best(copies: Sequence[FoundItem], target: str) -> FoundItem:
+    return next((copy for copy in copies if copy.site != target), copies[0])

@@ -1,0 +1,316 @@
+"""Reading a source: one continuous stream of bytes, however often the connection breaks.
+
+A connection that ends early, stalls or drips is replaced by another from the byte that is missing (RFC 9110
+section 14, ``Range`` with ``If-Range``), as long as bytes go on arriving. Redirects are followed by hand,
+each checked.
+"""
+
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+import tenacity
+from yarl import URL
+
+from edges.errors import DestinationRefused, EdgeError, SiteUnavailable
+from harvest.errors import NotYet, SourceChanged, SourceFailed
+from harvest.http_answers import Opened, judge, redirect_of
+from harvest.model import Source
+from harvest.seams import Place
+
+_T = TypeVar("_T")
+
+MAX_REDIRECTS = 5
+PIECE = 1 << 20
+"""Bytes taken from a source at once, at most."""
+
+REGAIN = 1 << 20
+"""Bytes after which earlier outages are forgiven: a retry is paid for by progress."""
+
+
+class Patience:
+    """How long to put up with a source.
+
+    Times in seconds, ``slowest`` in bytes per second over a stall time.
+    """
+
+    __slots__ = ("attempts", "pause", "slowest", "stall")
+
+    def __init__(self, *, stall: float, attempts: int, pause: float, slowest: float = 1024.0) -> None:
+        self.stall = stall
+        self.attempts = attempts
+        self.pause = pause
+        self.slowest = slowest
+
+
+class Connection(Protocol):
+    """One open answer of a source."""
+
+    opened: Opened
+
+    async def read(self, limit: int) -> bytes:
+        """Return at most ``limit`` bytes, none at the end; raise SourceFailed where it breaks off."""
+        ...
+
+    async def close(self) -> None:
+        """Let go."""
+        ...
+
+
+class Sources:
+    """Opens sources: ``http(s)`` by the given session, each address checked; ``s3`` by the site's own store.
+
+    ``check`` raises :class:`edges.errors.DestinationRefused` for an address that must not be called.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: aiohttp.ClientSession,
+        check: Callable[[str], None],
+        places: Mapping[str, Place],
+        patience: Patience,
+    ) -> None:
+        self._session = session
+        self._check = check
+        self._places = places
+        self.patience = patience
+
+    def reading(self, source: Source, *, start: int = 0, validator: str | None = None) -> "Reading":
+        """Return the stream of a source from byte ``start``; enter it to connect."""
+        return Reading(self, source, start, validator)
+
+    async def connect(self, source: Source, start: int, validator: str | None) -> Connection:
+        """Open one connection.
+
+        Raises:
+            SourceFailed: no; its ``again`` tells whether to ask once more.
+        """
+        try:
+            if source.href.startswith("s3:"):
+                return await self._connect_s3(source, start, validator)
+            return await self._connect_http(source.href, start, validator)
+        except DestinationRefused as error:
+            raise SourceFailed(str(error), again=False) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SourceFailed(f"no connection: {type(error).__name__}", again=True) from error
+
+    async def _connect_http(self, href: str, start: int, validator: str | None) -> Connection:
+        headers = {"Accept-Encoding": "identity"}
+        if start:
+            headers |= {"Range": f"bytes={start}-", "If-Range": validator or ""}
+        address = href
+        for _ in range(MAX_REDIRECTS + 1):
+            self._check(address)
+            response = await self._session.get(
+                URL(address, encoded=address.isascii()),
+                headers=headers,
+                allow_redirects=False,
+                read_bufsize=PIECE,
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=self.patience.stall, sock_read=self.patience.stall
+                ),
+            )
+            location = redirect_of(response.status, response.headers)
+            try:
+                if location is None:
+                    return HttpConnection(response, judge(response.status, response.headers, start, validator))
+            except SourceFailed:
+                response.close()
+                raise
+            response.close()
+            address = urljoin(address, location)
+        raise SourceFailed(f"more than {MAX_REDIRECTS} redirects", again=False)
+
+    async def _connect_s3(self, source: Source, start: int, validator: str | None) -> Connection:
+        address = urlsplit(source.href)
+        place = self._places.get(source.site)
+        if place is None or place.bucket != address.netloc:
+            raise SourceFailed("no credentials for this bucket are configured", again=False)
+        key = address.path.removeprefix("/")
+        try:
+            info = await place.store.head(key)
+        except EdgeError as error:
+            raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
+        if info is None:
+            raise SourceFailed("the object is not there", again=False)
+        if validator is not None and info.etag != validator:
+            raise SourceChanged
+        opened = Opened(total=info.size, validator=info.etag or None, skip=0)
+        return StoreConnection(place.store.get(key, start=start), opened)
+
+
+def _passing(error: BaseException) -> bool:
+    """Tell whether a failure may pass by itself, on the same connection's terms."""
+    return isinstance(error, SourceFailed) and error.again and not isinstance(error, NotYet | SourceChanged)
+
+
+class HttpConnection:
+    """The body of one HTTP answer."""
+
+    def __init__(self, response: aiohttp.ClientResponse, opened: Opened) -> None:
+        self._response = response
+        self.opened = opened
+
+    async def read(self, limit: int) -> bytes:
+        """Return at most ``limit`` bytes, none at the end."""
+        try:
+            return await self._response.content.read(limit)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = "stalled" if isinstance(error, TimeoutError) else f"broke off: {type(error).__name__}"
+            raise SourceFailed(f"the connection {reason}", again=True) from error
+
+    async def close(self) -> None:
+        """Close the connection; a half-read body cannot be reused."""
+        self._response.close()
+
+
+class StoreConnection:
+    """The bytes of one object of a store."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], opened: Opened) -> None:
+        self._pieces = pieces
+        self._left = b""
+        self.opened = opened
+
+    async def read(self, limit: int) -> bytes:
+        """Return at most ``limit`` bytes, none at the end."""
+        if not self._left:
+            try:
+                self._left = await anext(self._pieces, b"")
+            except EdgeError as error:
+                raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
+        piece, self._left = self._left[:limit], self._left[limit:]
+        return piece
+
+    async def close(self) -> None:
+        """End the stream."""
+        close = getattr(self._pieces, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class Reading:
+    """A stream that mends itself. After entering, ``total`` (bytes, if told) and ``validator`` are known.
+
+    Raises from each method:
+        SourceChanged: what was read before is no longer what the source holds; begin anew.
+        NotYet: the source asks to come back later than we wait here.
+        SourceFailed: it does not deliver, and further trying would not help.
+    """
+
+    def __init__(self, sources: Sources, source: Source, start: int, validator: str | None) -> None:
+        self._sources = sources
+        self._patience = sources.patience
+        self._source = source
+        self._connection: Connection | None = None
+        self._outages = 0
+        self._mark = start
+        self._window = (0.0, start)
+        self.position = start
+        self.validator = validator
+        self.total: int | None = None
+        self.framed = False
+
+    async def __aenter__(self) -> Self:
+        await self._persist(self._connected)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._drop()
+
+    async def read_part(self, size: int) -> bytes:
+        """Return the next ``size`` bytes; fewer only at the end."""
+        pieces: list[bytes] = []
+        missing = size
+        while missing:
+            piece = await self._persist(partial(self._read, min(missing, PIECE)))
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
+
+    async def _read(self, limit: int) -> bytes:
+        connection = await self._connected()
+        piece = await connection.read(limit)
+        self.position += len(piece)
+        if self.total is not None and self.position > self.total:
+            raise SourceFailed(f"more than the announced {self.total} bytes came", again=False)
+        if not piece and self.total is not None and self.position < self.total:
+            raise SourceFailed(f"ended after {self.position} of {self.total} bytes", again=True)
+        self._watch()
+        return piece
+
+    def _watch(self) -> None:
+        """Forgive outages after progress; break off a source that drips."""
+        if self.position - self._mark >= REGAIN:
+            self._mark, self._outages = self.position, 0
+        now = time.monotonic()
+        since, at = self._window
+        if now - since >= self._patience.stall:
+            if since and self.position - at < self._patience.slowest * self._patience.stall:
+                self._window = (now, self.position)
+                raise SourceFailed(f"slower than {self._patience.slowest:g} bytes/s", again=True)
+            self._window = (now, self.position)
+
+    async def _connected(self) -> Connection:
+        if self._connection is None:
+            begun = self.position > 0
+            if begun and self.validator is None:
+                raise SourceChanged  # it cannot be told whether it has
+            connection = await self._sources.connect(self._source, self.position, self.validator)
+            self._connection = connection
+            opened = connection.opened
+            if begun and None not in (self.total, opened.total) and opened.total != self.total:
+                raise SourceChanged
+            self.total, self.validator = opened.total, opened.validator
+            self.framed = opened.framed
+            await self._skip(connection, opened.skip)
+            self._window = (time.monotonic(), self.position)
+        return self._connection
+
+    async def _skip(self, connection: Connection, count: int) -> None:
+        """Read over what is there already: the source has not changed, but knows no ranges."""
+        while count:
+            piece = await connection.read(min(count, PIECE))
+            if not piece:
+                raise SourceFailed("ended before the place where reading had stopped", again=True)
+            count -= len(piece)
+
+    async def _persist(self, act: Callable[[], Awaitable[_T]]) -> _T:
+        """Do it, again after outages, until the budget is used up; bytes that arrive renew the budget."""
+        async for attempt in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(_passing),
+            stop=lambda _: self._outages >= self._patience.attempts,
+            wait=self._pause,
+            reraise=True,
+        ):
+            with attempt:
+                try:
+                    return await act()
+                except SourceFailed as error:
+                    self._outages += 1
+                    await self._drop()
+                    if error.after is not None and error.after > self._patience.pause:
+                        raise NotYet(error.after) from error
+                    raise
+        raise AssertionError("the retry loop ends by return or raise")  # pragma: no cover
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked: float | None = error.after if isinstance(error, SourceFailed) else None
+        grown: float = random.uniform(0.5, 1.0) * min(self._patience.pause, 0.1 * 2**self._outages)  # noqa: S311 - jitter
+        return max(grown, asked or 0.0)
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

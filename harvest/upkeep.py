@@ -1,0 +1,107 @@
+"""What has to be done beside the copying: leases renewed, orders settled, quota asked for again."""
+
+import logging
+
+from harvest import orders
+from harvest.admission import Admission, Holding, as_holding
+from harvest.database import Connection, Journal
+from harvest.worker import QUOTA_PAUSE
+from quotas.errors import QuotaError, QuotaExceeded
+
+logger = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """Does one turn at a time; repeatable, and safe beside others that do the same."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        admission: Admission,
+        lease_seconds: float,
+        claim_seconds: float,
+    ) -> None:
+        self._database = journal.database
+        self._admission = admission
+        self._renew_every = lease_seconds / 3
+        self._claim_seconds = claim_seconds
+        self._clock = journal.clock
+        self._checkpoint = journal.checkpoint
+        self._renewed = 0.0
+
+    async def turn(self) -> None:
+        """Do what is due.
+
+        Raises:
+            LedgerUnavailable: the ledger cannot be written; all that is due stays due.
+        """
+        await self._forget_abandoned()
+        await self._settle_finished()
+        await self._ask_again()
+        if self._clock() - self._renewed >= self._renew_every:
+            self._renewed = self._clock()
+            await self._renew()
+
+    async def _forget_abandoned(self) -> None:
+        """Drop orders whose planner died: nobody was told of them, and nothing was written for them."""
+        now = self._clock()
+
+        def forget(connection: Connection) -> None:
+            for row in connection.all("orders_abandoned", now=now):
+                connection.change("order_forget", id=row["id"])
+
+        await self._database.run(forget)
+
+    async def _renew(self) -> None:
+        rows = await self._database.run(lambda c: c.all("orders_holding"))
+        for row in rows:
+            refusal = await self._admission.renew(as_holding(row))
+            if refusal is not None and row["state"] == "ACTIVE":
+                later = self._clock() + (refusal.retry_after or QUOTA_PAUSE)
+                await self._wait(row["id"], refusal.sentence(), later)
+
+    async def _wait(self, order_id: str, why: str, later: float) -> None:
+        now = self._clock()
+        await self._database.run(lambda c: orders.wait_for_quota(c, order_id, why, now, later))
+
+    async def _ask_again(self) -> None:
+        """Let orders that waited for quota go on, where there is some again."""
+        now = self._clock()
+        for row in await self._database.run(lambda c: c.all("orders_waiting", now=now)):
+            refusal = await self._admission.renew(as_holding(row))
+            await self._answer(row["id"], None if refusal is None else refusal.sentence(), now)
+
+    async def _answer(self, order_id: str, refused: str | None, now: float) -> None:
+        if refused is None:
+            await self._database.run(lambda c: orders.go_on(c, order_id, now))
+            return
+        values = {"retry_at": now + QUOTA_PAUSE, "message": refused, "now": now}
+        await self._database.run(lambda c: c.change("order_release", id=order_id, **values))
+
+    async def _settle_finished(self) -> None:
+        now = self._clock()
+        for row in await self._database.run(lambda c: c.all("orders_finished", now=now)):
+            await self._settle(row["id"], now)
+
+    async def _settle(self, order_id: str, now: float) -> None:
+        until = now + self._claim_seconds
+        row = await self._database.run(lambda c: c.one("order_claim", id=order_id, until=until, now=now))
+        if row is None:  # another process was first
+            return
+        stored = await self._database.run(lambda c: c.all("order_stored", id=order_id))
+        holding: Holding = as_holding(row)
+        try:
+            await self._admission.settle(holding, moved=row["moved"], stored=stored[0]["stored"])
+        except QuotaExceeded as error:  # its lease had ended: the bytes are there, so it is asked for until granted
+            values = {"retry_at": now + QUOTA_PAUSE, "message": str(error), "now": now}
+            await self._database.run(lambda c: c.change("order_release", id=order_id, **values))
+            return
+        except QuotaError:
+            values = {"retry_at": now, "message": row["message"], "now": now}
+            await self._database.run(lambda c: c.change("order_release", id=order_id, **values))
+            raise
+        self._checkpoint("quota-settled")
+        await self._database.run(lambda c: orders.finish(c, order_id, now))
+        self._checkpoint("order-finished")
+        logger.info("harvest order finished", extra={"order": order_id, "moved": row["moved"]})
