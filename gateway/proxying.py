@@ -26,8 +26,8 @@ KEPT_FROM_UPSTREAM = (
     hdrs.CONTENT_DISPOSITION,
 )
 PIECE_BYTES = 64 << 10
-HEARTBEAT_SECONDS = 30.0
-"""A peer that does not answer a ping for half of this is gone."""
+HEARTBEAT_SECONDS = 60.0
+"""A peer that does not answer a ping for half of this is gone; a busy kernel gateway may take its time."""
 
 _FORWARDED = (WSMsgType.TEXT, WSMsgType.BINARY)
 _RESERVED_CODES = frozenset({1004, 1005, 1006, 1015})
@@ -63,19 +63,18 @@ class EdgeProxy:
         """Pass a GET on and its answer back, as it comes. ``prepare`` sees the response before it begins.
 
         Raises:
-            SiteUnavailable: the edge does not answer. (Once the answer has begun, the connection is broken off.)
+            SiteUnavailable: the edge does not answer. Once the answer has begun, the connection is broken off instead:
+                the client shall not take half a page for a whole one.
         """
         headers = {str(name): request.headers[name] for name in KEPT_FROM_CLIENT if name in request.headers}
-        headers.update(upstream.headers)
+        headers |= {**upstream.headers, "Accept-Encoding": "identity"}
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=self._limits.connect_seconds, sock_read=self._limits.stall_seconds
         )
+        response: web.StreamResponse | None = None
         try:
             async with self._session.get(
-                upstream.url,
-                headers=headers | {"Accept-Encoding": "identity"},
-                allow_redirects=False,
-                timeout=timeout,
+                upstream.url, headers=headers, allow_redirects=False, timeout=timeout
             ) as answer:
                 response = _response(answer)
                 prepare(response)
@@ -83,9 +82,12 @@ class EdgeProxy:
                 async for piece in answer.content.iter_chunked(PIECE_BYTES):
                     await response.write(piece)
                 await response.write_eof()
-                return response
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise SiteUnavailable(URL(upstream.url).host or "edge", f"no answer: {type(error).__name__}") from error
+            if response is None or not response.prepared:
+                raise SiteUnavailable(URL(upstream.url).host or "edge", f"no answer: {type(error).__name__}") from error
+            if request.transport is not None:
+                request.transport.abort()
+        return response
 
     async def websocket(
         self,

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 LIVE = ("PENDING", "RUNNING", "STOPPING")
 KEEP_ENDED_SECONDS = 24 * 3600.0
 """How long an ended route is remembered: its report can be read, and its user's orphans are looked for."""
+ROUNDS_PER_ORPHAN_HUNT = 12
+"""Users without a cluster are looked at in each so manieth round only: orphans are rare, and users are many."""
 CONCURRENT_USERS = 8
 """Edges list clusters per user: so many lists are asked for at once, per edge."""
 
@@ -45,6 +47,7 @@ class Reconciliation:
         self._under_way = under_way
         self._lease_seconds = lease_seconds
         self._renewed: dict[str, float] = {}
+        self._round = 0
 
     async def run(self, *, every_seconds: float) -> None:
         """Go round for ever, at once and then every so many seconds."""
@@ -57,7 +60,9 @@ class Reconciliation:
 
     async def once(self) -> None:
         """Go round once: all edges at the same time, none can hold up another's leases."""
-        await asyncio.gather(*(self._edge(edge) for edge in self._backends))
+        hunt = self._round % ROUNDS_PER_ORPHAN_HUNT == 0
+        self._round += 1
+        await asyncio.gather(*(self._edge(edge, hunt=hunt) for edge in self._backends))
         await self._forget()
 
     async def settle(self, route: ClusterRoute, report: ClusterReport | None) -> None:
@@ -66,8 +71,8 @@ class Reconciliation:
             if current is not None and current.open:
                 await self._act(judge_answer(current, report, now=time.time()), current)
 
-    async def _edge(self, edge: str) -> None:
-        users = {route.edge_user for route in self._routes if route.edge == edge}
+    async def _edge(self, edge: str, *, hunt: bool) -> None:
+        users = {route.edge_user for route in self._routes if route.edge == edge and (route.open or hunt)}
         places = asyncio.Semaphore(CONCURRENT_USERS)
 
         async def one(user: EdgeUser) -> None:

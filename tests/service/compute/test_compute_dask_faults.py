@@ -224,7 +224,7 @@ def local_edge(tmp_path):
 
 async def test_real_processes_outlive_their_edges_crash_and_their_client_goes_on(local_edge, serve_dask) -> None:
     """Schedulers and workers as processes, and an edge that is killed: its word is awaited, its clusters come back."""
-    with local_edge.running() as server:  # noqa: SIM117 - the outer one is not asynchronous
+    with local_edge.running() as server:
         async with (
             serve_dask({"edge-a": local_edge}, port=free_port()) as running,
             Gateway(running.url, auth=BasicAuth("alice", "t-alice"), asynchronous=True) as gateway,
