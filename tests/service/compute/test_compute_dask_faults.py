@@ -181,9 +181,12 @@ async def test_clusters_that_nobody_knows_are_ended(dask_edges, serve_dask, tmp_
 
 async def test_a_lease_that_ended_while_the_gateway_was_away_is_taken_anew(dask_edges, serve_dask, tmp_path) -> None:
     only = {"edge-a": dask_edges["edge-a"]}
-    async with serve_dask(only, state=tmp_path) as running, aiohttp.ClientSession(headers=HEADERS) as session:
-        async with session.post(running.url + "/api/v1/clusters/", json={}) as response:
-            name = (await response.json())["name"]
+    async with (
+        serve_dask(only, state=tmp_path) as running,
+        aiohttp.ClientSession(headers=HEADERS) as session,
+        session.post(running.url + "/api/v1/clusters/", json={}) as response,
+    ):
+        name = (await response.json())["name"]
     async with serve_dask(only, state=tmp_path) as running:  # with an empty ledger
         await until(lambda: _leased(running))
         (lease,) = await running.ledger.leases()
