@@ -1,0 +1,113 @@
+"""Refusals as HTTP problems (RFC 9457), with the fields of draft-ietf-httpapi-ratelimit-headers. Pure."""
+
+import math
+from datetime import UTC, datetime
+
+import msgspec
+from aiohttp import web
+
+from edges.model import Frozen, Json
+from quotas.errors import QuotaExceeded
+from quotas.model import RESOURCES, Explanation, Refusal
+
+TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+_LARGEST_INTEGER = 999_999_999_999_999
+"""The largest integer of a structured field (RFC 9651 section 3.3.1)."""
+
+
+class Problem(Frozen):
+    """A problem response before it is one."""
+
+    status: int
+    headers: dict[str, str]
+    body: Json
+
+
+def problem_of_refusal(refusal: Refusal) -> Problem:
+    """Say a refusal in HTTP: 429 where waiting may help, 422 where the request is more than a whole limit."""
+    status = 422 if refusal.never else 429
+    body: Json = {
+        "type": TYPE,
+        "title": QuotaExceeded.title,
+        "status": status,
+        "detail": _detail(refusal),
+        "violated-policies": [told(explanation) for explanation in refusal.violated],
+    }
+    return Problem(status=status, headers=_headers(refusal), body=body)
+
+
+def quota_problem(error: QuotaExceeded) -> web.Response:
+    """Return the response for a refusal that was raised."""
+    problem = problem_of_refusal(error.refusal)
+    return web.Response(
+        status=problem.status,
+        headers=problem.headers,
+        body=msgspec.json.encode(problem.body),
+        content_type="application/problem+json",
+    )
+
+
+def told(explanation: Explanation) -> Json:
+    """Return an explanation for a JSON answer: with the unit, and the time in RFC 3339."""
+    fields: Json = msgspec.to_builtins(explanation)
+    at = explanation.available_at
+    fields["available_at"] = None if at is None else datetime.fromtimestamp(math.ceil(at), UTC).isoformat()
+    fields["unit"] = RESOURCES[explanation.resource]
+    fields["never_fits"] = explanation.never
+    return fields
+
+
+def _detail(refusal: Refusal) -> str:
+    if refusal.never:
+        hint = "this is more than the whole limit, so waiting does not help"
+    elif refusal.retry_after is None:
+        hint = "it fits again when something is given back"
+    else:
+        hint = f"it fits again in {_seconds(refusal.retry_after)} s at the latest"
+    contacts = sorted({explanation.contact for explanation in refusal.violated if explanation.contact})
+    return f"{refusal.sentence()}; {hint}" + (f"; ask {', '.join(contacts)} for more" if contacts else "")
+
+
+def _headers(refusal: Refusal) -> dict[str, str]:
+    headers = {}
+    if refusal.retry_after is not None and not refusal.never:
+        headers["Retry-After"] = str(_seconds(refusal.retry_after))
+    countable = [each for each in refusal.violated if _unit(each) is not None]
+    if countable:
+        headers["RateLimit-Policy"] = ", ".join(_policy(each) for each in countable)
+        headers["RateLimit"] = ", ".join(_state(each, refusal) for each in countable)
+    return headers
+
+
+def _policy(explanation: Explanation) -> str:
+    unit = _unit(explanation)
+    return f"{_name(explanation.policy)};q={_integer(explanation.limit)}" + (
+        "" if unit == "requests" else f';qu="{unit}"'
+    )
+
+
+def _state(explanation: Explanation, refusal: Refusal) -> str:
+    remaining = _integer(explanation.limit - explanation.used - explanation.reserved)
+    wait = "" if refusal.retry_after is None else f";t={_seconds(refusal.retry_after)}"
+    return f"{_name(explanation.policy)};r={remaining}{wait}"
+
+
+def _unit(explanation: Explanation) -> str | None:
+    """Return the draft's quota unit; None for what the draft has no word for."""
+    if explanation.resource == "requests":
+        return "requests"
+    return "content-bytes" if explanation.resource == "egress_bytes" else None
+
+
+def _name(policy: str) -> str:
+    """Quote a name as a structured field string: ASCII only (RFC 9651 section 3.3.3)."""
+    ascii_name = policy.encode("ascii", "replace").decode()
+    return '"' + ascii_name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _integer(amount: float) -> int:
+    return min(max(0, math.floor(amount)), _LARGEST_INTEGER)
+
+
+def _seconds(wait: float) -> int:
+    return max(1, math.ceil(wait))
