@@ -90,7 +90,7 @@ class Accounts:
             account.roll(policy.window_seconds, now)
         return account.used, account.reserved
 
-    def frees(self, bound: Bound, now: float) -> Iterable[tuple[float, float]]:  # noqa: ARG002 - the seam's shape
+    def frees(self, bound: Bound, now: float) -> Iterable[tuple[float, float]]:
         """Tell what comes free by itself (see :class:`quotas.rules.Snapshot`)."""
         account = self._accounts.get(bound.key)
         if account is None:

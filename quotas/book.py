@@ -53,9 +53,7 @@ class Journal:
 class Book:
     """The state of a ledger, and the operations on it. Every ``now`` is in epoch seconds."""
 
-    def __init__(
-        self, policies: PolicySet, *, seq: int = 0, fence: int = 0, observer: Observer | None = None
-    ) -> None:
+    def __init__(self, policies: PolicySet, *, seq: int = 0, fence: int = 0, observer: Observer | None = None) -> None:
         self.policies = policies
         self.journal = Journal()
         self.ended: dict[str, Ended] = {}
@@ -111,9 +109,7 @@ class Book:
         if known is not None:
             return known
         if not wanted or not 0 < ttl < math.inf:
-            raise InvalidAmount(
-                "a reservation needs a line or more, and a time to live of more than 0 seconds"
-            )
+            raise InvalidAmount("a reservation needs a line or more, and a time to live of more than 0 seconds")
         parts = self.policies.parts(charge, wanted)
         refused = self._judge(demand_of(parts), now)
         if refused is not None:
@@ -291,9 +287,7 @@ class Book:
     def _taken(self, fact: Fact) -> float:
         return self._reserved.get(fact, 0.0) + self._stock.get(fact, 0.0)
 
-    def _enter(
-        self, at: float, event: str, key: str, part: Part, change: tuple[float, float], why: str
-    ) -> None:
+    def _enter(self, at: float, event: str, key: str, part: Part, change: tuple[float, float], why: str) -> None:
         self.seq += 1
         self.journal.entries.append((self.seq, at, event, key, *part.fact, part.amount, *change, why))
 

@@ -25,9 +25,7 @@ class Job(Generic[Result]):
 
     __slots__ = ("error", "future", "key", "result", "run")
 
-    def __init__(
-        self, key: str | None, run: Callable[[float], Result], future: asyncio.Future[Result]
-    ) -> None:
+    def __init__(self, key: str | None, run: Callable[[float], Result], future: asyncio.Future[Result]) -> None:
         self.key = key
         self.run = run
         self.future = future

@@ -107,17 +107,13 @@ class MemoryLedger:
                     yield lease.expires_at, exact(line.amount)
 
     def _fact_taken(self, fact: Fact) -> float:
-        return sum(
-            event.reserved + event.used - event.returned for event in self._events if event.fact == fact
-        )
+        return sum(event.reserved + event.used - event.returned for event in self._events if event.fact == fact)
 
     # The seam.
 
     def binds(self, charge: Charge, lines: Iterable[Line]) -> tuple[Policy, ...]:
         """Tell which policies bind these lines (see :class:`quotas.ledger.Ledger`)."""
-        return tuple(
-            bound.policy for line in lines for bound in self._policies.bind(fact_of(charge, line)).all
-        )
+        return tuple(bound.policy for line in lines for bound in self._policies.bind(fact_of(charge, line)).all)
 
     async def reserve(
         self, key: str, charge: Charge, lines: Sequence[Line], *, ttl: float, why: str
@@ -146,9 +142,7 @@ class MemoryLedger:
 
     def _leased(self, key: str, charge: Charge, lines: tuple[Line, ...], expires_at: float) -> Lease:
         self._fence += 1
-        lease = self._open[key] = Lease(
-            key=key, charge=charge, lines=lines, fence=self._fence, expires_at=expires_at
-        )
+        lease = self._open[key] = Lease(key=key, charge=charge, lines=lines, fence=self._fence, expires_at=expires_at)
         return lease
 
     async def renew(self, key: str, *, ttl: float) -> Lease:
@@ -209,9 +203,7 @@ class MemoryLedger:
             for holder in self._holders(policy, groups, user):
                 key = (policy.name, holder)
                 taken = self.taken(bound_to(policy, holder), now)
-                told[key] = Usage(
-                    policy=policy, holder=holder, edge=policy.edge, used=taken[0], reserved=taken[1]
-                )
+                told[key] = Usage(policy=policy, holder=holder, edge=policy.edge, used=taken[0], reserved=taken[1])
         return list(told.values())
 
     def _holders(self, policy: Policy, groups: Sequence[str], user: str | None) -> Iterable[str]:
@@ -220,9 +212,7 @@ class MemoryLedger:
             if holder is not None:
                 yield holder
             elif policy.group == group:
-                bounds = (
-                    bound for event in self._events for bound in self._policies.bind(Fact(*event.fact)).all
-                )
+                bounds = (bound for event in self._events for bound in self._policies.bind(Fact(*event.fact)).all)
                 yield from sorted({bound.holder for bound in bounds if bound.policy is policy})
 
     async def check(self, charge: Charge, lines: Sequence[Line]) -> Refusal | None:
@@ -273,9 +263,7 @@ class MemoryLedger:
         for line, amount in zip(lease.lines, used, strict=True):
             reserved = exact(line.amount)
             fact = fact_of(lease.charge, line)
-            event = _Event(
-                at=now, fact=fact, reserved=-reserved, used=amount, taken_from_rate=amount - reserved
-            )
+            event = _Event(at=now, fact=fact, reserved=-reserved, used=amount, taken_from_rate=amount - reserved)
             self._happen(how, lease.key, event, amount if how == "commit" else reserved, "")
 
     def _happen(self, what: str, key: str, event: _Event, amount: float, why: str) -> None:

@@ -71,23 +71,15 @@ class Policy(Frozen):
 
     def __post_init__(self) -> None:
         if self.resource not in RESOURCES:
-            raise ValueError(
-                f"policy {self.name}: resource {self.resource!r} is none of {', '.join(RESOURCES)}"
-            )
+            raise ValueError(f"policy {self.name}: resource {self.resource!r} is none of {', '.join(RESOURCES)}")
         if not self.name.strip() or not self.name.isprintable():
             raise ValueError(f"a policy's name must be printable text, got {self.name!r}")
         if self.group != EVERYONE and not is_group(self.group):
-            raise ValueError(
-                f"policy {self.name}: group {self.group!r} is no path such as 'root/org/team', nor '*'"
-            )
+            raise ValueError(f"policy {self.name}: group {self.group!r} is no path such as 'root/org/team', nor '*'")
         if not 0 <= self.amount <= LARGEST:
-            raise ValueError(
-                f"policy {self.name}: amount must be within 0 and {LARGEST:g}, got {self.amount}"
-            )
+            raise ValueError(f"policy {self.name}: amount must be within 0 and {LARGEST:g}, got {self.amount}")
         if (self.kind in ("rate", "window")) != (self.window_seconds > 0):
-            raise ValueError(
-                f"policy {self.name}: window_seconds > 0 belongs to kinds rate and window, and only there"
-            )
+            raise ValueError(f"policy {self.name}: window_seconds > 0 belongs to kinds rate and window, and only there")
 
 
 class Line(Frozen):

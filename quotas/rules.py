@@ -181,9 +181,7 @@ class PolicySet:
 
     def windows(self) -> set[tuple[str, int]]:
         """Tell which (resource, window in seconds) are counted."""
-        return {
-            (policy.resource, policy.window_seconds) for policy in self.policies if policy.kind == "window"
-        }
+        return {(policy.resource, policy.window_seconds) for policy in self.policies if policy.kind == "window"}
 
 
 def demand_of(parts: Sequence[Part]) -> Iterable[tuple[Bound, float]]:

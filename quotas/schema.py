@@ -39,9 +39,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     for number, script in steps:
         if number > present:
             try:
-                connection.executescript(
-                    f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"
-                )
+                connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
             except sqlite3.Error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")

@@ -99,17 +99,13 @@ class SqliteLedger:
 
     def binds(self, charge: Charge, lines: Iterable[Line]) -> tuple[Policy, ...]:
         """Tell which policies bind these lines (see :class:`quotas.ledger.Ledger`)."""
-        return tuple(
-            bound.policy for line in lines for bound in self._policies.bind(fact_of(charge, line)).all
-        )
+        return tuple(bound.policy for line in lines for bound in self._policies.bind(fact_of(charge, line)).all)
 
     async def reserve(
         self, key: str, charge: Charge, lines: Sequence[Line], *, ttl: float, why: str
     ) -> Lease | Refusal:
         """Reserve (see :class:`quotas.ledger.Ledger`)."""
-        return await self._writer.call(
-            key, lambda now: self._store.book.reserve(now, key, charge, lines, ttl, why)
-        )
+        return await self._writer.call(key, lambda now: self._store.book.reserve(now, key, charge, lines, ttl, why))
 
     async def renew(self, key: str, *, ttl: float) -> Lease:
         """Extend a lease (see :class:`quotas.ledger.Ledger`)."""
@@ -139,9 +135,7 @@ class SqliteLedger:
         """List the open leases (see :class:`quotas.ledger.Ledger`)."""
         return await self._writer.call(
             None,
-            lambda _: [
-                lease for key, lease in sorted(self._store.book.leases.items()) if key.startswith(prefix)
-            ],
+            lambda _: [lease for key, lease in sorted(self._store.book.leases.items()) if key.startswith(prefix)],
         )
 
     async def history(self, group: str, *, after: int = 0, limit: int = 100) -> list[Entry]:

@@ -118,9 +118,7 @@ class Store:
             book.load_stock(Fact(grp, user, resource, edge), amount)
         for grp, user, resource, edge, window, bucket, amount in self._rows("read_spent"):
             book.load_spent(Fact(grp, user, resource, edge), window, bucket, amount)
-        self._rate_names = {
-            policy.name: _definition(policy) for policy in policies.policies if policy.kind == "rate"
-        }
+        self._rate_names = {policy.name: _definition(policy) for policy in policies.policies if policy.kind == "rate"}
         known = {definition: name for name, definition in self._rate_names.items()}
         for definition, holder, tat in self._rows("read_rates"):
             if definition in known:
@@ -214,9 +212,7 @@ class Store:
         self._many("write_returned", journal.returned.items())
         self._many("write_entry", journal.entries)
         self._many("write_stock", ((*fact, amount) for fact, amount in journal.stock.items()))
-        self._many(
-            "add_spent", ((*fact, window, n, more) for (fact, window, n), more in journal.spent.items())
-        )
+        self._many("add_spent", ((*fact, window, n, more) for (fact, window, n), more in journal.spent.items()))
         rates = ((self._rate_names[name], holder, tat) for (name, holder), tat in journal.rates.items())
         self._many("write_rate", rates)
         if journal.opened:
@@ -248,9 +244,7 @@ class Store:
             self._connection.execute(QUERIES["prune_returned"], (now - KEEP_SECONDS,))
             self._connection.execute(QUERIES["prune_spent"], {"now": now, "buckets": BUCKETS})
         except sqlite3.Error as error:
-            logger.warning(
-                "the ledger cannot be pruned", extra={"ledger": str(self._path), "error": str(error)}
-            )
+            logger.warning("the ledger cannot be pruned", extra={"ledger": str(self._path), "error": str(error)})
 
     def _rows(self, name: str, *values: str) -> list[Any]:
         return self._connection.execute(QUERIES[name], values).fetchall()

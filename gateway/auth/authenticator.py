@@ -28,9 +28,7 @@ class TokenAuthenticator:
         ValueError: a token's user or groups are not possible ones, or two users have the same token.
     """
 
-    def __init__(
-        self, settings: AuthSettings, *, state: Path, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, settings: AuthSettings, *, state: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._static = _static(settings)
         self._store = TokenStore(state / FILE)

@@ -107,9 +107,7 @@ def _parse(body: Json) -> _NewToken:
         wanted = msgspec.convert(body, _NewToken)
         TokenGrant(user=wanted.user, groups=wanted.groups, charging_group=wanted.charging_group)
     except (msgspec.ValidationError, ValueError) as error:
-        raise InvalidInput(
-            "body", str(error), "user, groups, charging_group, admin, scopes, expires_in"
-        ) from error
+        raise InvalidInput("body", str(error), "user, groups, charging_group, admin, scopes, expires_in") from error
     return wanted
 
 

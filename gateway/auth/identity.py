@@ -53,9 +53,7 @@ class Identity(Frozen):
             if not is_group(group):
                 raise ValueError(f"user {self.user}: group {group!r} is no path such as 'root/org/team'")
         if self.charging_group and self.charging_group not in self.groups:
-            raise ValueError(
-                f"user {self.user}: charging_group {self.charging_group!r} is none of their groups"
-            )
+            raise ValueError(f"user {self.user}: charging_group {self.charging_group!r} is none of their groups")
 
 
 class Authenticator(Protocol):

@@ -129,17 +129,13 @@ class _Gate:
                 self._public_netloc or None,
             }
         if foreign:
-            raise Forbidden(
-                "with a session cookie only pages of this gateway may do this; send a token instead"
-            )
+            raise Forbidden("with a session cookie only pages of this gateway may do this; send a token instead")
 
     def challenge(self, request: web.Request, error: Unauthenticated) -> web.Response:
         """Answer 401, and ask for credentials (RFC 9110 section 11.6.1)."""
         response = problem(error.status, error.title, str(error))
         invalid = ', error="invalid_token"' if isinstance(error, InvalidCredentials) else ""
-        if (
-            request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-        ):  # a script must not open a dialogue
+        if request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate":  # a script must not open a dialogue
             response.headers.add(hdrs.WWW_AUTHENTICATE, 'Basic realm="lakegate", charset="UTF-8"')
         response.headers.add(hdrs.WWW_AUTHENTICATE, f'Bearer realm="lakegate"{invalid}')
         response.headers["Cache-Control"] = "no-store"

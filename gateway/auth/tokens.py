@@ -114,9 +114,7 @@ class TokenStore:
             script = f"BEGIN IMMEDIATE; {_SQL['schema']} PRAGMA user_version = {SCHEMA}; COMMIT;"
             connection.executescript(script)
 
-    def create(
-        self, grant: TokenGrant, *, now: float, expires_at: float | None = None
-    ) -> tuple[str, IssuedToken]:
+    def create(self, grant: TokenGrant, *, now: float, expires_at: float | None = None) -> tuple[str, IssuedToken]:
         """Make a token; return its secret, which is kept nowhere and cannot be told again, and the rest."""
         secret = PREFIX + secrets.token_urlsafe(32)
         issued = IssuedToken(id=secrets.token_hex(6), grant=grant, created_at=now, expires_at=expires_at)

@@ -346,11 +346,7 @@ async def test_the_history_tells_who_took_what_when_and_why(opened, clock):
 
 async def test_many_tasks_at_once_are_granted_exactly_the_limit(opened):
     async with opened(policy(amount=25, applies="each-user"), policy("all", amount=40)) as ledger:
-        asked = [
-            reserve(ledger, f"{who.user}-{n}", [cores(1)], charge=who)
-            for n in range(40)
-            for who in (ALICE, BOB)
-        ]
+        asked = [reserve(ledger, f"{who.user}-{n}", [cores(1)], charge=who) for n in range(40) for who in (ALICE, BOB)]
         answers = await asyncio.gather(*asked)
         assert sum(isinstance(answer, Lease) for answer in answers) == 40
         assert (await taken(ledger))["all", "eo"] == (0, 40)

@@ -38,17 +38,15 @@ class Fixed:
         self._taken = (used, reserved)
         self._frees = frees
 
-    def taken(self, bound, now):  # noqa: ARG002 - the seam's shape
+    def taken(self, bound, now):
         return self._taken
 
-    def frees(self, bound, now):  # noqa: ARG002 - the seam's shape
+    def frees(self, bound, now):
         return self._frees
 
 
 def test_a_charge_is_bound_by_its_group_and_all_groups_above():
-    policies = [
-        policy(n, g) for n, g in [("a", "eo"), ("b", "eo/coast"), ("c", "eo/coast/tides"), ("d", "*")]
-    ]
+    policies = [policy(n, g) for n, g in [("a", "eo"), ("b", "eo/coast"), ("c", "eo/coast/tides"), ("d", "*")]]
     found = holders(policies, ALICE, Line(resource="cores", amount=1))
     assert found == [("a", "eo"), ("b", "eo/coast"), ("c", "eo/coast/tides"), ("d", "*")]
 
@@ -115,9 +113,7 @@ def test_waiting_ends_when_enough_has_come_free():
     policies = PolicySet([policy(amount=10)])
     snapshot = Fixed(reserved=10, frees=[(300.0, 5.0), (100.0, 2.0), (200.0, 1.0)])
     for asked, at in [(1, 100.0), (3, 200.0), (4, 300.0), (9, None)]:
-        verdict = evaluate(
-            demand_of(policies.parts(ALICE, [Line(resource="cores", amount=asked)])), snapshot, now=50
-        )
+        verdict = evaluate(demand_of(policies.parts(ALICE, [Line(resource="cores", amount=asked)])), snapshot, now=50)
         assert verdict.violated[0].available_at == at
         wait = None if at is None else at - 50
         assert refusal(verdict, now=50).retry_after == wait
