@@ -12,6 +12,10 @@ import aiohttp
 import pytest
 from compute_edges import answers, free_port, process, wait_until
 
+from gateway.kernels.model import KernelRecord
+from gateway.records import RecordTable
+from quotas.memory import MemoryLedger
+
 pytestmark = pytest.mark.service
 
 ALICE = {"Authorization": "token t-alice"}
@@ -326,3 +330,27 @@ async def test_kernels_of_a_lost_edge_stay_listed_as_unknown(serve_kernels, kern
             with lost_kernel_edge.running():
                 await settled(lambda: list(running.records) == [])
             assert await running.ledger.leases() == []
+
+
+async def test_after_a_crash_the_kernel_of_an_interrupted_start_is_ended(kernel_edges, serve_kernels, tmp_path) -> None:
+    edge = kernel_edges["edge-a"]
+    headers = {"Authorization": f"token {edge.token}"}
+    record = KernelRecord(
+        id=str(uuid.uuid4()),
+        user="alice",
+        charging_group="eo/team",
+        edge="edge-a",
+        spec="python3",
+        lease="k-crashed",
+        created_at=time.time(),
+    )
+    async with RecordTable(tmp_path / "kernels.sqlite", KernelRecord) as records:
+        await records.put(record)
+    ledger = MemoryLedger(())
+    await ledger.reserve(record.lease, record.charge, record.lines, ttl=3600, why="test")
+    async with user(headers) as session:
+        left = await call(session, "POST", edge.url + "/api/kernels", json={"name": "python3"}, status=201)
+        async with serve_kernels(kernel_edges, state=tmp_path, ledger=ledger) as running:
+            await settled(lambda: list(running.records) == [])
+            assert await ledger.leases() == []
+        await call(session, "GET", f"{edge.url}/api/kernels/{left['id']}", status=404)
