@@ -22,6 +22,9 @@ from edges.stac.order import compile_values, key_of_values, total_order
 COUNT_AT_MOST = 10_000
 """Most matches that are counted for ``matched``; beyond it the number is not told."""
 
+READ_AT_MOST = 200
+"""Most items that are read only to be counted."""
+
 _MEMBERS = msgspec.json.Decoder(Members)
 Check = Callable[[], None]
 """Raises where the search is to be given up."""
@@ -54,7 +57,12 @@ class Searcher:
                 items = list(itertools.islice(chosen, limit + 1))
             more = len(items) > limit
             whole = after is None and not more
-            matched = len(items) if whole else self._matched(query, made, match, facts)
+            if whole:
+                matched: int | None = len(items)
+            elif match is not None:
+                matched = self._matched_by_reading(made, driver, match, check)
+            else:
+                matched = self._matched(query, made, facts)
         items = items[:limit]
         following = encode_position(order, compile_values(order)(items[-1])) if more else None
         return Batch(items=items, next=following, matched=matched)
@@ -124,9 +132,15 @@ class Searcher:
         later = (pair for pair in keyed if last is None or pair[0] > last)
         return (item for _, item in heapq.nsmallest(limit + 1, later, key=lambda pair: pair[0]))
 
-    def _matched(self, query: Query, made: Plan, match: Match | None, facts: Facts) -> int | None:
-        if match is not None:
-            return None  # exact only by reading every candidate
+    def _matched_by_reading(self, made: Plan, driver: Clause | None, match: Match, check: Check) -> int | None:
+        """Count what only the items themselves can tell, where the candidates are few."""
+        candidates = unordered(made, driver)
+        sql, values, _ = counted(candidates, READ_AT_MOST + 1)
+        if self.connection.execute(sql, values).fetchone()[0] > READ_AT_MOST:
+            return None
+        return sum(1 for _ in self._matching(candidates, match, check))
+
+    def _matched(self, query: Query, made: Plan, facts: Facts) -> int | None:
         if query.ids is None and query.datetime is None:
             named = facts if query.collections is None else query.collections
             return sum(facts[name].items for name in named if name in facts)

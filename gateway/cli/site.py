@@ -22,7 +22,7 @@ from edges.catalogues.sqlite_load import Progress as Loaded
 from edges.errors import EdgeError
 from edges.settings import Secret
 from edges.site.app import SiteServerSettings, serving
-from gateway.cli.remote import EXIT_FAILED, EXIT_USAGE, RemoteError
+from gateway.cli.remote import EXIT_FAILED, EXIT_USAGE, CommandFailed
 
 _log = logging.getLogger(__name__)
 _DEFAULT_PORT = 8500
@@ -84,16 +84,16 @@ def serve(
         try:
             asyncio.run(_serve(list(paths), file, settings, strict=strict, watch=watch_seconds, as_json=as_json))
         except (EdgeError, UnreadableInput) as error:
-            raise RemoteError(str(error), EXIT_FAILED) from error
+            raise CommandFailed(str(error), EXIT_FAILED) from error
         except OSError as error:
-            raise RemoteError(f"cannot listen at {host}:{port}: {error.strerror or error}", EXIT_FAILED) from error
+            raise CommandFailed(f"cannot listen at {host}:{port}: {error.strerror or error}", EXIT_FAILED) from error
 
 
 def _token(file: str | None) -> str | None:
     try:
         return None if file is None else Secret(file=file).reveal()
     except LookupError as error:
-        raise RemoteError(str(error), EXIT_USAGE) from error
+        raise CommandFailed(str(error), EXIT_USAGE) from error
 
 
 @contextmanager
