@@ -160,21 +160,22 @@ class Accounts:
         asked = tuple(groups)
         bounds: dict[tuple[str, str], Bound] = {}
         for policy in self.policies.policies:
-            for holder in self._holders(policy, asked, user):
+            for holder in self._holders(policy, asked, user, now):
                 key = (policy.name, holder)
                 bounds[key] = bound_to(policy, holder)
         return [_usage(bound, self.taken(bound, now)) for bound in bounds.values()]
 
-    def _holders(self, policy: Policy, groups: tuple[str, ...], user: str | None) -> Iterable[str]:
+    def _holders(self, policy: Policy, groups: tuple[str, ...], user: str | None, now: float) -> Iterable[str]:
         for group in groups:
             holder = holder_of(policy, group, user)
             if holder is not None:
                 yield holder
             elif policy.group == group:
-                yield from sorted(self._known(policy))
+                yield from sorted(self._taking(policy, now))
 
-    def _known(self, policy: Policy) -> Iterable[str]:
-        return (holder for name, holder in self._accounts if name == policy.name)
+    def _taking(self, policy: Policy, now: float) -> Iterable[str]:
+        known = [holder for name, holder in self._accounts if name == policy.name]
+        return (holder for holder in known if any(self.taken(bound_to(policy, holder), now)))
 
 
 def _usage(bound: Bound, taken: Taken) -> Usage:

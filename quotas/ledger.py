@@ -94,7 +94,7 @@ class Ledger(Protocol):
     async def set_policies(self, policies: Iterable[Policy]) -> None:
         """Replace all policies; what is taken is counted under the new ones at once.
 
-        A rate that is defined otherwise starts anew.
+        A rate that is new or defined otherwise starts anew.
 
         Raises:
             ValueError: two policies have the same name.

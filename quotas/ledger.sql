@@ -94,5 +94,8 @@ DELETE FROM ended WHERE key IN (SELECT key FROM ended WHERE at < ? LIMIT 10000);
 -- name: prune_returned
 DELETE FROM returned WHERE key IN (SELECT key FROM returned WHERE at < ? LIMIT 10000);
 
+-- name: prune_rates
+DELETE FROM rate WHERE tat < ?;
+
 -- name: prune_spent
 DELETE FROM spent WHERE (bucket + 1 + :buckets) * window_seconds <= :now * :buckets;

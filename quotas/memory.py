@@ -200,20 +200,21 @@ class MemoryLedger:
         now = self._now()
         told: dict[tuple[str, str], Usage] = {}
         for policy in self._policies.policies:
-            for holder in self._holders(policy, groups, user):
+            for holder in self._holders(policy, groups, user, now):
                 key = (policy.name, holder)
                 taken = self.taken(bound_to(policy, holder), now)
                 told[key] = Usage(policy=policy, holder=holder, edge=policy.edge, used=taken[0], reserved=taken[1])
         return list(told.values())
 
-    def _holders(self, policy: Policy, groups: Sequence[str], user: str | None) -> Iterable[str]:
+    def _holders(self, policy: Policy, groups: Sequence[str], user: str | None, now: float) -> Iterable[str]:
         for group in groups:
             holder = holder_of(policy, group, user)
             if holder is not None:
                 yield holder
             elif policy.group == group:
                 bounds = (bound for event in self._events for bound in self._policies.bind(Fact(*event.fact)).all)
-                yield from sorted({bound.holder for bound in bounds if bound.policy is policy})
+                known = {bound.key: bound for bound in bounds if bound.policy is policy}
+                yield from sorted(bound.holder for bound in known.values() if any(self.taken(bound, now)))
 
     async def check(self, charge: Charge, lines: Sequence[Line]) -> Refusal | None:
         """Say what a reservation would answer (see :class:`quotas.ledger.Ledger`)."""

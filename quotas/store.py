@@ -109,7 +109,8 @@ class Store:
     # Loading.
 
     def _load(self, policies: PolicySet) -> Book:
-        self._count_windows(policies)
+        self._rate_names = {policy.name: _definition(policy) for policy in policies.policies if policy.kind == "rate"}
+        self._adapt(policies)
         seq, fence = self._rows("read_counters")[0]
         book = Book(policies, seq=seq, fence=fence, observer=self._observer)
         for row in self._rows("read_leases"):
@@ -118,18 +119,18 @@ class Store:
             book.load_stock(Fact(grp, user, resource, edge), amount)
         for grp, user, resource, edge, window, bucket, amount in self._rows("read_spent"):
             book.load_spent(Fact(grp, user, resource, edge), window, bucket, amount)
-        self._rate_names = {policy.name: _definition(policy) for policy in policies.policies if policy.kind == "rate"}
         known = {definition: name for name, definition in self._rate_names.items()}
         for definition, holder, tat in self._rows("read_rates"):
-            if definition in known:
-                book.load_rate(known[definition], holder, tat)
+            book.load_rate(known[definition], holder, tat)
         return book
 
-    def _count_windows(self, policies: PolicySet) -> None:
-        """Begin to count the windows that are new, from the history; end those that nobody asks for."""
+    def _adapt(self, policies: PolicySet) -> None:
+        """Have the file count what these policies ask for: new windows from the history, new rates from nothing."""
         counted = {(resource, window) for resource, window in self._rows("read_counted")}
         wanted = policies.windows()
-        if counted == wanted:
+        ended = {(definition,) for definition, *_ in self._rows("read_rates")}
+        ended -= {(definition,) for definition in self._rate_names.values()}
+        if counted == wanted and not ended:
             return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -142,6 +143,7 @@ class Store:
                 values = {"resource": resource, "window": window}
                 self._connection.execute(QUERIES["end_counting_spent"], values)
                 self._connection.execute(QUERIES["end_counting"], values)
+            self._many("drop_rate", ended)
             self._connection.execute("COMMIT")
         except sqlite3.Error:
             self._roll_back()
@@ -242,6 +244,7 @@ class Store:
         try:
             self._connection.execute(QUERIES["prune_ended"], (now - KEEP_SECONDS,))
             self._connection.execute(QUERIES["prune_returned"], (now - KEEP_SECONDS,))
+            self._connection.execute(QUERIES["prune_rates"], (now - KEEP_SECONDS,))
             self._connection.execute(QUERIES["prune_spent"], {"now": now, "buckets": BUCKETS})
         except sqlite3.Error as error:
             logger.warning("the ledger cannot be pruned", extra={"ledger": str(self._path), "error": str(error)})

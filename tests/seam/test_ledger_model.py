@@ -1,0 +1,206 @@
+"""Random lives of a ledger: both stores must tell the same, and the guarantees must hold after every step."""
+
+import asyncio
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from quotas.errors import KeyReused, LeaseLost, QuotaExceeded
+from quotas.memory import MemoryLedger
+from quotas.model import Charge, Lease, Line, Policy
+from quotas.rules import slack
+from quotas.sqlite import SqliteLedger
+
+pytestmark = pytest.mark.seam
+
+POLICIES = (
+    Policy(name="cores", group="eo", resource="cores", kind="concurrent", amount=10),
+    Policy(name="cores each", group="eo", resource="cores", kind="concurrent", amount=6, applies="each-user"),
+    Policy(name="cores at a", group="*", resource="cores", kind="concurrent", amount=5, edge="a"),
+    Policy(name="disk", group="eo", resource="storage_bytes", kind="stock", amount=1_000, applies="each-child"),
+    Policy(name="volume", group="eo", resource="harvest_bytes", kind="window", amount=1_000, window_seconds=600),
+    Policy(name="pace", group="eo/coast", resource="requests", kind="rate", amount=7, window_seconds=60),
+    Policy(name="watched", group="eo", resource="cores", kind="concurrent", amount=2, mode="shadow"),
+)
+FEWER = (
+    POLICIES[0],
+    POLICIES[3],
+    Policy(name="day", group="eo", resource="harvest_bytes", kind="window", amount=10**6, window_seconds=3_600),
+)
+CHARGES = [Charge(group=group, user=user) for group in ("eo", "eo/coast", "eo/ice") for user in ("alice", "bob")]
+FAST = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where a flush costs nothing: the order of writes is tried elsewhere."""
+KEYS = [f"k{n}" for n in range(8)]
+
+amounts = {
+    "cores": st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0, 6.0, 11.0]),
+    "storage_bytes": st.sampled_from([0.0, 1.0, 333.3, 500.0, 1_001.0]),
+    "harvest_bytes": st.sampled_from([1.0, 100.7, 400.0, 999.0]),
+    "requests": st.sampled_from([1.0, 2.0, 7.0]),
+}
+lines = st.sampled_from(sorted(amounts)).flatmap(
+    lambda resource: st.builds(
+        Line, resource=st.just(resource), amount=amounts[resource], edge=st.sampled_from(["*", "a", "b"])
+    )
+)
+
+
+class LedgerLife(RuleBasedStateMachine):
+    """Does the same to the plain ledger in memory and to the one on disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_700_000_000.0
+        self.folder = Path(tempfile.mkdtemp(dir=FAST))
+        self.loop = asyncio.new_event_loop()
+        self.policies = POLICIES
+        self.plain = MemoryLedger(POLICIES, clock=lambda: self.now)
+        self.real = self.opened()
+
+    def opened(self):
+        ledger = SqliteLedger(self.folder / "q.sqlite", self.policies, clock=lambda: self.now, sweep_seconds=1e6)
+        return self.loop.run_until_complete(ledger.__aenter__())
+
+    def closed(self):
+        self.loop.run_until_complete(self.real.__aexit__(None, None, None))
+
+    def teardown(self):
+        self.closed()
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+    def both(self, call):
+        """Call both; return the one answer, whether it was returned or raised."""
+        answers = []
+        for ledger in (self.plain, self.real):
+            try:
+                answers.append(self.loop.run_until_complete(call(ledger)))
+            except (KeyReused, LeaseLost) as error:
+                answers.append(type(error))
+            except QuotaExceeded as error:
+                answers.append(error.refusal)
+        assert same(answers[0], answers[1]), answers
+        return answers[0]
+
+    @rule(
+        key=st.sampled_from(KEYS),
+        charge=st.sampled_from(CHARGES),
+        wanted=st.lists(lines, min_size=1, max_size=3),
+        ttl=st.sampled_from([1.0, 30.0, 400.0]),
+    )
+    def reserve(self, key, charge, wanted, ttl):
+        would = self.both(lambda ledger: ledger.check(charge, wanted))
+        held = {lease.key for lease in self.both(lambda ledger: ledger.leases())}
+        answer = self.both(lambda ledger: ledger.reserve(key, charge, wanted, ttl=ttl, why="model"))
+        if isinstance(answer, Lease) and key not in held and answer.expires_at == self.now + ttl:
+            assert would is None
+
+    @rule(key=st.sampled_from(KEYS), ttl=st.sampled_from([1.0, 60.0]))
+    def renew(self, key, ttl):
+        self.both(lambda ledger: ledger.renew(key, ttl=ttl))
+
+    @rule(key=st.sampled_from(KEYS), factor=st.sampled_from([None, 0.0, 0.3, 1.0, 1.5]))
+    def commit(self, key, factor):
+        (lease,) = [each for each in self.both(lambda ledger: ledger.leases()) if each.key == key] or [None]
+        actual = None
+        if lease is not None and factor is not None:
+            totals = {}
+            for line in lease.lines:
+                totals[line.resource] = totals.get(line.resource, 0.0) + line.amount * factor
+            actual = totals
+        self.both(lambda ledger: ledger.commit(key, actual))
+
+    @rule(key=st.sampled_from(KEYS))
+    def release(self, key):
+        self.both(lambda ledger: ledger.release(key))
+
+    @rule(
+        key=st.sampled_from(["g1", "g2", "g3"]),
+        charge=st.sampled_from(CHARGES),
+        amount=amounts["storage_bytes"],
+        edge=st.sampled_from(["*", "a"]),
+    )
+    def give_back(self, key, charge, amount, edge):
+        line = Line(resource="storage_bytes", amount=amount, edge=edge)
+        self.both(lambda ledger: ledger.give_back(charge, line, key=key, why="model"))
+
+    @rule()
+    def expire(self):
+        self.both(lambda ledger: ledger.expire())
+
+    @rule(seconds=st.sampled_from([0.5, 5.0, 61.0, 300.0, 700.0]))
+    def time_passes(self, seconds):
+        self.now += seconds
+
+    @rule(seconds=st.sampled_from([1.0, 90.0, 3_600.0]))
+    def the_clock_is_set_back(self, seconds):
+        self.now -= seconds
+
+    @rule()
+    def restart(self):
+        self.closed()
+        self.real = self.opened()
+
+    @precondition(lambda self: self.policies is POLICIES)
+    @rule()
+    def policies_change_and_change_back(self):
+        for policies in (FEWER, POLICIES):
+            self.both(lambda ledger, policies=policies: ledger.set_policies(policies))
+            self.both(lambda ledger: ledger.usage(["eo"]))
+
+    @invariant()
+    def nothing_is_over_its_limit(self):
+        groups = ["eo", "eo/coast", "eo/ice", "*"]
+        usages = [
+            each
+            for user in (None, "alice", "bob")
+            for each in self.both(lambda ledger, who=user: ledger.usage(groups, who))
+        ]
+        for usage in usages:
+            taken = usage.used + usage.reserved
+            assert usage.used >= 0
+            assert usage.reserved >= 0
+            if usage.policy.mode == "enforce":
+                assert taken <= usage.policy.amount + slack(usage.policy)
+
+    @invariant()
+    def the_history_adds_up_to_the_present(self):
+        entries = self.both(lambda ledger: ledger.history("*", limit=1_000))
+        taken, open_amounts = {}, {}
+        for entry in entries:
+            place = (entry.group, entry.user, entry.resource, entry.edge)
+            assert entry.before == taken.get(place, 0.0)
+            taken[place] = entry.after
+            assert entry.after >= 0
+            if entry.event == "reserve":
+                open_amounts[entry.key] = open_amounts.get(entry.key, 0) + 1
+            elif entry.event != "give-back":
+                open_amounts[entry.key] -= 1
+        leases = self.both(lambda ledger: ledger.leases())
+        still = {key: count for key, count in open_amounts.items() if count}
+        assert still == {lease.key: len(lease.lines) for lease in leases}
+
+
+def same(one, other):
+    """Compare answers; rates are counted in another order of sums, and may differ in the last digits."""
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-5)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if hasattr(one, "__struct_fields__"):
+        return all(same(getattr(one, name), getattr(other, name)) for name in one.__struct_fields__)
+    return one == other
+
+
+TestLedgerLife = LedgerLife.TestCase
+TestLedgerLife.settings = settings(
+    max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+)
