@@ -5,13 +5,6 @@ from pathlib import Path
 
 import msgspec
 
-try:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from stac_geoparquet.arrow import stac_table_to_items
-except ImportError:  # the extra is not installed: everything else loads without it
-    pa = pq = stac_table_to_items = None  # type: ignore[assignment]
-
 _ROWS = 2_000
 """Rows of one batch: some tens of megabytes of items."""
 
@@ -26,8 +19,13 @@ def parquet_items(path: Path) -> Iterator[bytes]:
     Raises:
         ParquetUnreadable: see there.
     """
-    if pq is None:
-        raise ParquetUnreadable("reading Parquet needs the extra: pip install 'lakegate[parquet]'")
+    try:
+        # Here, not above: an optional extra that takes longer to import than all the rest of a site together.
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415
+        from stac_geoparquet.arrow import stac_table_to_items  # noqa: PLC0415
+    except ImportError as error:
+        raise ParquetUnreadable("reading Parquet needs the extra: pip install 'lakegate[parquet]'") from error
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=_ROWS):
