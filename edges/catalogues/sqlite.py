@@ -176,15 +176,15 @@ class SqliteCatalogue:
             ``strict``,
                 at the first bad entry, which is named by file and line.
         """
-        if self._writer is None:
-            raise SiteUnavailable(self._name, "the catalogue is closed")
-        loader = Loader(self._writer, strict=strict, progress=progress)
+        loader = Loader(self._opened(), strict=strict, progress=progress)
         try:
             return await self._run(self._writers, lambda: loader.load(paths))
         finally:
             loader.stop()
 
     async def _read(self, job: Callable[[Searcher], T]) -> T:
+        self._opened()
+
         def work() -> T:
             searcher = self._idle.get()
             try:
@@ -195,13 +195,18 @@ class SqliteCatalogue:
         return await self._run(self._readers, work)
 
     async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        writer = self._opened()
+
         def work() -> T:
-            if self._writer is None:
-                raise SiteUnavailable(self._name, "the catalogue is closed")
-            with transaction(self._writer, write=True):
-                return job(self._writer)
+            with transaction(writer, write=True):
+                return job(writer)
 
         return await self._run(self._writers, work)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._writer is None:
+            raise SiteUnavailable(self._name, "the catalogue is closed")
+        return self._writer
 
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:

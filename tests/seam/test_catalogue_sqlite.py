@@ -1,0 +1,174 @@
+import asyncio
+import sqlite3
+
+import pytest
+
+from edges.catalogues.sqlite import SqliteCatalogue
+from edges.catalogues.sqlite_plan import CollectionFacts, gather, plan, walk
+from edges.catalogues.sqlite_pushdown import pushed_clauses
+from edges.catalogues.sqlite_rows import row_of, sort_value
+from edges.catalogues.sqlite_store import MIGRATIONS, connect, migrate
+from edges.errors import InvalidInput, SiteUnavailable
+from edges.model import Interval, Query, SortKey
+from edges.stac.cql2 import parse_filter_text
+from edges.stac.order import total_order
+
+pytestmark = pytest.mark.seam
+
+FACTS = {name: CollectionFacts(1_000, 0, 0, odd=False) for name in "abc"}
+
+
+def collection(name):
+    return {"id": name, "type": "Collection"}
+
+
+def item(number):
+    return {
+        "id": f"i{number:05}",
+        "collection": "c",
+        "geometry": {"type": "Point", "coordinates": [number % 360 - 180, 0]},
+        "properties": {"datetime": "2020-01-01T00:00:00Z", "custom": number},
+    }
+
+
+@pytest.fixture
+def connection(tmp_path):
+    opened = connect(tmp_path / "plans.db", writer=True)
+    migrate(opened)
+    yield opened
+    opened.close()
+
+
+def explained(connection, clause):
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {clause.sql}", clause.values).fetchall()
+    return " | ".join(row[3] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (Query(), "items_by_datetime"),
+        (Query(datetime=Interval(start=0, end=1)), "items_by_datetime"),
+        (Query(collections=("a", "b")), "items_by_datetime"),
+        (Query(collections=("a",)), "items_of_collection_by_datetime"),
+        (Query(bbox=(0, 0, 90, 90)), "items_by_datetime"),
+        (Query(filter=parse_filter_text("platform = 'x' AND gsd < 20")), "items_by_datetime"),
+        (Query(sortby=(SortKey(field="id"),)), "items_by_id"),
+        (Query(sortby=(SortKey(field="id", descending=True),)), "items_by_id"),
+        (Query(sortby=(SortKey(field="eo:cloud_cover"),)), "items_by_cloud_cover"),
+        (Query(sortby=(SortKey(field="updated"),)), "items_by_updated"),
+    ],
+)
+@pytest.mark.parametrize("started", [False, True])
+def test_a_walk_goes_along_the_index_of_its_order(connection, query, index, started):
+    order = total_order(query.sortby)
+    after = tuple("x" if key.field in ("id", "collection") else 5 for key in order) if started else None
+    made = plan(query, order, FACTS)
+    plans = [explained(connection, clause) for clause in walk(made, after)]
+    assert plans
+    for told in plans:
+        assert "TEMP B-TREE FOR ORDER BY" not in told, told  # sorting the ties alone is cheap
+        assert "USING" in told
+    assert any(index in told for told in plans), plans
+
+
+def test_a_gathering_enters_by_the_box(connection):
+    query = Query(bbox=(0, 0, 1, 1))
+    made = plan(query, total_order(()), FACTS)
+    told = explained(connection, gather(made, made.drivers[0], None))
+    assert "VIRTUAL TABLE" in told
+    assert "SEARCH i USING INTEGER PRIMARY KEY" in told
+
+
+def test_only_conjuncts_that_lose_nothing_are_pushed_down():
+    text = "gsd < 10 AND (platform = 'a' OR x = 1) AND NOT updated > TIMESTAMP('2020-01-01T00:00:00Z') AND y = 2"
+    clauses = pushed_clauses(parse_filter_text(text), odd=False)
+    assert [clause.sql for clause in clauses] == ["i.gsd < ?"]
+    times = parse_filter_text("datetime < TIMESTAMP('2020-01-01T00:00:00Z') AND gsd = 1")
+    assert len(pushed_clauses(times, odd=False)) == 2
+    assert [clause.sql for clause in pushed_clauses(times, odd=True)] == ["i.gsd = ?"]
+
+
+def test_a_name_in_a_query_never_becomes_sql(connection):
+    evil = 'id" ASC, (SELECT 1) --'
+    query = Query(sortby=(SortKey(field=evil),), filter=parse_filter_text("a = 1"), collections=(evil,), ids=(evil,))
+    made = plan(query, total_order(query.sortby), FACTS)
+    assert made.order == ()
+    assert all(evil not in clause.sql for clause in (*made.where, *made.drivers))
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**30), 1.5, 0, -1])
+def test_any_number_can_be_stored(connection, value):
+    stored = connection.execute("SELECT ?", (sort_value("gsd", value),)).fetchone()[0]
+    assert stored == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"id":"\xff","properties":{}}', b'{"id":"i","properties":{},"x":"\xff"}', b'{"properties":{}}', b"[" * 100_000],
+)
+def test_bytes_that_are_no_item_are_refused(body):
+    with pytest.raises(InvalidInput):
+        row_of(body, "c")
+
+
+async def test_a_search_that_takes_too_long_is_given_up(tmp_path):
+    async with SqliteCatalogue(tmp_path / "c.db", search_seconds=0) as catalogue:
+        await catalogue.put_collection(collection("c"))
+        await catalogue.put_items("c", [item(1)])
+        with pytest.raises(SiteUnavailable, match="longer than 0 s"):
+            await catalogue.search(Query(), limit=1)
+
+
+async def test_a_search_that_nobody_waits_for_frees_its_reader(tmp_path):
+    async with SqliteCatalogue(tmp_path / "c.db", readers=1) as catalogue:
+        await catalogue.put_collection(collection("c"))
+        await catalogue.put_items("c", [item(number) for number in range(5_000)])
+        slow = Query(sortby=(SortKey(field="custom"),))
+        tasks = [asyncio.create_task(catalogue.search(slow, limit=10)) for _ in range(20)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(result, asyncio.CancelledError) for result in results)
+        async with asyncio.timeout(5):
+            assert (await catalogue.search(Query(), limit=1)).matched == 5_000
+
+
+async def test_readers_go_on_while_a_writer_writes(tmp_path):
+    async with SqliteCatalogue(tmp_path / "c.db") as catalogue:
+        await catalogue.put_collection(collection("c"))
+        writing = asyncio.create_task(catalogue.put_items("c", [item(number) for number in range(3_000)]))
+        seen = set()
+        while not writing.done():
+            seen.add((await catalogue.search(Query(), limit=1)).matched)
+        await writing
+        assert seen <= {0, 3_000}, "all or none of a transaction is seen"
+        assert (await catalogue.search(Query(), limit=1)).matched == 3_000
+
+
+async def test_what_was_written_is_there_after_opening_again(tmp_path):
+    for expected in (0, 1):
+        async with SqliteCatalogue(tmp_path / "c.db") as catalogue:
+            assert (await catalogue.search(Query(), limit=1)).matched == expected
+            await catalogue.put_collection(collection("c"))
+            await catalogue.put_items("c", [item(1)])
+
+
+async def test_a_file_of_a_later_release_is_refused(tmp_path):
+    path = tmp_path / "c.db"
+    with sqlite3.connect(path) as later:
+        later.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    later.close()
+    with pytest.raises(SiteUnavailable, match="newer release"):
+        async with SqliteCatalogue(path):
+            pass
+
+
+async def test_a_closed_catalogue_says_so(tmp_path):
+    async with SqliteCatalogue(tmp_path / "c.db") as catalogue:
+        pass
+    with pytest.raises(SiteUnavailable, match="closed"):
+        await catalogue.search(Query(), limit=1)
+    with pytest.raises(SiteUnavailable, match="closed"):
+        await catalogue.load([tmp_path])
