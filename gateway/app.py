@@ -4,9 +4,11 @@ Lifetimes are entered in order and left in reverse: the listener closes first, t
 """
 
 import asyncio
+import hmac
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -31,7 +33,7 @@ from gateway.dask.dashboards import Dashboards
 from gateway.dask.face import DaskFace
 from gateway.dask.model import ClusterRoute, Terms
 from gateway.dask.session import Doorman
-from gateway.kernel_logins import IssuedKernelLogins
+from gateway.kernels.credentials import IssuedKernelTokens
 from gateway.kernels.face import KernelFace
 from gateway.kernels.kernels import Kernels
 from gateway.kernels.model import KernelRecord
@@ -53,31 +55,265 @@ from gateway.settings import Settings
 from gateway.sites import SitesFace
 from gateway.stac.face import StacFace
 from harvest.harvester import Harvester
-from harvest.seams import Place
-from quotas.ledger import Ledger
+from harvest.seams import Place, World
 from quotas.sqlite import SqliteLedger
 
+_DATA_CONNECTIONS = 1_000
 
-class Foundations:
-    """What the faces stand on: outbound calls, sites, ledger, search, identity."""
 
-    def __init__(self, settings: Settings, *, base: str, session: aiohttp.ClientSession, outbound: Outbound) -> None:
-        state = Path(settings.server.state)
-        key = settings.auth.signing_key.reveal().encode() if settings.auth.signing_key else kept_key(state / "signing.key")
-        self.base = base
-        self.state = state
-        self.session = session
-        self.outbound = outbound
-        self.metrics = CollectorRegistry()
-        self.registry = Registry(
-            [Site(site, _catalogue(site, session)) for site in settings.sites], probe_seconds=settings.limits.probe_seconds
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """Outbound calls, apart: each notebook and long poll holds a connection, and must not starve the searches."""
+
+    data: Outbound
+    compute: Outbound
+
+
+class House:
+    """What all faces stand on, entered into one stack of lifetimes; each ``add`` enters one room."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack, calls: Calls, *, base: str, key: bytes) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._outbound = outbound = calls.data
+        self._compute = calls.compute
+        self._base = base
+        self._key = key
+        self._state = Path(settings.server.state)
+        self._routes: list[web.RouteDef] = []
+        self._proxies: list[EdgeProxy] = []
+        self._metrics = CollectorRegistry()
+        self._registry = Registry(
+            [Site(site, _catalogue(site, outbound.session)) for site in settings.sites],
+            probe_seconds=settings.limits.probe_seconds,
         )
-        self.ledger: Ledger = SqliteLedger(state / "quotas.sqlite", settings.quotas.policies)
-        self.authenticator = TokenAuthenticator(settings.auth, state=state)
-        self.cookies = SessionCookies(key, secure=base.startswith("https://"))
-        self.federation = Federation(
-            registry=self.registry,
+        self._ledger = SqliteLedger(self._state / "quotas.sqlite", settings.quotas.policies)
+        self._authenticator = TokenAuthenticator(settings.auth, state=self._state)
+        secure = base.startswith("https://")
+        self._cookies = SessionCookies(key, secure=secure)
+        # A key apart: a browser's session of half a day must not pass as a Dask client's cookie of minutes.
+        dask_cookies = SessionCookies(hmac.digest(key, b"dask cookies", "sha256"), secure=secure)
+        self._doorman = Doorman(signer=dask_cookies, secure=secure)
+        self._federation = Federation(
+            registry=self._registry,
             cursors=Cursors(key=key, lifetime_seconds=settings.limits.cursor_seconds),
             deadline_seconds=settings.limits.deadline_seconds,
         )
-        self.placer = FederatedPlacer(federation=self.federation, registry=self.registry, ledger=self.ledger)
+        self._placer = FederatedPlacer(federation=self._federation, registry=self._registry, ledger=self._ledger)
+
+    async def add_foundations(self) -> None:
+        """Open the ledger and the tokens, and learn of the sites."""
+        await self._stack.enter_async_context(self._ledger)
+        await self._stack.enter_async_context(self._authenticator.running())
+        await self._stack.enter_async_context(self._registry.probing())
+
+    async def add_catalogue(self) -> None:
+        """Add search, sites, placement, quotas and sign-in."""
+        charging = Charging(self._ledger)
+        await self._stack.enter_async_context(charging.running())
+        limits = self._settings.limits
+        stac = StacFace(
+            federation=self._federation, registry=self._registry, charging=charging, limits=limits, base=self._base
+        )
+        self._routes += [
+            *stac.routes(),
+            *SitesFace(registry=self._registry, metrics=self._metrics).routes(),
+            *PlacementFace(placer=self._placer, page_items=limits.page_items).routes(),
+            *QuotaFace(ledger=self._ledger, public_url=self._base).routes(),
+            *AuthFace(authenticator=self._authenticator, cookies=self._cookies).routes(),
+        ]
+
+    async def add_clusters(self) -> Clusters:
+        """Add the Dask Gateway face; the listener routes comms by what it returns."""
+        compute = self._settings.compute
+        cap = ClusterCap(cores=compute.cluster_cores, memory=compute.cluster_memory)
+        routes = await self._stack.enter_async_context(RecordTable(self._state / "clusters.sqlite", ClusterRoute))
+        clusters = Clusters(
+            backends={site.id: _dask(site, self._compute.session) for site in self._settings.sites if site.dask},
+            routes=routes,
+            ledger=self._ledger,
+            placer=self._placer,
+            terms=Terms(cap=cap, lease_seconds=self._settings.quotas.lease_seconds),
+        )
+        await self._stack.enter_async_context(clusters.running(reconcile_seconds=compute.reconcile_seconds))
+        dashboards = Dashboards(clusters=clusters, doorman=self._doorman, proxy=self._proxy(), origins=[self._base])
+        self._routes += [*DaskFace(clusters=clusters, doorman=self._doorman).routes(), *dashboards.routes()]
+        return clusters
+
+    async def add_kernels(self) -> None:
+        """Add the Jupyter face."""
+        records = await self._stack.enter_async_context(RecordTable(self._state / "kernels.sqlite", KernelRecord))
+        kernels = Kernels(
+            backends={site.id: _kernels(site, self._compute.session) for site in self._settings.sites if site.kernels},
+            records=records,
+            ledger=self._ledger,
+            placer=self._placer,
+            terms=KernelTerms(gateway_url=self._base, lease_seconds=self._settings.quotas.lease_seconds),
+            credentials=IssuedKernelTokens(authenticator=self._authenticator),
+        )
+        seconds = self._settings.compute.reconcile_seconds
+        await self._stack.enter_async_context(kernels.running(reconcile_seconds=seconds))
+        self._routes += KernelFace(kernels=kernels, proxy=self._proxy(), origins=[self._base]).routes()
+
+    async def add_harvests(self) -> None:
+        """Add the harvester and its OGC API Processes face."""
+        sources = FederatedSources(federation=self._federation, registry=self._registry, base=self._base)
+        places = {site.id: await self._place(site) for site in self._registry.sites() if site.settings.storage}
+        world = World(
+            search=sources,
+            describe=sources.describe,
+            places=places,
+            ledger=self._ledger,
+            session=self._outbound.session,
+            check=self._outbound.check,
+        )
+        harvester = Harvester(
+            path=self._state / "harvest.sqlite",
+            settings=self._settings.harvest,
+            world=world,
+            lease_seconds=self._settings.quotas.lease_seconds,
+        )
+        await self._stack.enter_async_context(harvester)
+        self._routes += ProcessesFace(harvester=harvester, base=self._base).routes()
+
+    async def _place(self, site: Site) -> Place:
+        storage = site.settings.storage
+        if storage is None:
+            raise ValueError(f"{site.id} has no storage")
+        store = S3Store(site=site.id, settings=storage, session=self._outbound.session)
+        writable = site.settings.catalogue.write_token is not None
+        return Place(
+            site=site.id,
+            store=await self._stack.enter_async_context(store),
+            bucket=storage.bucket,
+            endpoint=storage.endpoint,
+            region=storage.region,
+            catalogue=site.catalogue if writable else None,
+        )
+
+    def _proxy(self) -> EdgeProxy:
+        proxy = EdgeProxy(
+            session=self._compute.session,
+            limits=ProxyLimits(message_bytes=self._settings.compute.max_kernel_message),
+        )
+        self._proxies.append(proxy)
+        return proxy
+
+    def application(self) -> web.Application:
+        """Return the application of all routes added."""
+        settings = self._settings
+        app = web.Application(
+            client_max_size=settings.limits.body_bytes,
+            middlewares=[
+                RequestMetrics(self._metrics).middleware(),
+                cors_middleware,
+                compression_middleware,
+                problems_middleware,
+                auth_middleware(
+                    [self._authenticator], settings=settings.auth, cookies=self._cookies, public_url=self._base
+                ),
+            ],
+        )
+        app.add_routes(self._routes)
+        app.on_shutdown.append(self._hang_up)
+        return app
+
+    async def _hang_up(self, app: web.Application) -> None:
+        """Close proxied websockets at once, so that a shutdown does not wait for them."""
+        await asyncio.gather(*(proxy.close() for proxy in self._proxies))
+
+
+@asynccontextmanager
+async def running_gateway(settings: Settings) -> AsyncIterator[str]:
+    """Run the gateway while the context lasts; yield the URL that it listens at.
+
+    Raises:
+        OSError: the address cannot be bound, or the state folder not written.
+        LookupError: a secret cannot be read.
+    """
+    aiohttp.set_zlib_backend(isal_zlib)
+    state = Path(settings.server.state)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    given = settings.auth.signing_key
+    key = given.reveal().encode() if given is not None else kept_key(state / "signing.key")
+    base = public_url(settings)
+    async with AsyncExitStack() as stack:
+        allowed = _allowed(settings)
+        calls = Calls(
+            data=await stack.enter_async_context(Outbound(allowed=allowed, connections=_DATA_CONNECTIONS)),
+            compute=await stack.enter_async_context(Outbound(allowed=allowed)),
+        )
+        house = House(settings, stack, calls, base=base, key=key)
+        await house.add_foundations()
+        await house.add_catalogue()
+        clusters = await house.add_clusters()
+        await house.add_kernels()
+        await house.add_harvests()
+        runner = web.AppRunner(house.application(), access_log=None, shutdown_timeout=settings.server.shutdown_seconds)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        if runner.server is None:
+            raise RuntimeError("the runner has no server after its setup")
+        listener = Listener(http=runner.server, routes=clusters)
+        await stack.enter_async_context(listener.serving(settings.server.host, settings.server.port))
+        yield base
+
+
+async def serve_gateway(settings: Settings, *, ready: Callable[[str], None]) -> None:
+    """Run until SIGTERM or SIGINT; ``ready`` is told the URL once it listens."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running_gateway(settings) as url:
+        ready(url)
+        await stop.wait()
+
+
+def public_url(settings: Settings) -> str:
+    """Return the URL that users see."""
+    server = settings.server
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return server.public_url.rstrip("/") or f"http://{host}:{server.port}"
+
+
+def _allowed(settings: Settings) -> list[str]:
+    """Return the private addresses that an operator has named by configuring them."""
+    urls = list(settings.harvest.allowed_origins)
+    for site in settings.sites:
+        urls += [site.catalogue.url, *site.asset_origins]
+        urls += [part.url for part in (site.dask, site.kernels) if part is not None]
+        urls += [site.storage.endpoint] if site.storage is not None else []
+    return urls
+
+
+def _catalogue(site: SiteSettings, session: aiohttp.ClientSession) -> WritableCatalogue:
+    catalogue = StacApiCatalogue(site=site.id, settings=site.catalogue, session=session)
+    if not site.catalogue.collections:
+        return catalogue
+    return RenamedCatalogue(catalogue, site.catalogue.collections)
+
+
+def _dask(site: SiteSettings, session: aiohttp.ClientSession) -> DaskGateway:
+    if site.dask is None:
+        raise ValueError(f"{site.id} has no Dask Gateway")
+    return DaskGateway(
+        edge=site.id,
+        url=site.dask.url,
+        secret=site.dask.secret.reveal(),
+        session=session,
+        proxy_address=site.dask.proxy_address,
+        timeout_seconds=site.dask.timeout_seconds,
+    )
+
+
+def _kernels(site: SiteSettings, session: aiohttp.ClientSession) -> JupyterGateway:
+    if site.kernels is None:
+        raise ValueError(f"{site.id} has no kernel gateway")
+    return JupyterGateway(
+        edge=site.id,
+        url=site.kernels.url,
+        token=site.kernels.token.reveal(),
+        session=session,
+        timeout_seconds=site.kernels.timeout_seconds,
+    )

@@ -1,10 +1,8 @@
 """Answers in gzip for clients that accept it: a page of items shrinks to a tenth."""
 
-from collections.abc import Awaitable, Callable
-
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LEAST_BYTES = 1_400
 """Below one packet there is nothing to win."""
 _TYPES = ("application/geo+json", "application/json", "application/schema+json", "text/html")

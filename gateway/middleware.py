@@ -2,14 +2,13 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from gateway.problems import problem, problem_of
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
 _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _CORS = {
@@ -19,16 +18,10 @@ _CORS = {
     "Access-Control-Expose-Headers": "Link, Location, Retry-After, RateLimit, RateLimit-Policy",
     "Access-Control-Max-Age": "3600",
 }
-_OPEN_TO_BROWSERS = (
-    "/search",
-    "/collections",
-    "/conformance",
-    "/api",
-    "/queryables",
-    "/sortables",
-    "/sites",
-    "/catalogs",
+_OPEN_TO_BROWSERS = frozenset(
+    {"", "search", "collections", "conformance", "api", "api.html", "queryables", "sortables", "sites"}
 )
+"""First path segments that pages of other origins may read; but nothing below ``/api/``, which runs code."""
 
 
 @web.middleware
@@ -52,7 +45,7 @@ async def problems_middleware(request: web.Request, handler: Handler) -> web.Str
 @web.middleware
 async def cors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let browsers read the catalogue from other pages. Without credentials: no cookie counts across origins."""
-    open_face = request.path == "/" or request.path.startswith(_OPEN_TO_BROWSERS)
+    open_face = request.path.split("/", 2)[1] in _OPEN_TO_BROWSERS and not request.path.startswith("/api/")
     if open_face and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
         return web.Response(status=204, headers=_CORS)
     response = await handler(request)
@@ -84,7 +77,7 @@ class RequestMetrics:
             "lakegate_request_seconds", "Time to answer.", ("route",), buckets=_BUCKETS, registry=registry
         )
 
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """Return the middleware."""
 
         @web.middleware

@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from edges.errors import InvalidInput
+from gateway.quota.problem import quota_problem
 from quotas.errors import QuotaExceeded
 
 PROBLEM = "application/problem+json"
@@ -30,8 +31,7 @@ def problem_of(error: Exception) -> web.Response | None:
     if isinstance(error, InvalidInput):
         return problem(status, title, str(error), field=error.field, wrong=error.wrong, expected=error.right)
     if isinstance(error, QuotaExceeded):
-        violated = [msgspec.to_builtins(explanation) for explanation in error.refusal.violated]
-        return problem(status, title, str(error), **{"violated-policies": violated})
+        return quota_problem(error)
     response = problem(status, title, str(error))
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="lakegate"'

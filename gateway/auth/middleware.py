@@ -1,10 +1,11 @@
 """The middleware that puts the principal on each request, or refuses it."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from gateway.auth.cookies import SESSION_COOKIE, SessionCookies
 from gateway.auth.credentials import Credential, credential_of
@@ -23,8 +24,6 @@ from gateway.settings import AuthSettings
 
 logger = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 ANONYMOUS = "anonymous"
 _READING = ("GET", "HEAD", "OPTIONS")

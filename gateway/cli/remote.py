@@ -32,6 +32,9 @@ class CommandFailed(click.ClickException):
         self.exit_code = exit_code
 
 
+RemoteError = CommandFailed
+
+
 class Remote:
     """A gateway as seen by the command line."""
 

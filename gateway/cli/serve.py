@@ -36,4 +36,3 @@ def serve(file: Path, port: int | None, log_level: str, as_json: bool) -> None:
         asyncio.run(serve_gateway(settings, ready=lambda url: click.echo(f"Lakegate listens at {url}")))
     except (OSError, EdgeError) as error:
         raise CommandFailed(str(error), EXIT_FAILED) from error
-

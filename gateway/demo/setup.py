@@ -19,7 +19,9 @@ _LOOPBACK = "127.0.0.1"
 
 def write_files(world: World) -> None:
     """Write every secret and configuration file of the demo, readable by this user only."""
+    (world.path / HUB / "files").mkdir(parents=True, exist_ok=True)
     for edge in EDGES:
+        (world.path / edge / "s3").mkdir(parents=True, exist_ok=True)
         keys = world.keys[edge]
         for name in ("access_key", "secret_key", "write_token", "kernel_token", "dask_secret"):
             _write_secret(world.secret_file(edge, name), getattr(keys, name))
@@ -52,6 +54,9 @@ def reading_environment(world: World, edge: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": keys.access_key,
         "AWS_SECRET_ACCESS_KEY": keys.secret_key,
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        # rclone's S3 server answers a range with 200, which GDAL takes for the whole file: so the first read shall
+        # bring it all, which a scene of the demo is small enough for.
+        "GDAL_INGESTED_BYTES_AT_OPEN": "1048576",
     }
 
 
@@ -134,7 +139,7 @@ def _s3_program(world: World, edge: str) -> Program:
             RCLONE, "serve", "s3", "--addr", f"{_LOOPBACK}:{world.edges[edge].s3}", "--config", "/dev/null",
             str(world.path / edge / "s3"),
         ),
-        environment={"RCLONE_AUTH_KEY": f"{keys.access_key},{keys.secret_key}"},
+        environment={"RCLONE_AUTH_KEY": f'"{keys.access_key},{keys.secret_key}"'},  # one value of a CSV list
         ready=world.s3_url(edge),
     )  # fmt: skip
 

@@ -25,7 +25,6 @@ from rich.console import Console
 from edges.model import Json
 from gateway.demo.kernel_client import run_cell
 from gateway.demo.scenes import BANDS, SCENES
-from gateway.demo.setup import reading_environment
 from gateway.demo.stock import bucket_client
 from gateway.demo.world import COLLECTION, World, load_world
 from gateway.placement.rank import size
@@ -160,17 +159,17 @@ class Tour:
             await client.close()
 
     def _ndvi_here(self) -> float:
-        """Compute the same from the same objects, pixel by pixel, without Dask or odc."""
-        environment = reading_environment(self._world, "edge-a")
+        """Compute the same here from the same objects, pixel by pixel, without Dask or odc."""
+        bucket = bucket_client(self._world, "edge-a")
         values = []
-        with rasterio.Env(**environment):
-            for item in self._field_items:
-                bands = {}
-                for name in ("red", "nir"):
-                    href = item.assets[name].href.replace("s3://", "/vsis3/")
-                    with rasterio.open(href) as file:
-                        bands[name] = file.read(1).astype("float64")
-                values.append((bands["nir"] - bands["red"]) / (bands["nir"] + bands["red"]))
+        for item in self._field_items:
+            bands = {}
+            for name in ("red", "nir"):
+                key = item.assets[name].href.removeprefix("s3://edge-a/")
+                content = bucket.get_object(Bucket="edge-a", Key=key)["Body"].read()
+                with rasterio.MemoryFile(content) as memory, memory.open() as file:
+                    bands[name] = file.read(1).astype("float64")
+            values.append((bands["nir"] - bands["red"]) / (bands["nir"] + bands["red"]))
         return float(np.mean(values))
 
     async def _refusal(self, gateway: Gateway) -> None:
@@ -278,6 +277,10 @@ async def walk(world: World, console: Console) -> bool:
             await step()  # type: ignore[misc]
         except StepFailed as failure:
             console.print(f"    [red]did not hold[/red]: expected {failure}", highlight=False, soft_wrap=True)
+            return False
+        except Exception as error:  # noqa: BLE001 - the boundary of the tour: any error is a step that did not hold
+            console.print(f"    [red]broke off[/red]: {type(error).__name__}: {error}", highlight=False, soft_wrap=True)
+            console.print_exception(max_frames=4)
             return False
         console.print(f"    [green]held[/green] in {time.perf_counter() - started:.1f} s", highlight=False)
     return True

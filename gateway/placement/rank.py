@@ -86,7 +86,7 @@ def _obstacles(edge: EdgeFacts, holding: Holding, wish: str | None, *, about_dat
 
 
 def _said(holding: Holding, holdings: Holdings) -> tuple[str, ...]:
-    if not holdings.items:
+    if not holdings.items or not holding.items:
         return ()
     share = 100 * holding.bytes / holdings.bytes if holdings.bytes else 100 * holding.items / holdings.items
     said = [
@@ -109,11 +109,19 @@ def _advice(
         return (f"unknown edge {wish!r}; edges: {', '.join(sorted(one.edge for one in ranked)) or 'none'}",)
     if about_data and not holdings.items:
         return ("no item matches the need at any site; widen the search or check the collection ids",)
-    told = tuple(f"{one.edge}: {'; '.join(one.reasons)}" for one in ranked if wish is None or one.edge == wish)
+    told = _told([one for one in ranked if wish is None or one.edge == wish])
     unheld = next((one for one in ranked if (wish is None or one.edge == wish) and not one.items), None)
     if about_data and unheld is not None:
         return (*told, f"harvest {holdings.items} items ({size(holdings.bytes)}) to {unheld.edge} first")
     return told or ("no edge is configured",)
+
+
+def _told(candidates: list[Candidate]) -> tuple[str, ...]:
+    """Say each reason once, with the edges that it holds for."""
+    edges: dict[str, list[str]] = {}
+    for one in candidates:
+        edges.setdefault("; ".join(one.reasons), []).append(one.edge)
+    return tuple(f"{', '.join(names)}: {reason}" for reason, names in edges.items())
 
 
 def size(count: float) -> str:

@@ -8,7 +8,7 @@ from edges.model import Json, Query
 from edges.registry import Registry
 from gateway.search.collections import unite
 from gateway.search.federation import Federation
-from gateway.search.render import preference, render_item
+from gateway.search.render import merged_copies, preference
 from harvest.model import FoundItem
 
 HARVEST_USER = "lakegate-harvest"
@@ -29,8 +29,8 @@ class FederatedSources:
         prefer = preference({site.id: site.settings.priority for site in self._registry.sites()})
         async for group in self._federation.walk(query, user=HARVEST_USER, limit=MAX_FOUND):
             best = min(group, key=prefer)
-            rendered = render_item(group, base=self._base, prefer=prefer)
-            yield FoundItem(site=best.site, item=msgspec.json.decode(msgspec.json.encode(rendered)))
+            item = msgspec.json.encode(merged_copies(group, prefer=prefer))
+            yield FoundItem(site=best.site, item=msgspec.json.decode(item))
 
     async def describe(self, collection: str) -> Json | None:
         """Return the united collection."""

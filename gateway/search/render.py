@@ -16,6 +16,7 @@ FEDERATION_EXTENSION = "https://api.openeo.org/extensions/federation/0.1.0"
 _SAFE_SCHEMES = ("http://", "https://", "s3://", "gs://", "az://", "abfs://", "ftp://")
 _LINKS = msgspec.json.Decoder(list[dict[str, Any]])
 _ASSETS = msgspec.json.Decoder(dict[str, dict[str, Any]])
+_MEMBERS = msgspec.json.Decoder(Members)
 _TEXT = msgspec.json.Decoder(str)
 
 Preference = Callable[[Row], Any]
@@ -33,12 +34,18 @@ def preference(priorities: Mapping[str, int], near: str | None = None) -> Prefer
 
 def render_item(group: Group, *, base: str, prefer: Preference) -> Members:
     """Return one item with our links, its sites in ``federation:backends``, and its copies as alternates."""
-    copies = sorted(group, key=prefer)
-    item = dict(copies[0].item)
+    item = merged_copies(group, prefer=prefer)
     collection, item_id = _TEXT.decode(item["collection"]), _TEXT.decode(item["id"])
     item["links"] = _raw(_links(item.get("links"), base, collection, item_id))
-    sites = sorted({row.site for row in copies})
+    sites = sorted({row.site for row in group})
     item["properties"] = _spliced(item.get("properties", msgspec.Raw(b"{}")), "federation:backends", sites)
+    return item
+
+
+def merged_copies(group: Group, *, prefer: Preference) -> Members:
+    """Return the best copy as its site tells it, with the other copies as alternates of its assets."""
+    copies = sorted(group, key=prefer)
+    item = dict(copies[0].item)
     if len(copies) > 1:
         item["assets"] = _raw(_with_alternates(copies))
     return item
@@ -56,8 +63,10 @@ def _safe(href: Any) -> bool:
 
 
 def _spliced(properties: msgspec.Raw, name: str, value: Any) -> msgspec.Raw:
-    """Add a member to an object without decoding it."""
+    """Add a member to an object; without decoding it, but where it has that member already."""
     body = bytes(properties).strip()
+    if name.encode() in body:
+        return _raw(_MEMBERS.decode(body) | {name: _raw(value)})
     member = msgspec.json.encode(name) + b":" + msgspec.json.encode(value)
     rest = body[1:].lstrip()
     return msgspec.Raw(b"{" + member + (b"" if rest.startswith(b"}") else b",") + rest)

@@ -21,6 +21,7 @@ from gateway.search.render import preference, render_item
 from gateway.settings import LimitSettings
 from gateway.stac.openapi import OPENAPI_TYPE, openapi_document, openapi_page
 from gateway.stac.schemas import queryables, sortables
+from quotas.model import Line
 
 _TRUE = ("true", "1", "yes")
 
@@ -102,9 +103,9 @@ class StacFace:
     async def item(self, request: web.Request) -> web.Response:
         """``GET /collections/{collection}/items/{item}``: one item with all its copies."""
         principal = principal_of(request)
-        await self._charging.request(principal)
         collection, item_id = request.match_info["collection"], request.match_info["item"]
-        group = await self._federation.item(collection, item_id)
+        async with self._charging.request(principal, [Line(resource="requests", amount=1)]):
+            group = await self._federation.item(collection, item_id)
         if not group:
             raise NotFound(f"no site has an item {item_id!r} in collection {collection!r}")
         item = render_item(group, base=self._base, prefer=self._preference(request))
@@ -171,8 +172,10 @@ class StacFace:
         following: Callable[[str], Json],
     ) -> web.Response:
         principal = principal_of(request)
-        await self._charging.request(principal)
-        page = await self._federation.search(search.query, user=principal.user, token=search.token, strict=strict)
+        lines = [Line(resource="requests", amount=1), Line(resource="items", amount=search.query.limit)]
+        async with self._charging.request(principal, lines) as spending:
+            page = await self._federation.search(search.query, user=principal.user, token=search.token, strict=strict)
+            spending.actual("items", len(page.groups))
         items = self._rendered(page, search.query, request)
         link = following(page.next) if page.next is not None else None
         body = documents.item_collection(
