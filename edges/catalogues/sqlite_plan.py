@@ -53,7 +53,7 @@ def plan(query: Query, order: tuple[SortKey, ...], facts: Facts) -> Plan:
     odd = any(one.odd for one in chosen.values())
     boxes = query_boxes(query)
     pushed = pushed_clauses(query.filter, odd=odd)
-    where = [*_name_clauses(query), *pushed]
+    where = [*_name_clauses(query), *(_off_index(one, order[0]) for one in pushed)]
     if query.datetime is not None:
         where.append(_time_clause(query.datetime))
     if boxes:
@@ -61,11 +61,8 @@ def plan(query: Query, order: tuple[SortKey, ...], facts: Facts) -> Plan:
     area = boxes or filter_boxes(query.filter)
     drivers = [rtree_clause(area)] if area else []
     drivers += _name_drivers(query)
-    drivers += [
-        Clause(f"SELECT i.item FROM items i WHERE {one.sql}", one.values)
-        for one in pushed
-        if one.indexed
-    ]
+    entry = "SELECT i.item FROM items i WHERE "
+    drivers += [Clause(entry + one.sql, one.values) for one in pushed if one.indexed]
     columned = all(key.field in COLUMNS for key in order)
     return Plan(
         where=tuple(where),
@@ -73,6 +70,13 @@ def plan(query: Query, order: tuple[SortKey, ...], facts: Facts) -> Plan:
         order=order if columned else (),
         range=None if odd or query.datetime is None else _datetime_range(query.datetime, chosen),
     )
+
+
+def _off_index(clause: Clause, leading: SortKey) -> Clause:
+    """Keep SQLite from entering another index than that of the order, which would make it sort all it finds."""
+    if leading.field in COLUMNS and f"i.{COLUMNS[leading.field]} " in clause.sql:
+        return clause
+    return Clause(clause.sql.replace("i.", "+i."), clause.values)
 
 
 def _chosen(query: Query, facts: Facts) -> Facts:

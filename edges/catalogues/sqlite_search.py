@@ -1,11 +1,12 @@
 """Run a search on one connection: choose the way by counting, then find, check and cut the page. Blocking."""
 
+import bisect
 import contextlib
 import heapq
 import itertools
 import math
 import sqlite3
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -15,9 +16,9 @@ from edges.catalogues.sqlite_plan import CollectionFacts, Facts, Plan, counted, 
 from edges.catalogues.sqlite_pushdown import Clause
 from edges.catalogues.sqlite_rows import sort_value
 from edges.catalogues.sqlite_store import SQL, transaction
-from edges.model import Batch, Members, Query, SortKey
+from edges.model import Batch, Members, Query
 from edges.stac.matching import Match, compile_query
-from edges.stac.order import compile_values, key_of_values, total_order
+from edges.stac.order import Key, compile_values, key_of_values, total_order
 
 COUNT_AT_MOST = 10_000
 """Most matches that are counted for ``matched``; beyond it the number is not told."""
@@ -25,6 +26,12 @@ COUNT_AT_MOST = 10_000
 READ_AT_MOST = 200
 """Most items that are read only to be counted."""
 
+RUN_AT_MOST = 20_000
+"""Longest sorted run that is remembered for the following pages, in items; a few megabytes."""
+RUNS = 4
+"""Runs that one reader remembers, as long as nobody writes."""
+
+_Run = list[tuple[Key, int]]
 _MEMBERS = msgspec.json.Decoder(Members)
 Check = Callable[[], None]
 """Raises where the search is to be given up."""
@@ -37,6 +44,7 @@ class Searcher:
         self.connection = connection
         self._facts: Facts = {}
         self._version = -1
+        self._runs: dict[bytes, _Run] = {}
 
     def search(self, query: Query, limit: int, after: str | None, check: Check) -> Batch:
         """Return one page, in the total order of the query, from one state of the file.
@@ -52,9 +60,12 @@ class Searcher:
             made = plan(query, order, facts)
             match = _residual(query)
             driver = self._driver(made, limit, facts)
-            with contextlib.closing(self._found(made, driver, values, match, check)) as found:
-                chosen = found if made.order else self._sorted(found, order, values, limit)
-                items = list(itertools.islice(chosen, limit + 1))
+            if made.order:
+                with contextlib.closing(self._found(made, driver, values, match, check)) as found:
+                    items = list(itertools.islice(found, limit + 1))
+            else:
+                candidates = self._matching(unordered(made, driver), match, check)
+                items = self._sorted(query, candidates, values, limit)
             more = len(items) > limit
             whole = after is None and not more
             if whole:
@@ -62,7 +73,7 @@ class Searcher:
             elif match is not None:
                 matched = self._matched_by_reading(made, driver, match, check)
             else:
-                matched = self._matched(query, made, facts)
+                matched = self._matched(query, facts)
         items = items[:limit]
         following = encode_position(order, compile_values(order)(items[-1])) if more else None
         return Batch(items=items, next=following, matched=matched)
@@ -73,6 +84,7 @@ class Searcher:
             rows = self.connection.execute(SQL["collection_facts"])
             self._facts = {name: CollectionFacts(items, lead, lag, bool(odd)) for name, items, lead, lag, odd in rows}
             self._version = version
+            self._runs.clear()
         return self._facts
 
     def _driver(self, made: Plan, limit: int, facts: Facts) -> Clause | None:
@@ -100,18 +112,13 @@ class Searcher:
         check: Check,
     ) -> Generator[Members]:
         place = None
-        if made.order and values is not None:
+        if values is not None:
             place = tuple(sort_value(key.field, value) for key, value in zip(made.order, values, strict=True))
-        if not made.order:
-            statements: Iterator[Clause] = iter([unordered(made, driver)])
-        elif driver is not None:
-            statements = iter([gather(made, driver, place)])
-        else:
-            statements = walk(made, place)
-        for statement in statements:
-            yield from self._matching(statement, match, check)
+        for statement in walk(made, place) if driver is None else [gather(made, driver, place)]:
+            for _, item in self._matching(statement, match, check):
+                yield item
 
-    def _matching(self, statement: Clause, match: Match | None, check: Check) -> Iterator[Members]:
+    def _matching(self, statement: Clause, match: Match | None, check: Check) -> Iterator[tuple[int, Members]]:
         body = SQL["body"]
         # A cursor of its own for each: the outer one stays open while bodies are read.
         inner = self.connection.cursor()
@@ -120,17 +127,37 @@ class Searcher:
                 check()
             item = _MEMBERS.decode(inner.execute(body, (number,)).fetchone()[0])
             if match is None or match(item):
-                yield item
+                yield number, item
 
     def _sorted(
-        self, found: Iterator[Members], order: tuple[SortKey, ...], values: tuple[Any, ...] | None, limit: int
-    ) -> Iterator[Members]:
-        """Sort by fields that have no column: one pass over the candidates, keeping a page."""
-        plain = compile_values(order)
+        self,
+        query: Query,
+        candidates: Iterator[tuple[int, Members]],
+        values: tuple[Any, ...] | None,
+        limit: int,
+    ) -> list[Members]:
+        """Sort by fields that have no column: one pass over the candidates, remembered for the pages after."""
+        order = total_order(query.sortby)
+        name = msgspec.json.encode(msgspec.structs.replace(query, fields=None, limit=1))
+        run = self._runs.get(name)
         last = None if values is None else key_of_values(order, values)
-        keyed = ((key_of_values(order, plain(item)), item) for item in found)
-        later = (pair for pair in keyed if last is None or pair[0] > last)
-        return (item for _, item in heapq.nsmallest(limit + 1, later, key=lambda pair: pair[0]))
+        if run is None:
+            plain = compile_values(order)
+            keyed = ((key_of_values(order, plain(item)), number) for number, item in candidates)
+            run = list(itertools.islice(keyed, RUN_AT_MOST))
+            more = list(itertools.islice(keyed, 1))
+            if more:  # too many to remember: keep no more than this page
+                later = (pair for pair in itertools.chain(run, more, keyed) if last is None or pair[0] > last)
+                return self._bodies(number for _, number in heapq.nsmallest(limit + 1, later))
+            run.sort()
+            if len(self._runs) >= RUNS:
+                self._runs.pop(next(iter(self._runs)))
+            self._runs[name] = run
+        start = 0 if last is None else bisect.bisect_right(run, last, key=lambda pair: pair[0])
+        return self._bodies(number for _, number in run[start : start + limit + 1])
+
+    def _bodies(self, numbers: Iterable[int]) -> list[Members]:
+        return [_MEMBERS.decode(self.connection.execute(SQL["body"], (number,)).fetchone()[0]) for number in numbers]
 
     def _matched_by_reading(self, made: Plan, driver: Clause | None, match: Match, check: Check) -> int | None:
         """Count what only the items themselves can tell, where the candidates are few."""
@@ -140,13 +167,23 @@ class Searcher:
             return None
         return sum(1 for _ in self._matching(candidates, match, check))
 
-    def _matched(self, query: Query, made: Plan, facts: Facts) -> int | None:
+    def _matched(self, query: Query, facts: Facts) -> int | None:
+        """Count where an index does: by the collections' own counts, by ids, or along a stretch of time."""
+        named = facts if query.collections is None else set(query.collections)
+        most = sum(facts[name].items for name in named if name in facts)
         if query.ids is None and query.datetime is None:
-            named = facts if query.collections is None else query.collections
-            return sum(facts[name].items for name in named if name in facts)
-        narrowed = made.drivers[0] if query.ids is not None else None
-        sql, values, _ = counted(unordered(made, narrowed), COUNT_AT_MOST + 1)
-        count = int(self.connection.execute(sql, values).fetchone()[0])
+            return most
+        by_time = plan(query, total_order(()), facts)
+        if query.ids is not None:
+            statements = [unordered(by_time, by_time.drivers[0])]
+        elif by_time.range is not None or most <= COUNT_AT_MOST:
+            statements = list(walk(by_time, None))
+        else:
+            return None
+        count = 0
+        for statement in statements:
+            sql, values, _ = counted(statement, COUNT_AT_MOST + 1)
+            count += self.connection.execute(sql, values).fetchone()[0]
         return count if count <= COUNT_AT_MOST else None
 
 

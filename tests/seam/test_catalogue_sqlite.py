@@ -53,6 +53,11 @@ def explained(connection, clause):
         (Query(collections=("a",)), "items_of_collection_by_datetime"),
         (Query(bbox=(0, 0, 90, 90)), "items_by_datetime"),
         (Query(filter=parse_filter_text("platform = 'x' AND gsd < 20")), "items_by_datetime"),
+        (Query(filter=parse_filter_text("eo:cloud_cover < 20")), "items_by_datetime"),
+        (
+            Query(filter=parse_filter_text("eo:cloud_cover < 20"), sortby=(SortKey(field="eo:cloud_cover"),)),
+            "items_by_cloud_cover",
+        ),
         (Query(sortby=(SortKey(field="id"),)), "items_by_id"),
         (Query(sortby=(SortKey(field="id", descending=True),)), "items_by_id"),
         (Query(sortby=(SortKey(field="eo:cloud_cover"),)), "items_by_cloud_cover"),
