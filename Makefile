@@ -58,7 +58,7 @@ bench: $(VENV)/.dev ## Run the benchmarks; results also as JSON in benchmarks/re
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 check-main: $(VENV)/.dev ## Show the whole main job in a fresh clone, with its figures last
-	@$(BIN)/python -m tests.check_main $(ARGS)
+	@$(BIN)/python tests/check_main.py $(ARGS)
 
 clean: ## Remove the environment and caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

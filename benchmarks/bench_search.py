@@ -66,7 +66,7 @@ def run(*, quick: bool = False) -> list[Row]:
     ratio = wide["32"] / wide["4"]
     rows.append(
         Row(
-            work="merge CPU, 32 sites over 4 sites", unit="ms", ours=wide["32"], peer=wide["4"], 
+            work="merge CPU, 32 sites over 4 sites", unit="ms", ours=wide["32"], peer=wide["4"],
             peer_name="ms, 4 sites",            ratio=ratio, target="<= 1.6", held=ratio <= 1.6,
         )
     )  # fmt: skip

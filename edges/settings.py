@@ -50,7 +50,7 @@ class CatalogueSettings(Frozen):
     url: str
     token: Secret | None = None
     write_token: Secret | None = None
-    collections: Mapping[str, str] = {}  # noqa: RUF012 - msgspec copies the default
+    collections: Mapping[str, str] = {}
     timeout_seconds: float = 15.0
     max_page: int = 1_000
     connections: int = 16

@@ -63,7 +63,9 @@ class RenamedCatalogue:
         if collections is not None:
             collections = tuple(native for ours in collections for native in self._native(ours))
         return msgspec.structs.replace(
-            query, collections=collections, filter=_rewritten(query.filter, self._natives) if query.filter else None
+            query,
+            collections=collections,
+            filter=_rewritten(query.filter, self._natives) if query.filter else None,
         )
 
     def _renamed(self, item: Members) -> Members:
@@ -83,7 +85,10 @@ def _rewritten(node: Any, natives: Mapping[str, list[str]]) -> Any:
     args = node.get("args")
     if node.get("op") in ("=", "in") and isinstance(args, list) and len(args) == 2 and _names_collection(args[0]):
         wanted = args[1] if isinstance(args[1], list) else [args[1]]
-        return {"op": "in", "args": [args[0], [native for ours in wanted for native in natives.get(ours, [ours])]]}
+        return {
+            "op": "in",
+            "args": [args[0], [native for ours in wanted for native in natives.get(ours, [ours])]],
+        }
     return {key: _rewritten(value, natives) for key, value in node.items()}
 
 
