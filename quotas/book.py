@@ -266,11 +266,9 @@ class Book:
                 self._settle(part.fact, amount, now)
 
     def _unreserve(self, part: Part) -> None:
-        left = self._reserved[part.fact] - part.amount
+        left = self._reserved.pop(part.fact, 0.0) - part.amount  # gone already where another line asked for nothing
         if left > 0:
             self._reserved[part.fact] = left
-        else:
-            del self._reserved[part.fact]
 
     def _settle(self, fact: Fact, amount: float, now: float) -> None:
         self._stock[fact] = self.journal.stock[fact] = self._stock.get(fact, 0.0) + amount

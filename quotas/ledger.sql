@@ -8,8 +8,8 @@ SELECT key, grp, user, lines, fence, expires_at, how, at FROM ended
 WHERE key IN (SELECT value FROM json_each(?));
 
 -- name: read_returned
--- Those of the given keys (a JSON array) that gave back already.
-SELECT key, at FROM returned WHERE key IN (SELECT value FROM json_each(?));
+-- Whether the key gave back already.
+SELECT key, at FROM returned WHERE key = ?;
 
 -- name: read_stock
 SELECT grp, user, resource, edge, amount FROM stock;
@@ -21,7 +21,7 @@ SELECT grp, user, resource, edge, window_seconds, bucket, amount FROM spent;
 SELECT policy, holder, tat FROM rate;
 
 -- name: read_counters
--- The last number of the history, and the last fencing token.
+-- The last number of the history, and the fencing token up to which they may have been given out.
 SELECT (SELECT coalesce(max(seq), 0) FROM entry), (SELECT last FROM fence);
 
 -- name: read_counted

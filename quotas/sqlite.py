@@ -121,7 +121,7 @@ class SqliteLedger:
 
     async def give_back(self, charge: Charge, line: Line, *, key: str, why: str) -> None:
         """Return stock (see :class:`quotas.ledger.Ledger`)."""
-        await self._writer.call(key, lambda now: self._store.book.give_back(now, charge, line, key, why))
+        await self._writer.call(None, lambda now: self._store.give_back(now, charge, line, key, why))
 
     async def usage(self, groups: Sequence[str], user: str | None = None) -> list[Usage]:
         """Tell where policies stand (see :class:`quotas.ledger.Ledger`)."""

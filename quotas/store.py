@@ -31,6 +31,9 @@ LOCK_SECONDS = 10.0
 KEEP_SECONDS = 30 * 86_400.0
 """How long the key of an ended lease is recognised, in seconds: longer than any retry."""
 
+FENCE_BLOCK = 10_000
+"""Fencing tokens are taken in blocks, so that not each commit writes their counter; a restart skips the rest."""
+
 PRUNE_SECONDS = 3_600.0
 """How often what is too old is forgotten, in seconds."""
 
@@ -53,6 +56,7 @@ class Store:
         self._observer = observer
         self._lock_file = -1
         self._book: Book | None = None
+        self._fences_until = 0
         self.expired = 0
         """How many leases the present batch found to be over."""
         self._pruned_at = -PRUNE_SECONDS
@@ -112,6 +116,7 @@ class Store:
         self._rate_names = {policy.name: _definition(policy) for policy in policies.policies if policy.kind == "rate"}
         self._adapt(policies)
         seq, fence = self._rows("read_counters")[0]
+        self._fences_until = fence
         book = Book(policies, seq=seq, fence=fence, observer=self._observer)
         for row in self._rows("read_leases"):
             book.load_lease(_lease(*row))
@@ -192,11 +197,14 @@ class Store:
         book.ended, book.returned = {}, {}
         fresh = [key for key in keys if key not in book.leases]
         if fresh:
-            asked = _encode(fresh).decode()
-            for *columns, how, at in self._rows("read_ended", asked):
+            for *columns, how, at in self._rows("read_ended", _encode(fresh).decode()):
                 lease = _lease(*columns)
                 book.ended[lease.key] = Ended(lease=lease, how=how, at=at)
-            book.returned.update(self._rows("read_returned", asked))
+
+    def give_back(self, now: float, charge: Charge, line: Line, key: str, why: str) -> None:
+        """Return stock, if the key has not been seen. To be run as a job."""
+        self.book.returned.update(self._rows("read_returned", key))
+        self.book.give_back(now, charge, line, key, why)
 
     def _flush(self) -> None:
         book = self.book
@@ -217,8 +225,9 @@ class Store:
         self._many("add_spent", ((*fact, window, n, more) for (fact, window, n), more in journal.spent.items()))
         rates = ((self._rate_names[name], holder, tat) for (name, holder), tat in journal.rates.items())
         self._many("write_rate", rates)
-        if journal.opened:
-            connection.execute(QUERIES["write_fence"], (self.book.fence,))
+        if self.book.fence > self._fences_until:
+            self._fences_until = self.book.fence + FENCE_BLOCK
+            connection.execute(QUERIES["write_fence"], (self._fences_until,))
         connection.execute("COMMIT")
 
     def _fail(self, jobs: Iterable[AnyJob], error: sqlite3.Error) -> None:

@@ -22,6 +22,9 @@ PREFIX = "lg_"
 FILE = "tokens.sqlite"
 """The store's name in the state folder."""
 
+KEEP_SECONDS = 90 * 86_400.0
+"""How long tokens that have ended are still listed, in seconds."""
+
 SCHEMA = 1
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _parts = _NAME.split(resources.files("gateway.auth").joinpath("tokens.sql").read_text(encoding="utf-8"))
@@ -121,6 +124,7 @@ class TokenStore:
         row = (issued.id, digest_of(secret), msgspec.json.encode(grant).decode(), now, expires_at)
         with self._open() as connection:
             connection.execute("BEGIN IMMEDIATE")
+            connection.execute(_SQL["prune"], (now - KEEP_SECONDS,))
             connection.execute(_SQL["create"], row)
             connection.execute(_SQL["write_change"])
             connection.execute("COMMIT")

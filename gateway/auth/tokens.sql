@@ -22,5 +22,8 @@ UPDATE change SET count = count + 1;
 -- name: create
 INSERT INTO token (id, digest, grant_json, created_at, expires_at) VALUES (?, ?, ?, ?, ?);
 
+-- name: prune
+DELETE FROM token WHERE min(coalesce(revoked_at, 9e99), coalesce(expires_at, 9e99)) < ?;
+
 -- name: revoke
 UPDATE token SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL;

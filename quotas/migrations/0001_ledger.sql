@@ -83,7 +83,7 @@ CREATE TABLE rate (
   PRIMARY KEY (policy, holder)
 ) WITHOUT ROWID;
 
--- One row: the last fencing token.
+-- One row: the fencing token up to which they may have been given out.
 CREATE TABLE fence (
   last INTEGER NOT NULL
 );

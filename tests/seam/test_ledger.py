@@ -107,6 +107,19 @@ async def test_all_lines_are_granted_or_none(opened):
         assert await taken(ledger) == {("p", "eo"): (0, 4), ("a", "eo"): (0, 4)}
 
 
+async def test_lines_that_ask_for_nothing_or_the_same_twice_are_counted_as_they_are(opened, clock):
+    async with opened(policy()) as ledger:
+        await reserve(ledger, "nothing", [cores(0), cores(0)], ttl=5)
+        await reserve(ledger, "twice", [cores(2), cores(0), cores(3)], ttl=5)
+        assert await taken(ledger) == {("p", "eo"): (0, 5)}
+        await ledger.renew("twice", ttl=10)
+        clock.now += 5
+        assert await ledger.expire() == 1
+        await ledger.release("twice")
+        assert await taken(ledger) == {("p", "eo"): (0, 0)}
+        assert {entry.after for entry in (await ledger.history("eo"))[-1:]} == {0}
+
+
 async def test_every_group_above_counts_too(opened):
     async with opened(policy("top", amount=5), policy("team", amount=4, group="eo/coast")) as ledger:
         assert isinstance(await reserve(ledger, "a", [cores(3)], charge=CAROL), Lease)

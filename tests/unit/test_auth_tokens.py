@@ -7,6 +7,7 @@ import pytest
 
 from edges.settings import Secret
 from gateway.auth import InvalidCredentials, TokenAuthenticator, TokenGrant, TokenStore, TokenStoreUnavailable
+from gateway.auth.tokens import KEEP_SECONDS
 from gateway.settings import ApiTokenSettings, AuthSettings
 
 GRANT = TokenGrant(user="alice", groups=("eo/coast",), scopes=("read",), note="laptop")
@@ -46,6 +47,16 @@ def test_a_token_is_revoked_once(tmp_path):
     assert not store.revoke(issued.id, now=3.0)
     assert not store.revoke("nobody", now=3.0)
     assert store.all()[0].revoked_at == 2.0
+
+
+def test_tokens_that_ended_long_ago_are_forgotten(tmp_path):
+    store = TokenStore(tmp_path / "tokens.sqlite")
+    _, revoked = store.create(GRANT, now=1.0)
+    store.create(GRANT, now=1.0, expires_at=2.0)
+    _, valid = store.create(GRANT, now=1.0)
+    store.revoke(revoked.id, now=2.0)
+    _, new = store.create(GRANT, now=2.0 + KEEP_SECONDS + 1)
+    assert [token.id for token in store.all()] == [valid.id, new.id]
 
 
 def test_a_file_that_is_no_store_is_told(tmp_path):
