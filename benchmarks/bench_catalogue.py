@@ -1,4 +1,4 @@
-"""The embedded catalogue at half a million items: pages, a box, a deep page, one item; by wall time of one caller.
+"""The embedded catalogue at half a million items: pages, a box, a deep page, one item; CPU of all its threads.
 
 The floor is the bare SQL that must be run at least, with the rows' bytes read, in the same process on the same file.
 Ours adds planning, the exact test of each item's geometry, decoding to members, and the way to another thread.
@@ -191,22 +191,22 @@ async def _row(work: str, target: float, ours: Task, floor: Floor | None) -> Row
     floors: list[float] = []
     await ours()
     for _ in range(ROUNDS):
-        started = time.perf_counter()
+        started = time.process_time_ns()
         await ours()
-        samples.append((time.perf_counter() - started) * 1e3)
+        samples.append((time.process_time_ns() - started) / 1e6)
         if floor is not None:
-            started = time.perf_counter()
+            started = time.process_time_ns()
             floor()
-            floors.append((time.perf_counter() - started) * 1e3)
+            floors.append((time.process_time_ns() - started) / 1e6)
     median = statistics.median(samples)
     least = statistics.median(floors) if floors else None
     return Row(
         work=work,
-        unit="ms",
+        unit="ms CPU",
         ours=median,
         ratio=median / least if least else median / target,
         target=f"<= {target} ms",
         held=median <= target,
         floor=least,
-        floor_name="ms of bare SQL" if least else "",
+        floor_name="ms CPU of bare SQL" if least else "",
     )

@@ -219,6 +219,13 @@ def counted(statement: Clause, most: int) -> Clause:
     return Clause(f"SELECT count(*) FROM ({statement.sql} LIMIT ?)", (*statement.values, most))  # noqa: S608 - values are bound
 
 
+def with_bodies(statement: Clause) -> Clause:
+    """Return a statement that gives the items' bytes beside their numbers, in the same order."""
+    # LIMIT -1 keeps SQLite from merging the two selects, which would drag the bodies through the sorting.
+    sql = f"SELECT s.item, b.body FROM ({statement.sql} LIMIT -1) s CROSS JOIN bodies b ON b.item = s.item"  # noqa: S608
+    return Clause(sql, statement.values)
+
+
 def _select(source: Clause, clauses: Sequence[Clause], by: Sequence[str]) -> Clause:
     where = _all_of(clauses)
     sql = f"SELECT i.item FROM {source.sql}"  # noqa: S608 - names are ours

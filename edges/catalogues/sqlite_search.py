@@ -12,7 +12,17 @@ from typing import Any
 import msgspec
 
 from edges.catalogues.position import decode_position, encode_position
-from edges.catalogues.sqlite_plan import CollectionFacts, Facts, Plan, counted, gather, plan, unordered, walk
+from edges.catalogues.sqlite_plan import (
+    CollectionFacts,
+    Facts,
+    Plan,
+    counted,
+    gather,
+    plan,
+    unordered,
+    walk,
+    with_bodies,
+)
 from edges.catalogues.sqlite_pushdown import Clause
 from edges.catalogues.sqlite_rows import sort_value
 from edges.catalogues.sqlite_store import SQL, transaction
@@ -70,6 +80,8 @@ class Searcher:
             whole = after is None and not more
             if whole:
                 matched: int | None = len(items)
+            elif match is not None and driver is None and sum(one.items for one in facts.values()) > COUNT_AT_MOST:
+                matched = None  # no index tells that they are few
             elif match is not None:
                 matched = self._matched_by_reading(made, driver, match, check)
             else:
@@ -90,11 +102,11 @@ class Searcher:
     def _driver(self, made: Plan, limit: int, facts: Facts) -> Clause | None:
         """Return the driver with the fewest candidates, or None where a walk will meet enough matches soon.
 
-        A walk meets a match every total/candidates rows, a gathering touches each candidate: equal at the
-        root.
+        A walk meets a match every total/candidates rows; a gathering touches each candidate, at some four
+        times the cost of a row of a walk (entry by number, sorting). They are equal at the root.
         """
         total = sum(one.items for one in facts.values())
-        bound = int(math.sqrt((limit + 1) * total)) + 1 if made.order else total
+        bound = int(math.sqrt((limit + 1) * total / 4)) + 1 if made.order else total
         best: tuple[int, Clause] | None = None
         for driver in made.drivers:
             sql, values, _ = counted(driver, bound + 1)
@@ -119,13 +131,11 @@ class Searcher:
                 yield item
 
     def _matching(self, statement: Clause, match: Match | None, check: Check) -> Iterator[tuple[int, Members]]:
-        body = SQL["body"]
-        # A cursor of its own for each: the outer one stays open while bodies are read.
-        inner = self.connection.cursor()
-        for seen, (number,) in enumerate(self.connection.execute(statement.sql, statement.values)):
+        sql, values, _ = with_bodies(statement)
+        for seen, (number, body) in enumerate(self.connection.execute(sql, values)):
             if not seen & 0xFF:
                 check()
-            item = _MEMBERS.decode(inner.execute(body, (number,)).fetchone()[0])
+            item = _MEMBERS.decode(body)
             if match is None or match(item):
                 yield number, item
 
