@@ -182,9 +182,7 @@ def test_a_null_geometry_is_unknown_and_a_broken_one_too():
 
 
 def test_the_names_that_a_filter_reads_are_known():
-    expression = parse_filter_text(
-        'a = 1 AND (b < c OR S_INTERSECTS(geometry, POINT(1 1))) AND "properties.d" IS NULL'
-    )
+    expression = parse_filter_text('a = 1 AND (b < c OR S_INTERSECTS(geometry, POINT(1 1))) AND "properties.d" IS NULL')
     assert property_names(expression) == {"a", "b", "c", "d", "geometry"}
 
 

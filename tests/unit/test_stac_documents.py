@@ -100,11 +100,7 @@ def test_the_landing_page_names_both_versions_of_sort_and_links_to_all():
         conformance=CONFORMANCE,
         collections=[collection],
     )
-    assert {f"https://api.stacspec.org/v1.{minor}.0/item-search#sort" for minor in (0, 1)} <= set(
-        page["conformsTo"]
-    )
+    assert {f"https://api.stacspec.org/v1.{minor}.0/item-search#sort" for minor in (0, 1)} <= set(page["conformsTo"])
     assert all(entry["href"].startswith("http://h") for entry in page["links"])
     listed = collections_page([collection], "http://h")["collections"][0]
-    assert all(
-        entry["href"].startswith("http://h/") or entry["href"] == "http://h" for entry in listed["links"]
-    )
+    assert all(entry["href"].startswith("http://h/") or entry["href"] == "http://h" for entry in listed["links"])

@@ -97,9 +97,7 @@ def test_a_time_matches_what_the_item_covers(properties, interval, answer):
 
 def test_only_what_is_true_passes_a_filter():
     candidate = item(point(1, 1), gsd=10, nested={"a": 1})
-    assert matches(
-        candidate, filter=parse_filter_text("gsd = 10 AND id = 'i' AND S_INTERSECTS(geometry, POINT(1 1))")
-    )
+    assert matches(candidate, filter=parse_filter_text("gsd = 10 AND id = 'i' AND S_INTERSECTS(geometry, POINT(1 1))"))
     assert not matches(candidate, filter=parse_filter_text("missing = 10"))
     assert matches(candidate, filter=parse_filter_text("nested.a = 1"))
 
