@@ -21,7 +21,7 @@ SELECT id FROM orders WHERE state = 'PENDING_ESTIMATE' AND claim_until <= :now;
 UPDATE orders SET claim_until = :until WHERE id = :id AND state = 'PENDING_ESTIMATE';
 
 -- name: order_state
-UPDATE orders SET state = :after, message = :message, updated = :now, retry_at = :retry_at,
+UPDATE orders SET state = :after, message = :message, updated = :now, retry_at = :retry_at, claim_until = 0,
     started = CASE WHEN :after = 'ACTIVE' THEN coalesce(started, :now) ELSE started END,
     finished = CASE WHEN :ended THEN :now ELSE NULL END
 WHERE id = :id AND state = :before;

@@ -239,6 +239,7 @@ class Reading:
         return b"".join(pieces)
 
     async def _read(self, limit: int) -> bytes:
+        self._watch()  # before reading: what has been read must not be lost by an error
         connection = await self._connected()
         piece = await connection.read(limit)
         self.position += len(piece)
@@ -246,7 +247,6 @@ class Reading:
             raise SourceFailed(f"more than the announced {self.total} bytes came", again=False)
         if not piece and self.total is not None and self.position < self.total:
             raise SourceFailed(f"ended after {self.position} of {self.total} bytes", again=True)
-        self._watch()
         return piece
 
     def _watch(self) -> None:

@@ -101,7 +101,7 @@ class Transfer:
         if claim.upload_id is not None:
             parts = await self._database.run(lambda c: claims.parts_of(c, claim))
             with contextlib.suppress(NotFound):  # it may have been completed, and then is visible
-                await self._complete(claim, claim.upload_id, parts)
+                await self._complete(claim, claim.upload_id, parts, absent=False)
         if not await self._visible(claim):
             return False
         await self._available(claim)
@@ -127,7 +127,7 @@ class Transfer:
             await self._parts(claim, reading, upload, first)
             _check_arrived(claim, reading, upload.digest)
         await self._checked(claim, reading.position, upload.digest)
-        await self._complete(claim, upload.id, upload.parts())
+        await self._complete(claim, upload.id, upload.parts(), absent=upload.absent)
         self._checkpoint("completed")
         if not await self._visible(claim, written=True):
             raise SiteMisbehaved(claim.target, "the store does not show the whole object that it confirmed")
@@ -157,13 +157,14 @@ class Transfer:
         store = self._store(claim)
         if claim.fence > 1:
             await self.sweep(claim)
+        absent = await store.head(claim.key) is None
         creating = asyncio.create_task(self._create(store, claim, size, reading.total))
         try:
             upload_id = await asyncio.shield(creating)
         except asyncio.CancelledError:
             await asyncio.wait([creating])  # else an upload could be left that nobody knows of
             raise
-        return fresh(claim, upload_id, size)
+        return fresh(claim, upload_id, size, absent=absent)
 
     async def _create(self, store: TargetStore, claim: ObjectClaim, size: int, total: int | None) -> str:
         upload_id = await store.create_upload(claim.key, metadata={VERSION: claim.version})
@@ -235,10 +236,13 @@ class Transfer:
         await self._database.run(remember)
         self._checkpoint("checked")
 
-    async def _complete(self, claim: ObjectClaim, upload_id: str, parts: list[Part]) -> None:
-        """Make the object visible; where another writer was first, only if theirs are not the same bytes."""
+    async def _complete(self, claim: ObjectClaim, upload_id: str, parts: list[Part], *, absent: bool) -> None:
+        """Make the object visible; where another writer was first, only if theirs are not the same bytes.
+
+        ``absent``: nothing was there when the upload began. It is not asked again here: some services keep a
+        HEAD waiting while the same key is being uploaded.
+        """
         store = self._store(claim)
-        absent = await store.head(claim.key) is None
         try:
             await store.complete_upload(claim.key, upload_id, parts, if_absent=absent)
         except Conflict:

@@ -18,13 +18,15 @@ class Upload:
     """What is up already, and the hash of what was read.
 
     Reading goes on at byte ``start``; ``confirmed`` are the parts that both the store and we remember,
-    ``unrecorded`` those that only the store does (we died before writing them down).
+    ``unrecorded`` those that only the store does (we died before writing them down). ``absent``: there was no
+    object before.
     """
 
     id: str
     part_bytes: int
     digest: Digest
     start: int = 0
+    absent: bool = False
     confirmed: dict[int, Part] = field(default_factory=dict)
     unrecorded: dict[int, Part] = field(default_factory=dict)
 
@@ -45,9 +47,9 @@ class Upload:
         return [part for _, part in sorted(self.confirmed.items())]
 
 
-def fresh(claim: ObjectClaim, upload_id: str, part_bytes: int) -> Upload:
+def fresh(claim: ObjectClaim, upload_id: str, part_bytes: int, *, absent: bool = False) -> Upload:
     """Return an upload of which nothing is up yet."""
-    return Upload(id=upload_id, part_bytes=part_bytes, digest=Digest(expected(claim)))
+    return Upload(id=upload_id, part_bytes=part_bytes, digest=Digest(expected(claim)), absent=absent)
 
 
 def resumed(claim: ObjectClaim, remembered: Sequence[Part], listed: Sequence[Part]) -> Upload | None:

@@ -190,7 +190,10 @@ class S3Store:
         found: list[tuple[str, str]] = []
         after: tuple[str, str] = ("", "")
         while True:
-            told = await self._call("ListMultipartUploads", self._uploads_page(prefix, after))
+            try:
+                told = await self._call("ListMultipartUploads", self._uploads_page(prefix, after))
+            except NotFound:  # rclone says so of a bucket that never had an upload
+                return found
             found += [(upload["Key"], upload["UploadId"]) for upload in told.get("Uploads", [])]
             following = (told.get("NextKeyMarker", ""), told.get("NextUploadIdMarker", ""))
             if not told.get("IsTruncated"):

@@ -66,7 +66,7 @@ def rclone(folder: Path) -> Iterator[str]:
             wait_for_port(port, process)
             yield f"http://127.0.0.1:{port}"
         finally:
-            process.terminate()
+            process.kill()
             process.wait(10)
 
 

@@ -1,0 +1,38 @@
+"""One rclone for all harvest tests; a bucket, an origin and a scene for each."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from harvest_scene import Origin, Scene, make_bucket, rclone
+
+
+@pytest.fixture(autouse=True)
+def _no_faults(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail where a background task met an error that it did not foresee, even if it recovered."""
+    yield
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("s3") / "data"
+    folder.mkdir()
+    with rclone(folder) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def scene(s3: str, tmp_path: Path) -> Scene:
+    bucket = f"b{uuid.uuid4().hex[:12]}"
+    await asyncio.to_thread(make_bucket, s3, bucket)
+    return Scene(folder=tmp_path, endpoint=s3, bucket=bucket)
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[Origin]:
+    async with Origin().serving() as serving:
+        yield serving
