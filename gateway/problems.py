@@ -32,7 +32,8 @@ def problem_of(error: Exception) -> web.Response | None:
         return problem(status, title, str(error), field=error.field, wrong=error.wrong, expected=error.right)
     if isinstance(error, QuotaExceeded):
         return quota_problem(error)
-    response = problem(status, title, str(error))
+    kind = getattr(error, "type", None)
+    response = problem(status, title, str(error), **({"type": kind} if isinstance(kind, str) else {}))
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="lakegate"'
     return response

@@ -109,12 +109,12 @@ class _Demo:
 
     async def _start(self, processes: Processes) -> None:
         world = self._world
-        with self._timed("S3 servers of both edges, and the hub's files"):
+        with self._timed("S3 servers of both edges"):
             await _all(processes, setup.storage_programs(world))
         with self._timed("scenes made, uploaded, catalogued"):
             if await processes.run(self._program("gateway.demo.stock")) != 0:
                 raise ProgramFailed("the scenes could not be made")
-        with self._timed("catalogues, Dask Gateways and kernel gateways"):
+        with self._timed("catalogues, Dask Gateways, kernel gateways, and the hub's files"):
             await _all(processes, setup.site_programs(world))
         with self._timed(f"gateway at {world.url}"):
             await processes.start(setup.gateway_program(world))

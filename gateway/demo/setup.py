@@ -117,18 +117,19 @@ def _hub_config(world: World) -> Json:
 
 
 def storage_programs(world: World) -> list[Program]:
-    """Return what must run before the sites can be stocked: the S3 servers and the hub's file server."""
-    return [
-        *(_s3_program(world, edge) for edge in EDGES),
-        Program(
-            name=f"{HUB} files",
-            command=(
-                RCLONE, "serve", "http", "--addr", f"{_LOOPBACK}:{world.hub.files}",
-                "--config", "/dev/null", "--read-only", str(world.path / HUB / "files"),
-            ),
-            ready=f"http://{_LOOPBACK}:{world.hub.files}/",
-        ),
-    ]  # fmt: skip
+    """Return what must run before the sites can be stocked: the S3 servers."""
+    return [_s3_program(world, edge) for edge in EDGES]
+
+
+def _files_program(world: World) -> Program:
+    """Return the hub's file server; it keeps what it once listed, so it starts when the files are there."""
+    folder = world.path / HUB / "files"
+    address = f"{_LOOPBACK}:{world.hub.files}"
+    return Program(
+        name=f"{HUB} files",
+        command=(RCLONE, "serve", "http", "--addr", address, "--config", "/dev/null", "--read-only", str(folder)),
+        ready=f"http://{address}/",
+    )
 
 
 def _s3_program(world: World, edge: str) -> Program:
@@ -147,6 +148,7 @@ def _s3_program(world: World, edge: str) -> Program:
 def site_programs(world: World) -> list[Program]:
     """Return the sites' other servers, which can start side by side."""
     return [
+        _files_program(world),
         *(_catalogue_program(world, site) for site in (*EDGES, HUB)),
         *(_dask_program(world, edge) for edge in EDGES),
         *(_kernel_program(world, edge) for edge in EDGES),

@@ -1,0 +1,87 @@
+"""Execution requests become order requests (OGC API Processes 1.0, section 7.11). Pure."""
+
+from typing import Any, get_args
+
+import msgspec
+
+from edges.errors import InvalidInput
+from edges.model import Json, Query
+from edges.stac.request import search_from_post
+from gateway.processes.descriptions import HARVEST, PROCESSES
+from harvest.model import Integrity, OrderRequest
+
+_SEARCH = ("collections", "ids", "bbox", "intersects", "datetime", "filter", "query")
+_PAGE = 500
+_TEXTS = ("bucket", "prefix")
+
+
+def order_request(body: Json) -> OrderRequest:
+    """Read the ``inputs`` of an execution request.
+
+    Raises:
+        InvalidInput: an input is missing, unknown or wrong; it is named as ``inputs.<name>``.
+    """
+    inputs = body.get("inputs")
+    if not isinstance(inputs, dict):
+        raise InvalidInput("inputs", "missing or no object", "an object with `target` and a search")
+    given = {name: _value(value) for name, value in inputs.items()}
+    _check_names(given)
+    assets = given.get("assets")
+    if assets is not None and not _are_texts(assets):
+        raise InvalidInput("inputs.assets", f"got {assets!r}"[:200], "a list of asset keys")
+    return OrderRequest(
+        query=_query(given),
+        target=_text(given, "target"),
+        assets=None if assets is None else tuple(assets),
+        integrity=_integrity(given.get("integrity", "prefer")),
+        **{name: _text(given, name) for name in _TEXTS if name in given},
+    )
+
+
+def _value(given: Any) -> Any:
+    """Unwrap a qualified input value (``{"value": ...}``)."""
+    return (
+        given["value"]
+        if isinstance(given, dict) and set(given) <= {"value", "mediaType"} and "value" in given
+        else given
+    )
+
+
+def _check_names(given: Json) -> None:
+    known = PROCESSES[HARVEST]["inputs"]
+    for name in given:
+        if name not in known and name not in ("query", "filter-lang"):
+            raise InvalidInput(f"inputs.{name}", "unknown input", f"one of {', '.join(known)}")
+
+
+def _query(given: Json) -> Query:
+    search = {name: given[name] for name in _SEARCH if name in given}
+    if not search:
+        raise InvalidInput("inputs", "no search", f"at least one of {', '.join(_SEARCH)}")
+    if isinstance(given.get("filter"), str):
+        search["filter-lang"] = "cql2-text"
+    try:
+        return search_from_post(
+            msgspec.json.encode(search | {"limit": _PAGE}), default_limit=_PAGE, max_limit=_PAGE
+        ).query
+    except InvalidInput as error:
+        raise InvalidInput(f"inputs.{error.field}", error.wrong, error.right) from error
+
+
+def _text(given: Json, name: str) -> str:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(f"inputs.{name}", "missing" if value is None else f"got {value!r}"[:200], "a text")
+    return value
+
+
+def _integrity(value: Any) -> Integrity:
+    choices: tuple[Integrity, ...] = get_args(Integrity)
+    for choice in choices:
+        if value == choice:
+            return choice
+    raise InvalidInput("inputs.integrity", f"got {value!r}"[:200], f"one of {', '.join(choices)}")
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
