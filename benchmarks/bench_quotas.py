@@ -1,4 +1,4 @@
-"""Durable reservations: the ledger against the bare writer below it.
+"""Durable reservations: the ledger against the bare writer below it; and what charging costs a search.
 
 The floor is the same writer thread with the same group commit and disk flush, but without rules, history and
 leases: one UPDATE of a counter and one INSERT per reservation. Ours and the floor take turns, on one disk.
@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from benchmarks.harness import Row
+from gateway.principal import Principal
+from gateway.quota.charging import Charging
 from quotas.group_commit import AnyJob, GroupCommit
 from quotas.model import Charge, Line, Policy
 from quotas.sqlite import SqliteLedger
@@ -21,6 +23,17 @@ LEAST_SPEED = 0.5
 """Our reservations per second over the floor's."""
 MOST_WAIT = 3.0
 """Our 99th percentile over the floor's."""
+
+SEARCH_MS = 3.0
+"""The CPU of one federated search of 100 items, in ms (bench_search)."""
+MOST_SHARE = 0.05
+"""What charging may cost of it."""
+
+SEARCH_POLICIES = (
+    Policy(name="pace", group="eo", resource="requests", kind="rate", amount=1e5, window_seconds=60),
+    Policy(name="month", group="eo", resource="items", kind="window", amount=1e9, window_seconds=2_592_000),
+)
+SEARCHER = Principal(user="alice", groups=("eo/coast",), charging_group="eo/coast")
 
 POLICIES = (
     Policy(name="cores", group="eo", resource="cores", kind="concurrent", amount=1e9),
@@ -130,7 +143,40 @@ def _rows(tasks: int, rounds: int, seconds: float) -> list[Row]:
     ]
 
 
+async def _charged(folder: Path, policies: Sequence[Policy], count: int) -> float:
+    """Return the CPU milliseconds of charging one search (all threads), settling included."""
+    async with SqliteLedger(folder / "charging.sqlite", policies) as ledger:
+        charging = Charging(ledger)
+        lines = (Line(resource="requests", amount=1), Line(resource="items", amount=100))
+        started = time.process_time()
+        async with charging.running():
+            for _ in range(count):
+                async with charging.request(SEARCHER, lines) as spending:
+                    spending.actual("items", 40)
+        return (time.process_time() - started) * 1e3 / count
+
+
+def _charging_rows(count: int) -> list[Row]:
+    rows = []
+    for named, policies in (("under two policies", SEARCH_POLICIES), ("where no policy binds", ())):
+        with tempfile.TemporaryDirectory() as folder:
+            ours = asyncio.run(_charged(Path(folder), policies, count))
+        share = ours / SEARCH_MS
+        rows.append(
+            Row(
+                work=f"charging one search {named}, CPU",
+                unit="ms",
+                ours=ours,
+                ratio=share,
+                target=f"<= {MOST_SHARE} of a search",
+                held=share <= MOST_SHARE,
+            )
+        )
+    return rows
+
+
 def run(*, quick: bool = False) -> list[Row]:
     """Measure with 1, 16 and 64 tasks at once; about a minute, or some seconds."""
     rounds, seconds = (2, 0.2) if quick else (9, 0.8)
-    return [row for tasks in (1, 16, 64) for row in _rows(tasks, rounds, seconds)]
+    reserving = [row for tasks in (1, 16, 64) for row in _rows(tasks, rounds, seconds)]
+    return reserving + _charging_rows(2_000 if quick else 20_000)

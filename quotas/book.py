@@ -224,7 +224,7 @@ class Book:
         self._stock[fact] = self.journal.stock[fact] = stock - amount
         self._accounts.stock(fact, -amount)
         self.returned[key] = self.journal.returned[key] = now
-        self._enter(now, "give-back", key, part._replace(amount=amount), (before, before - amount), why)
+        self._enter(now, "give-back", key, Part(part.fact, amount, part.bounds), (before, before - amount), why)
 
     def check(self, now: float, charge: Charge, lines: Iterable[Line]) -> Refusal | None:
         """Say what a reservation would answer."""
@@ -257,7 +257,7 @@ class Book:
         for part, amount in zip(self.policies.parts(lease.charge, lease.lines), used, strict=True):
             before = self._taken(part.fact)
             change = (before, before - part.amount + amount)
-            told = part._replace(amount=amount) if how == "commit" else part
+            told = Part(part.fact, amount, part.bounds) if how == "commit" else part
             self._enter(now, how, lease.key, told, change, "")
             self._unreserve(part)
             self._accounts.drop(part.bounds, lease.key)

@@ -61,7 +61,7 @@ class Bounds(NamedTuple):
 _FREE = Bounds()
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, frozen=True, gc=False):
     """An exact amount of a fact, with the policies that bind it."""
 
     fact: Fact
@@ -143,21 +143,25 @@ class PolicySet:
                 raise ValueError(f"policy name {policy.name!r} is used twice")
             names.add(policy.name)
             self._by_resource.setdefault(policy.resource, []).append(policy)
-        self._found: dict[Fact, Bounds] = {}
+        self._found: dict[tuple[str, str, str, str], tuple[Fact, Bounds]] = {}
 
     def bind(self, fact: Fact) -> Bounds:
         """Return the policies that bind a charge for a resource at an edge, each with its holder."""
-        if fact.resource not in self._by_resource:
-            return _FREE
-        found = self._found.get(fact)
+        return self._find(fact)[1]
+
+    def _find(self, place: tuple[str, str, str, str]) -> tuple[Fact, Bounds]:
+        found = self._found.get(place)
         if found is None:
             if len(self._found) >= CACHED_BINDINGS:
                 self._found.clear()
-            found = self._found[fact] = self._search(fact)
+            fact = Fact(*place)
+            found = self._found[place] = (fact, self._search(fact))
         return found
 
     def _search(self, fact: Fact) -> Bounds:
         found = tuple(self._matching(fact))
+        if not found:
+            return _FREE
         return Bounds(
             all=found,
             rates=tuple(bound for bound in found if bound.policy.kind == "rate"),
@@ -165,7 +169,7 @@ class PolicySet:
         )
 
     def _matching(self, fact: Fact) -> Iterable[Bound]:
-        for policy in self._by_resource[fact.resource]:
+        for policy in self._by_resource.get(fact.resource, ()):
             if policy.edge in (EVERYONE, fact.edge):
                 holder = holder_of(policy, fact.group, fact.user)
                 if holder is not None:
@@ -175,8 +179,8 @@ class PolicySet:
         """Take the lines of a charge apart: what each is about, how much, and who limits it."""
         found = []
         for line in lines:
-            fact = Fact(charge.group, charge.user, line.resource, line.edge)
-            found.append(Part(fact, exact(line.amount), self.bind(fact)))
+            fact, bounds = self._find((charge.group, charge.user, line.resource, line.edge))
+            found.append(Part(fact, exact(line.amount), bounds))
         return found
 
     def windows(self) -> set[tuple[str, int]]:
