@@ -1,13 +1,17 @@
 """The plan of a search: which sites are asked for what, which are skipped and why. Pure."""
 
+import itertools
 import math
 from typing import Any
 
 import msgspec
 
 from edges.model import Capabilities, Frozen, Json, Query, SortKey
+from edges.stac.datetimes import parse_instant
 from edges.stac.order import INSTANT_FIELDS, field_path, total_order
 from gateway.search.cursor import Anchor
+
+_NEVER_NULL = frozenset({"collection", "id"})
 
 
 class SiteView(Frozen):
@@ -106,37 +110,65 @@ def after(query: Query, order: tuple[SortKey, ...], anchor: Anchor, *, ties: boo
     """Return the queries that, one after the other, give what stands after the anchor (or little more).
 
     Nulls stand last, so that a first segment is the range of the first key and a second one its nulls: both are
-    plain conjuncts that an index serves. What is not after the anchor is dropped where the answers are read.
+    plain conjuncts that an index serves. Where the anchor is among those nulls, the next key takes the first one's
+    place. What is not after the anchor is dropped where the answers are read.
     """
-    first, value = order[0], anchor.values[0]
-    missing = {"op": "isNull", "args": [{"property": field_path(first.field)}]}
-    if value is None:
-        return (_with(query, missing),)
-    bound = {
-        "op": "<=" if first.descending else ">=",
-        "args": [{"property": field_path(first.field)}, _literal(first.field, value)],
-    }
-    conjuncts = [bound] if not ties else [bound, *_past_tie(order, anchor)]
+    pairs = list(itertools.takewhile(lambda pair: _usable(*pair, ties=ties), zip(order, anchor.values, strict=True)))
+    closed = len(pairs) < len(order)
+    while pairs and pairs[0][1] is None:
+        query = _with(query, _is_null(pairs.pop(0)[0]))
+    if not pairs:
+        return (query,)
+    (first, value), *rest = pairs
+    conjuncts = [_compared(first, "<=" if first.descending else ">=", value)]
+    if rest:
+        conjuncts.append(_any(_compared(first, "<>", value), *_beyond(rest, closed=closed)))
     segments = [_with(query, *conjuncts)]
-    if field_path(first.field) not in ("id", "collection"):
-        segments.append(_with(query, missing))
+    if field_path(first.field) not in _NEVER_NULL:
+        segments.append(_with(query, _is_null(first)))
     return tuple(segments)
 
 
-def _past_tie(order: tuple[SortKey, ...], anchor: Anchor) -> list[Json]:
-    """Leave out what ties with the anchor but was given already; only for the usual (field, collection, id)."""
-    if [key.field for key in order[1:]] != ["collection", "id"] or any(key.descending for key in order[1:]):
-        return []
-    name, value = field_path(order[0].field), anchor.values[0]
-    _, collection, item_id = anchor.values
-    same = {"op": "=", "args": [{"property": "collection"}, collection]}
-    return [
-        _any(
-            {"op": "<>", "args": [{"property": name}, _literal(order[0].field, value)]},
-            {"op": ">", "args": [{"property": "collection"}, collection]},
-            _all(same, {"op": ">", "args": [{"property": "id"}, item_id]}),
-        )
-    ]
+def _usable(key: SortKey, value: Any, *, ties: bool) -> bool:
+    """Tell whether a site can compare with this value just as we do."""
+    field = field_path(key.field)
+    if field in _NEVER_NULL:
+        return ties  # else it has other words for them, or no order among them
+    if value is None:
+        return True
+    if field in INSTANT_FIELDS:
+        return isinstance(value, str) and _is_instant(value)
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        parse_instant(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _beyond(pairs: list[tuple[SortKey, Any]], *, closed: bool) -> list[Json]:
+    """Return the alternatives of what stands after these values: without what was given already, unless closed."""
+    (key, value), *rest = pairs
+    if value is None:
+        return [_all(_is_null(key), _any(*_beyond(rest, closed=closed)))] if rest else [_is_null(key)]
+    sign = "<" if key.descending else ">"
+    alternatives = [_compared(key, sign if rest or not closed else f"{sign}=", value)]
+    if field_path(key.field) not in _NEVER_NULL:
+        alternatives.append(_is_null(key))
+    if rest:
+        alternatives.append(_all(_compared(key, "=", value), _any(*_beyond(rest, closed=closed))))
+    return alternatives
+
+
+def _is_null(key: SortKey) -> Json:
+    return {"op": "isNull", "args": [{"property": field_path(key.field)}]}
+
+
+def _compared(key: SortKey, sign: str, value: Any) -> Json:
+    return {"op": sign, "args": [{"property": field_path(key.field)}, _literal(key.field, value)]}
 
 
 def _literal(field: str, value: Any) -> Any:

@@ -1,0 +1,199 @@
+"""Real sites and a real gateway on loopback, as a client sees them."""
+
+import asyncio
+import gzip
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from edges.catalogues.sources import collection_of
+from edges.catalogues.sqlite import SqliteCatalogue
+from edges.model import Members, Query
+from edges.settings import CatalogueSettings, Secret, SiteSettings
+from edges.site.app import SiteServerSettings, serving
+from edges.stac.matching import compile_query
+from edges.stac.order import compile_key, total_order
+from gateway.app import running_gateway
+from gateway.settings import ApiTokenSettings, AuthSettings, LimitSettings, ServerSettings, Settings
+
+TOKEN = "token-of-alice"
+BOBS_TOKEN = "token-of-bob"
+CELLS = (("alice", TOKEN), ("bob", BOBS_TOKEN))
+
+Name = tuple[str, str]
+"""What an item goes by: (collection, id)."""
+
+_MEMBERS = msgspec.json.Decoder(Members)
+_PAGE_ITEMS = 20_000
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def read_items(folder: Path) -> dict[Name, Members]:
+    """Return the items below a folder as a catalogue would hold them: the last of equal names, and none without id."""
+    found: dict[Name, Members] = {}
+    for path in sorted(folder.rglob("*.ndjson.gz")):
+        with gzip.open(path, "rb") as lines:
+            for line in lines:
+                item = _MEMBERS.decode(line)
+                item.setdefault("collection", msgspec.Raw(msgspec.json.encode(collection_of(path))))
+                if name_of(item)[1]:
+                    found[name_of(item)] = item
+    return found
+
+
+def name_of(item: Members) -> Name:
+    return msgspec.json.decode(item["collection"]), msgspec.json.decode(item["id"])
+
+
+def expected(items: Mapping[Name, Members], query: Query) -> list[Name]:
+    """Return what a search must give, by looking at each item."""
+    matches, key = compile_query(query), compile_key(total_order(query.sortby))
+    return [name_of(item) for item in sorted((each for each in items.values() if matches(each)), key=key)]
+
+
+class Client:
+    """A gateway, as a plain client sees it."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self.session = session
+
+    async def get(self, path: str, **parameters: Any) -> tuple[int, Any]:
+        async with self.session.get(self.url + path, params=parameters) as response:
+            return response.status, msgspec.json.decode(await response.read())
+
+    async def post(self, body: Any, path: str = "/search", **options: Any) -> tuple[int, Any]:
+        async with self.session.post(self.url + path, json=body, **options) as response:
+            return response.status, msgspec.json.decode(await response.read())
+
+    async def found(self, **body: Any) -> list[Name]:
+        """Return the names on the first page of a search that every site answers."""
+        status, page = await self.post(body)
+        assert status == 200, page
+        assert page["federation:missing"] == []
+        return [(item["collection"], item["id"]) for item in page["features"]]
+
+    async def walk(self, **body: Any) -> list[Name]:
+        """Return the names on all pages, by following the links as they are told."""
+        names: list[Name] = []
+        async for page in self.pages(body):
+            names += [(item["collection"], item["id"]) for item in page["features"]]
+        return names
+
+    async def pages(self, body: Mapping[str, Any]) -> AsyncIterator[Any]:
+        url, sent = f"{self.url}/search", dict(body)
+        while True:
+            async with self.session.post(url, json=sent) as response:
+                page = msgspec.json.decode(await response.read())
+            assert response.status == 200, page
+            assert page["federation:missing"] == [], page["federation"]
+            yield page
+            following = next((link for link in page["links"] if link["rel"] == "next"), None)
+            if following is None:
+                return
+            assert page["features"], "an empty page with a next link: clients stop there"
+            assert following["href"].startswith(self.url)
+            assert len(following["body"]["token"]) <= 400
+            url, sent = following["href"], following["body"]
+
+
+def hub(site: str, url: str, **catalogue: Any) -> SiteSettings:
+    return SiteSettings(id=site, kind="hub", catalogue=CatalogueSettings(url=url, **catalogue))
+
+
+@asynccontextmanager
+async def gateway_over(
+    sites: Iterable[SiteSettings],
+    state: Path,
+    *,
+    tokens: tuple[tuple[str, str], ...] = CELLS,
+    limits: LimitSettings | None = None,
+    anonymous: str = "read",
+) -> AsyncIterator[Client]:
+    """Run a gateway over sites; gives a client of the first user."""
+    settings = Settings(
+        sites=tuple(sites),
+        server=ServerSettings(port=free_port(), state=str(state)),
+        auth=AuthSettings(anonymous=anonymous, tokens=tuple(_token(state, *each) for each in tokens)),  # type: ignore[arg-type]
+        limits=limits or LimitSettings(page_items=_PAGE_ITEMS, probe_seconds=3600.0),
+    )
+    headers = {"Authorization": f"Bearer {tokens[0][1]}"} if tokens else {}
+    async with running_gateway(settings) as url, aiohttp.ClientSession(headers=headers) as session:
+        yield Client(url, session)
+
+
+def _token(state: Path, user: str, secret: str) -> ApiTokenSettings:
+    state.mkdir(parents=True, exist_ok=True)
+    file = state / f"token-{user}"
+    file.write_text(secret)
+    return ApiTokenSettings(user=user, token=Secret(file=str(file)), groups=("root/eo",))
+
+
+@asynccontextmanager
+async def site_of(items: Iterable[Any], db: Path, **settings: Any) -> AsyncIterator[str]:
+    """Serve these items as a site; gives its URL."""
+    async with SqliteCatalogue(db, readers=2) as catalogue:
+        by_collection: dict[str, list[Any]] = {}
+        for item in items:
+            by_collection.setdefault(item["collection"], []).append(item)
+        for name, members in by_collection.items():
+            await catalogue.put_collection(collection(name))
+            await catalogue.put_items(name, members)
+        async with serving(catalogue, SiteServerSettings(shutdown_seconds=1.0, **settings)) as url:
+            yield url
+
+
+@asynccontextmanager
+async def provider_sites(folder: Path, state: Path) -> AsyncIterator[dict[str, str]]:
+    """Serve each provider's folder of real items as a site; gives their URLs by name."""
+    async with AsyncExitStack() as stack:
+        urls: dict[str, str] = {}
+        for provider in sorted(path for path in folder.iterdir() if path.is_dir()):
+            catalogue = await stack.enter_async_context(SqliteCatalogue(state / f"{provider.name}.db", readers=2))
+            await catalogue.load([provider])
+            site = SiteServerSettings(title=provider.name, shutdown_seconds=1.0)
+            urls[provider.name] = await stack.enter_async_context(serving(catalogue, site))
+        yield urls
+
+
+def collection(name: str) -> dict[str, Any]:
+    return {
+        "type": "Collection",
+        "stac_version": "1.0.0",
+        "id": name,
+        "description": name,
+        "license": "other",
+        "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
+        "links": [],
+    }
+
+
+def item(item_id: str, collection: str = "c", *, day: int = 1, **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": item_id,
+        "collection": collection,
+        "geometry": {"type": "Point", "coordinates": [1.0, 2.0]},
+        "bbox": [1.0, 2.0, 1.0, 2.0],
+        "properties": {"datetime": f"2024-01-{day:02}T00:00:00Z", **properties},
+        "assets": {"data": {"href": f"https://data.example/{item_id}.tif"}},
+        "links": [],
+    }
+
+
+async def eventually(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    """Wait, for a bounded time, until a condition holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
