@@ -232,10 +232,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
         LookupError: a secret cannot be read.
     """
     aiohttp.set_zlib_backend(isal_zlib)
-    state = Path(settings.server.state)
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    given = settings.auth.signing_key
-    key = given.reveal().encode() if given is not None else kept_key(state / "signing.key")
+    key = _signing_key(settings)
     base = public_url(settings)
     async with AsyncExitStack() as stack:
         allowed = _allowed(settings)
@@ -275,6 +272,14 @@ def public_url(settings: Settings) -> str:
     server = settings.server
     host = f"[{server.host}]" if ":" in server.host else server.host
     return server.public_url.rstrip("/") or f"http://{host}:{server.port}"
+
+
+def _signing_key(settings: Settings) -> bytes:
+    """Return the given key, or the one kept in the state folder, which is made where it is missing."""
+    state = Path(settings.server.state)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    given = settings.auth.signing_key
+    return given.reveal().encode() if given is not None else kept_key(state / "signing.key")
 
 
 def _allowed(settings: Settings) -> list[str]:

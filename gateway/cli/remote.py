@@ -32,9 +32,6 @@ class CommandFailed(click.ClickException):
         self.exit_code = exit_code
 
 
-RemoteError = CommandFailed
-
-
 class Remote:
     """A gateway as seen by the command line."""
 

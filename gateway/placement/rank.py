@@ -90,8 +90,10 @@ def _said(holding: Holding, holdings: Holdings) -> tuple[str, ...]:
         return ()
     share = 100 * holding.bytes / holdings.bytes if holdings.bytes else 100 * holding.items / holdings.items
     said = [
-        f"holds {holding.items} of {holdings.items} items, "
-        f"{size(holding.bytes)} of {size(holdings.bytes)} ({share:.0f} %)"
+        (
+            f"holds {holding.items} of {holdings.items} items, "
+            f"{size(holding.bytes)} of {size(holdings.bytes)} ({share:.0f} %)"
+        )
     ]
     if holding.estimated:
         said.append(f"{size(holding.estimated)} of that are estimated from the grids")

@@ -47,7 +47,8 @@ def test_what_the_readme_says_works_by_copy_and_paste(demo: Demo, words: str) ->
 def test_a_real_jupyter_server_finds_the_kernels_of_all_edges(demo: Demo) -> None:
     port = free_port()
     line = readme_block("jupyter server").splitlines()[-1]
-    command = f"{line} --allow-root --no-browser --ServerApp.port={port} --ServerApp.token=x --ServerApp.root_dir={demo.folder}"
+    options = f"--allow-root --no-browser --ServerApp.port={port} --ServerApp.token=x"
+    command = f"{line} {options} --ServerApp.root_dir={demo.folder}"
     script = f"""
 {command} > {demo.folder}/logs/jupyter.log 2>&1 &
 server=$!
@@ -86,16 +87,16 @@ def test_a_folder_that_is_not_a_demos_is_left_alone(demo_folder: Path) -> None:
     assert (demo_folder / "precious.txt").read_text() == "mine"
 
 
-def test_a_missing_program_is_named(demo_folder: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            sys.executable, "-c",
-            "from pathlib import Path\nfrom rich.console import Console\nfrom gateway.demo import run, setup\n"
-            "setup.RCLONE = '/nowhere/rclone'\n"
-            f"raise SystemExit(run.run_demo(run.DemoOptions(folder={str(demo_folder)!r}, port={free_port()}, once=True), Console()))",
-        ],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+def test_a_missing_program_is_named(demo_folder: Path) -> None:
+    program = f"""
+from rich.console import Console
+from gateway.demo import run, setup
+setup.RCLONE = "/nowhere/rclone"
+options = run.DemoOptions(folder={str(demo_folder)!r}, port={free_port()}, once=True)
+raise SystemExit(run.run_demo(options, Console()))
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "/nowhere/rclone" in done.stdout
 

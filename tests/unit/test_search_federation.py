@@ -72,12 +72,24 @@ ITEMS = st.builds(
     ),
     st.sampled_from(["a", "b"]),
     st.integers(0, 40),
-    st.sampled_from([None, "2020-01-01T00:00:00Z", "2020-02-01T00:00:00.5Z", "2020-02-01T00:00:00Z", "2020-03-01T12:00:00+02:00"]),
+    st.sampled_from(
+        [
+            None,
+            "2020-01-01T00:00:00Z",
+            "2020-02-01T00:00:00.5Z",
+            "2020-02-01T00:00:00Z",
+            "2020-03-01T12:00:00+02:00",
+        ]
+    ),
     st.sampled_from([None, 0, 5, 5.5, 50]),
 )
 ABILITIES = st.builds(Capabilities, filter=st.booleans(), sort=st.booleans(), ties=st.booleans())
 WRONGS = st.sampled_from(["", "", "ignores filter", "ignores sort", "ties by id descending"])
-SITES = st.lists(st.tuples(ABILITIES, st.integers(1, 7), WRONGS, st.lists(st.integers(0, 11), max_size=12)), min_size=1, max_size=4)
+SITES = st.lists(
+    st.tuples(ABILITIES, st.integers(1, 7), WRONGS, st.lists(st.integers(0, 11), max_size=12)),
+    min_size=1,
+    max_size=4,
+)
 ORDERS = st.sampled_from(
     [
         (),
@@ -89,13 +101,20 @@ ORDERS = st.sampled_from(
     ]
 )
 FILTERS = st.sampled_from(
-    [None, {"op": "<", "args": [{"property": "eo:cloud_cover"}, 10]}, {"op": "=", "args": [{"property": "collection"}, "a"]}]
+    [
+        None,
+        {"op": "<", "args": [{"property": "eo:cloud_cover"}, 10]},
+        {"op": "=", "args": [{"property": "collection"}, "a"]},
+    ]
 )
 
 
 async def federation_of(catalogues: dict[str, MemoryCatalogue], *, deadline: float = 5.0) -> Federation:
     sites = [
-        Site(SiteSettings(id=name, kind="hub", catalogue=CatalogueSettings(url="http://x.example", max_page=50)), catalogue)
+        Site(
+            SiteSettings(id=name, kind="hub", catalogue=CatalogueSettings(url="http://x.example", max_page=50)),
+            catalogue,
+        )
         for name, catalogue in catalogues.items()
     ]
     registry = Registry(sites, probe_seconds=60, clock=lambda: NOW)
@@ -133,7 +152,13 @@ def raw(document: dict[str, Any]) -> Members:
 
 
 @settings(max_examples=200, deadline=None)
-@given(pool=st.lists(ITEMS, min_size=12, max_size=12, unique_by=lambda i: (i["collection"], i["id"])), sites=SITES, order=ORDERS, filter_=FILTERS, limit=st.integers(1, 9))
+@given(
+    pool=st.lists(ITEMS, min_size=12, max_size=12, unique_by=lambda i: (i["collection"], i["id"])),
+    sites=SITES,
+    order=ORDERS,
+    filter_=FILTERS,
+    limit=st.integers(1, 9),
+)
 def test_a_walk_is_the_sorted_union_each_item_once(pool: Any, sites: Any, order: Any, filter_: Any, limit: int) -> None:
     async def run() -> None:
         catalogues: dict[str, MemoryCatalogue] = {}
@@ -196,7 +221,11 @@ async def test_a_cursor_of_another_user_or_query_is_refused() -> None:
         with pytest.raises(InvalidInput, match="another search or user"):
             await federation.search(query, user=user, token=page.next)
     with pytest.raises(InvalidInput, match="not issued here"):
-        await federation.search(Query(limit=2), user="alice", token="A" + page.next[1:] if page.next[0] != "A" else "B" + page.next[1:])
+        await federation.search(
+            Query(limit=2),
+            user="alice",
+            token="A" + page.next[1:] if page.next[0] != "A" else "B" + page.next[1:],
+        )
 
 
 async def test_the_count_is_told_only_where_it_is_exact() -> None:

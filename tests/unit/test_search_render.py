@@ -80,15 +80,29 @@ def test_empty_properties_get_their_sites_too() -> None:
     assert rendered(copy("edge-a", properties={}))["properties"] == {"federation:backends": ["edge-a"]}
 
 
+def test_a_site_that_is_a_gateway_itself_does_not_make_a_member_appear_twice() -> None:
+    body = msgspec.json.encode(
+        render_item([copy("edge-a", properties={"federation:backends": ["x"], "n": 1})], base=BASE, prefer=PREFER)
+    )
+    assert body.count(b"federation:backends") == 1
+    assert msgspec.json.decode(body)["properties"] == {"federation:backends": ["edge-a"], "n": 1}
+
+
 def test_collections_are_united() -> None:
     a = {
         "id": "s2", "license": "proprietary", "description": "ours", "keywords": ["x"],
-        "extent": {"spatial": {"bbox": [[0, 0, 10, 10]]}, "temporal": {"interval": [["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]]}},
+        "extent": {
+            "spatial": {"bbox": [[0, 0, 10, 10]]},
+            "temporal": {"interval": [["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]]},
+        },
         "summaries": {"eo:cloud_cover": {"minimum": 5, "maximum": 50}, "platform": ["a"]},
     }  # fmt: skip
     b = {
         "id": "s2", "license": "other", "description": "theirs", "keywords": ["x", "y"],
-        "extent": {"spatial": {"bbox": [[-5, 0, 0, 5, 20, 9]]}, "temporal": {"interval": [["2019-01-01T00:00:00Z", None]]}},
+        "extent": {
+            "spatial": {"bbox": [[-5, 0, 0, 5, 20, 9]]},
+            "temporal": {"interval": [["2019-01-01T00:00:00Z", None]]},
+        },
         "summaries": {"eo:cloud_cover": {"minimum": 0, "maximum": 40}, "platform": ["b"]},
     }  # fmt: skip
     (united,) = unite([("edge-a", a), ("edge-b", b)], base=BASE)
