@@ -219,7 +219,7 @@ def covering_boxes(raw: bytes) -> tuple[Box, ...]:
     """
     try:
         geometry = msgspec.json.decode(raw)
-        parts = [_box_of(part) for part in _parts(geometry)]
+        parts = [_box_of(part) for part in _parts(geometry) if part["coordinates"]]  # real ones have empty parts
     except (TypeError, ValueError, KeyError, IndexError, AttributeError):
         return ()
     if not parts:

@@ -19,15 +19,20 @@ def real_items() -> Path:
 
 
 @pytest.fixture(scope="session")
+def folders(real_items: Path) -> list[Path]:
+    return sorted(path for path in real_items.iterdir() if path.is_dir())
+
+
+@pytest.fixture(scope="session")
 def union(real_items: Path) -> Mapping[Name, Members]:
     """Return all items of all providers, each once."""
     return read_items(real_items)
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
-async def providers(real_items: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, str]]:
+async def providers(folders: list[Path], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, str]]:
     """Return the URLs of one real site for each provider."""
-    async with provider_sites(real_items, tmp_path_factory.mktemp("providers")) as urls:
+    async with provider_sites(folders, tmp_path_factory.mktemp("providers")) as urls:
         yield urls
 
 

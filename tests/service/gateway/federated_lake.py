@@ -1,9 +1,8 @@
 """Real sites and a real gateway on loopback, as a client sees them."""
 
-import asyncio
 import gzip
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from gateway.settings import ApiTokenSettings, AuthSettings, LimitSettings, Serv
 
 TOKEN = "token-of-alice"
 BOBS_TOKEN = "token-of-bob"
-CELLS = (("alice", TOKEN), ("bob", BOBS_TOKEN))
+USERS = (("alice", TOKEN), ("bob", BOBS_TOKEN))
 
 Name = tuple[str, str]
 """What an item goes by: (collection, id)."""
@@ -116,7 +115,7 @@ async def gateway_over(
     sites: Iterable[SiteSettings],
     state: Path,
     *,
-    tokens: tuple[tuple[str, str], ...] = CELLS,
+    tokens: tuple[tuple[str, str], ...] = USERS,
     limits: LimitSettings | None = None,
     anonymous: str = "read",
 ) -> AsyncIterator[Client]:
@@ -154,11 +153,11 @@ async def site_of(items: Iterable[Any], db: Path, **settings: Any) -> AsyncItera
 
 
 @asynccontextmanager
-async def provider_sites(folder: Path, state: Path) -> AsyncIterator[dict[str, str]]:
-    """Serve each provider's folder of real items as a site; gives their URLs by name."""
+async def provider_sites(folders: Iterable[Path], state: Path) -> AsyncIterator[dict[str, str]]:
+    """Serve each folder of items as a site; gives their URLs by the folders' names."""
     async with AsyncExitStack() as stack:
         urls: dict[str, str] = {}
-        for provider in sorted(path for path in folder.iterdir() if path.is_dir()):
+        for provider in folders:
             catalogue = await stack.enter_async_context(SqliteCatalogue(state / f"{provider.name}.db", readers=2))
             await catalogue.load([provider])
             site = SiteServerSettings(title=provider.name, shutdown_seconds=1.0)
@@ -190,10 +189,3 @@ def item(item_id: str, collection: str = "c", *, day: int = 1, **properties: Any
         "assets": {"data": {"href": f"https://data.example/{item_id}.tif"}},
         "links": [],
     }
-
-
-async def eventually(condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
-    """Wait, for a bounded time, until a condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
