@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from gateway.cli.remote import EXIT_FAILED, EXIT_REFUSED, Remote, print_json, remote_options
+from gateway.cli.tables import show
 from gateway.placement.rank import size
 
 _ENDED = ("successful", "failed", "dismissed")
@@ -125,7 +126,7 @@ def list_jobs(remote: Remote, as_json: bool, limit: int, statuses: str | None) -
     for job in jobs:
         target = job["harvest"]["target"]
         table.add_row(job["jobID"], job["status"], str(job["progress"]), target, job["created"], job["message"])
-    Console().print(table if jobs else "No jobs.")
+    show(table, empty="No jobs.")
 
 
 @harvest.command()

@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from gateway.cli import tables
 from gateway.cli.remote import EXIT_REFUSED, Remote, print_json, remote_options
 
 _UNITS = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
@@ -40,11 +40,7 @@ def show(remote: Remote, as_json: bool, group: str | None) -> None:
         available = _amount(each["available"], each["unit"])
         mode = each["mode"]
         table.add_row(each["policy"], each["holder"], each["edge"], each["kind"], *amounts, limit, available, mode)
-    console = Console()
-    if not answer["quotas"]:
-        console.print("No quota binds you here." if group is None else f"No quota binds {group}.")
-        return
-    console.print(table)
+    tables.show(table, empty="No quota binds you here." if group is None else f"No quota binds {group}.")
 
 
 @quota.command()
@@ -94,7 +90,7 @@ def history(remote: Remote, as_json: bool, group: str, after: int, limit: int, e
         taken = f"{each['before']:g} -> {each['after']:g}"
         names = [each[name] for name in ("event", "group", "user", "resource", "edge")]
         table.add_row(str(each["seq"]), time, *names, f"{each['amount']:g}", taken, each["key"], each["why"])
-    Console().print(table)
+    tables.show(table, empty="Nothing was charged.")
     if page["links"]:
         click.echo(f"More: lakegate quota history {group} --after {entries[-1]['seq']}", err=True)
 

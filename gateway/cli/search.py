@@ -3,10 +3,10 @@
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.remote import EXIT_PARTIAL, Remote, print_json, remote_options
+from gateway.cli.tables import show
 
 
 @click.command()
@@ -93,4 +93,4 @@ def _print_table(items: list[Any]) -> None:
             ", ".join(properties.get("federation:backends", [])),
             str(len(item.get("assets", {}))),
         )
-    Console().print(table if items else "No items match.")
+    show(table, empty="No items match.")

@@ -1,10 +1,10 @@
 """``lakegate sites``: who is there and how they are."""
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.remote import Remote, print_json, remote_options
+from gateway.cli.tables import show
 
 
 @click.command()
@@ -27,4 +27,4 @@ def sites(remote: Remote, as_json: bool) -> None:
             compute,
             "; ".join(site["quirks"]),
         )
-    Console().print(table)
+    show(table, empty="No sites are configured.")

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from gateway.auth.tokens import FILE, IssuedToken, TokenGrant, TokenStore, TokenStoreUnavailable
+from gateway.cli import tables
 from gateway.cli.remote import EXIT_FAILED, EXIT_REFUSED, CommandFailed, Remote, print_json, remote_options
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -97,7 +97,7 @@ def list_tokens(remote: Remote, as_json: bool, state: Path | None) -> None:
         times = _time(each["created_at"], ""), _time(each["expires_at"], "never"), _time(each["revoked_at"], "")
         lists = ", ".join(each["groups"]), "yes" if each["admin"] else "", ", ".join(each["scopes"]) or "all"
         table.add_row(each["id"], each["user"], *lists, *times, each["note"])
-    Console().print(table)
+    tables.show(table, empty="No tokens were issued.")
 
 
 @token.command()
