@@ -6,38 +6,21 @@ from typing import Any
 import msgspec
 
 from edges.model import Json, Members
+from edges.stac.schemas import ALWAYS, queryables_document, sortables_document
 
-_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
-_ALWAYS: Json = {
-    "id": {"title": "Item id", "type": "string"},
-    "collection": {"title": "Collection id", "type": "string"},
-    "datetime": {"title": "Instant", "type": "string", "format": "date-time"},
-}
-_GEOMETRY: Json = {"geometry": {"title": "Footprint", "format": "geometry-any"}}
 _TYPES = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
 _SORTABLE = ("boolean", "number", "string")
 
 
 def queryables(items: Iterable[Members], own: str) -> Json:
-    """Return what can be asked for. Other names can be asked for too: where an item has none, it is null."""
-    return _schema(own, "Queryables", _ALWAYS | _GEOMETRY | _seen(items))
+    """Return what can be asked for, from a sample of the items."""
+    return queryables_document(_seen(items), own)
 
 
 def sortables(items: Iterable[Members], own: str) -> Json:
-    """Return what can be sorted by; items without the value stand last."""
+    """Return what can be sorted by, from a sample of the items."""
     seen = {name: schema for name, schema in _seen(items).items() if schema["type"] in _SORTABLE}
-    return _schema(own, "Sortables", _ALWAYS | seen)
-
-
-def _schema(own: str, title: str, properties: Json) -> Json:
-    return {
-        "$schema": _SCHEMA,
-        "$id": own,
-        "type": "object",
-        "title": title,
-        "properties": properties,
-        "additionalProperties": True,
-    }
+    return sortables_document(seen, own)
 
 
 def _seen(items: Iterable[Members]) -> Json:
@@ -50,5 +33,5 @@ def _seen(items: Iterable[Members]) -> Json:
     return {
         name: {"title": name, "type": found.pop() if len(found) == 1 else sorted(found)}
         for name, found in sorted(types.items())
-        if found and name not in _ALWAYS
+        if found and name not in ALWAYS
     }

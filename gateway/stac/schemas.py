@@ -4,36 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from edges.model import Json
-
-_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
-_ITEM = "https://schemas.stacspec.org/v1.0.0/item-spec/json-schema"
-_ALWAYS: Json = {
-    "id": {"title": "Item id", "type": "string"},
-    "collection": {"title": "Collection id", "type": "string"},
-    "datetime": {"title": "Instant", "type": "string", "format": "date-time"},
-}
-_GEOMETRY: Json = {"geometry": {"title": "Footprint", "format": "geometry-any"}}
+from edges.stac.schemas import queryables_document, sortables_document
 
 
 def queryables(collections: Sequence[Json], own: str) -> Json:
-    """Return what can be asked for. Others than those told can be asked for too: a missing value is null."""
-    return _schema(own, "Queryables", _ALWAYS | _GEOMETRY | _summarised(collections))
+    """Return what can be asked for, from the collections' summaries."""
+    return queryables_document(_summarised(collections), own)
 
 
 def sortables(collections: Sequence[Json], own: str) -> Json:
-    """Return what can be sorted by; items without the value stand last."""
-    return _schema(own, "Sortables", _ALWAYS | _summarised(collections))
-
-
-def _schema(own: str, title: str, properties: Json) -> Json:
-    return {
-        "$schema": _SCHEMA,
-        "$id": own,
-        "type": "object",
-        "title": title,
-        "properties": properties,
-        "additionalProperties": True,
-    }
+    """Return what can be sorted by, from the collections' summaries."""
+    return sortables_document(_summarised(collections), own)
 
 
 def _summarised(collections: Sequence[Json]) -> Json:
