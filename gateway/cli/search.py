@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.remote import EXIT_PARTIAL, Remote, print_json, remote_options
@@ -60,13 +61,15 @@ def _walk(remote: Remote, body: dict[str, Any], max_items: int) -> tuple[list[An
     items: list[Any] = []
     page_size = min(max_items, 200) or 200
     method, href, payload = "POST", "/search", body | {"limit": page_size}
-    while True:
-        page = remote.call(method, href, payload)
-        items += page["features"]
-        following = next((link for link in page["links"] if link["rel"] == "next"), None)
-        if following is None or (max_items and len(items) >= max_items):
-            return items[: max_items or None], page
-        method, href, payload = following.get("method", "GET"), following["href"], following.get("body")
+    with Console(stderr=True).status("searching …") as shown:
+        while True:
+            page = remote.call(method, href, payload)
+            items += page["features"]
+            shown.update(f"{len(items)} items …")
+            following = next((link for link in page["links"] if link["rel"] == "next"), None)
+            if following is None or (max_items and len(items) >= max_items):
+                return items[: max_items or None], page
+            method, href, payload = following.get("method", "GET"), following["href"], following.get("body")
 
 
 def _numbers(text: str) -> list[float]:

@@ -51,6 +51,12 @@ _OPERATIONS: tuple[tuple[str, str, str, tuple[str, ...], bool, tuple[int, ...]],
     ("/sites/{site}", "get", "One site", (), False, (200, 404)),
     ("/placement", "post", "Where to compute, and why", (), True, (200, 400)),
     ("/quotas/me", "get", "Where my groups' quotas stand", (), False, (200, 401)),
+    ("/quotas/{group}", "get", "Where a group's quotas stand", (), False, (200, 401, 403)),
+    ("/quotas/{group}/history", "get", "What was charged", (), False, (200, 401, 403)),
+    ("/auth/me", "get", "Who I am here", (), False, (200, 401)),
+    ("/admin/tokens", "get", "The issued API tokens", (), False, (200, 401, 403)),
+    ("/admin/tokens", "post", "Issue an API token", (), True, (201, 400, 401, 403)),
+    ("/admin/tokens/{token}", "delete", "Revoke an API token", (), False, (200, 401, 403, 404)),
     ("/quotas/check", "post", "What a reservation would answer", (), True, (200, 400, 401)),
     ("/processes", "get", "The processes", (), False, (200,)),
     ("/processes/{process}", "get", "One process", (), False, (200, 404)),
@@ -63,7 +69,7 @@ _OPERATIONS: tuple[tuple[str, str, str, tuple[str, ...], bool, tuple[int, ...]],
     ("/metrics", "get", "Prometheus metrics", (), False, (200,)),
 )
 _MEANING = {
-    200: "OK", 201: "Created", 400: "A value is wrong; the problem names it", 401: "Authentication required",
+    200: "OK", 201: "Created", 400: "A value is wrong; the problem names it", 401: "Authentication required", 403: "Not yours",
     404: "Not found", 410: "Dismissed already", 429: "Quota exceeded; the problem explains", 502: "No site answered",
 }  # fmt: skip
 
