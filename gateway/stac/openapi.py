@@ -69,9 +69,16 @@ _OPERATIONS: tuple[tuple[str, str, str, tuple[str, ...], bool, tuple[int, ...]],
     ("/metrics", "get", "Prometheus metrics", (), False, (200,)),
 )
 _MEANING = {
-    200: "OK", 201: "Created", 400: "A value is wrong; the problem names it", 401: "Authentication required",
-    403: "Not yours", 404: "Not found", 410: "Dismissed already", 429: "Quota exceeded; the problem explains", 502: "No site answered",
-}  # fmt: skip
+    200: "OK",
+    201: "Created",
+    400: "A value is wrong; the problem names it",
+    401: "Authentication required",
+    403: "Not yours",
+    404: "Not found",
+    410: "Dismissed already",
+    429: "Quota exceeded; the problem explains",
+    502: "No site answered",
+}
 
 
 def openapi_document(base: str) -> Json:
