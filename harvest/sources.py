@@ -211,7 +211,7 @@ class Reading:
         self._connection: Connection | None = None
         self._outages = 0
         self._mark = start
-        self._window = (0.0, start)
+        self._since, self._waited = start, 0.0
         self.position = start
         self.validator = validator
         self.total: int | None = None
@@ -241,7 +241,9 @@ class Reading:
     async def _read(self, limit: int) -> bytes:
         self._watch()  # before reading: what has been read must not be lost by an error
         connection = await self._connected()
+        began = time.monotonic()
         piece = await connection.read(limit)
+        self._waited += time.monotonic() - began
         self.position += len(piece)
         if self.total is not None and self.position > self.total:
             raise SourceFailed(f"more than the announced {self.total} bytes came", again=False)
@@ -250,16 +252,17 @@ class Reading:
         return piece
 
     def _watch(self) -> None:
-        """Forgive outages after progress; break off a source that drips."""
+        """Forgive outages after progress; break off a source that drips.
+
+        Only the time spent waiting for the source counts: while we are busy elsewhere, nothing can come.
+        """
         if self.position - self._mark >= REGAIN:
             self._mark, self._outages = self.position, 0
-        now = time.monotonic()
-        since, at = self._window
-        if now - since >= self._patience.stall:
-            if since and self.position - at < self._patience.slowest * self._patience.stall:
-                self._window = (now, self.position)
+        if self._waited >= self._patience.stall:
+            got, waited = self.position - self._since, self._waited
+            self._since, self._waited = self.position, 0.0
+            if got < self._patience.slowest * waited:
                 raise SourceFailed(f"slower than {self._patience.slowest:g} bytes/s", again=True)
-            self._window = (now, self.position)
 
     async def _connected(self) -> Connection:
         if self._connection is None:
@@ -274,7 +277,7 @@ class Reading:
             self.total, self.validator = opened.total, opened.validator
             self.framed = opened.framed
             await self._skip(connection, opened.skip)
-            self._window = (time.monotonic(), self.position)
+            self._since, self._waited = self.position, 0.0
         return self._connection
 
     async def _skip(self, connection: Connection, count: int) -> None:

@@ -239,8 +239,7 @@ class Transfer:
     async def _complete(self, claim: ObjectClaim, upload_id: str, parts: list[Part], *, absent: bool) -> None:
         """Make the object visible; where another writer was first, only if theirs are not the same bytes.
 
-        ``absent``: nothing was there when the upload began. It is not asked again here: some services keep a
-        HEAD waiting while the same key is being uploaded.
+        ``absent``: nothing was there when the upload began.
         """
         store = self._store(claim)
         try:

@@ -58,7 +58,7 @@ def rclone(folder: Path) -> Iterator[str]:
     port = free_port()
     command = [
         str(binary), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS},{SECRET}",
-        "--config", "/dev/null", "--vfs-cache-mode", "off", "--dir-cache-time", "0s",
+        "--config", "/dev/null", "--vfs-cache-mode", "off",
     ]  # fmt: skip
     with (folder.parent / "rclone.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -186,9 +186,7 @@ def settings(endpoint: str, bucket: str) -> StorageSettings:
 
 def make_bucket(endpoint: str) -> str:
     bucket = f"b{uuid.uuid4().hex[:12]}"
-    config = Config(
-        signature_version="s3v4", s3={"addressing_style": "path"}, retries={"total_max_attempts": 3}
-    )
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"total_max_attempts": 3})
     client = boto3.session.Session().client(
         "s3",
         endpoint_url=endpoint,
@@ -211,9 +209,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStore | S
     bucket = await asyncio.to_thread(make_bucket, endpoint)
     async with (
         aiohttp.ClientSession() as session,
-        S3Store(
-            site=request.param, settings=settings(endpoint, bucket), session=session, stall_seconds=10
-        ) as opened,
+        S3Store(site=request.param, settings=settings(endpoint, bucket), session=session, stall_seconds=10) as opened,
     ):
         yield opened
 

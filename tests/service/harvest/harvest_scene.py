@@ -50,7 +50,6 @@ def rclone(folder: Path) -> Iterator[str]:
     command = [
         str(Path(sys.executable).parent / "rclone"), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}",
         "--auth-key", f"{ACCESS},{SECRET}", "--config", "/dev/null", "--vfs-cache-mode", "off",
-        "--dir-cache-time", "0s",
     ]  # fmt: skip
     with (folder.parent / "rclone.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

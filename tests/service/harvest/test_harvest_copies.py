@@ -80,6 +80,7 @@ async def test_resets_at_any_byte_are_mended_without_fetching_twice(scene, origi
     body = os.urandom(2 * PART + 99)
     publish(scene, origin, body)
     origin.faults["d/B02.tif"] = [origin.reset_after(n) for n in (1, PART - 7, 300_000, 0, 4_000_001)]
+    scene.settings = msgspec.structs.replace(scene.settings, attempts=5)
     async with scene.running() as live:
         assert (await live.settled((await live.order()).id)).state == "OK"
         await copied(live, body)

@@ -1,0 +1,119 @@
+"""A harvester is killed (SIGKILL) after each of its writes in turn; the next one goes on from there."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from harvest_scene import HUB, PART, Origin, Scene, make_item, sha256
+
+from harvest.model import FoundItem
+
+pytestmark = pytest.mark.service
+
+SMALL = b"small" * 5000
+LARGE_PARTS = 3
+SIZE = (LARGE_PARTS - 1) * PART + 4321
+
+WRITES = [
+    ("upload-created", 1),
+    ("upload-remembered", 1),
+    ("part-sent", 1),
+    ("part-sent", 2),
+    ("part-remembered", 1),
+    ("part-remembered", 3),
+    ("checked", 1),
+    ("checked", 2),
+    ("put", 1),
+    ("completed", 1),
+    ("available", 1),
+    ("available", 2),
+    ("registered", 1),
+    ("registration-remembered", 1),
+    ("quota-settled", 1),
+    ("order-finished", 1),
+]
+"""Each write that a harvest makes, and the how-manieth of its name."""
+
+RESUMED = {
+    ("upload-created", 1): [""],
+    ("upload-remembered", 1): [""],
+    ("part-sent", 1): [""],
+    ("part-sent", 2): [f"bytes={PART}-"],
+    ("part-remembered", 1): [f"bytes={PART}-"],
+}
+"""From where the large object is read again; in all other cases it is not."""
+
+
+def run_until_killed(scene: Scene, order_id: str, name: str, nth: int) -> None:
+    """Run a harvester in this process, and kill the process after a write."""
+    import asyncio  # noqa: PLC0415 - a fresh process
+
+    seen = 0
+
+    def checkpoint(reached: str) -> None:
+        nonlocal seen
+        if reached == name:
+            seen += 1
+            if seen == nth:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    async def work() -> None:
+        async with scene.running(workers=1, checkpoint=checkpoint) as live:
+            await live.settled(order_id, 20)
+
+    asyncio.run(work())
+
+
+@pytest.fixture(scope="session")
+def processes():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harvest_scene", "harvest.harvester", "test_harvest_killed"])
+    return context
+
+
+def publish(scene: Scene, origin: Origin) -> dict[str, bytes]:
+    bodies = {"large": os.urandom(SIZE), "small": SMALL}
+    assets = {}
+    for name, body in bodies.items():
+        origin.add(f"{name}.tif", body)
+        assets[name] = {"href": f"{origin.url}/{name}.tif", "file:checksum": sha256(body), "file:size": len(body)}
+    scene.found.append(FoundItem(site=HUB, item=make_item("i1", assets)))
+    return bodies
+
+
+async def killed(processes, scene, order_id, name, nth) -> int:
+    import asyncio  # noqa: PLC0415 - beside its namesake above
+
+    portable = Scene(folder=Path(scene.folder), endpoint=scene.endpoint, bucket=scene.bucket, settings=scene.settings)
+    process = processes.Process(target=run_until_killed, args=(portable, order_id, name, nth))
+    process.start()
+    await asyncio.to_thread(process.join, 60)
+    return process.exitcode
+
+
+@pytest.mark.parametrize(("name", "nth"), WRITES, ids=[f"{name}-{nth}" for name, nth in WRITES])
+async def test_a_harvest_killed_after_any_write_ends_right(processes, scene, origin, name, nth):
+    bodies = publish(scene, origin)
+    async with scene.running(workers=0) as live:
+        order = await live.order()
+    assert await killed(processes, scene, order.id, name, nth) == -signal.SIGKILL
+    async with scene.running(workers=1) as live:
+        ended = await live.settled(order.id)
+        assert (ended.state, ended.progress.percent) == ("OK", 100)
+        item = await live.catalogue.plain("s2", "i1")
+        for asset, body in bodies.items():
+            assert await live.read(item["assets"][asset]["href"]) == body
+            assert item["assets"][asset]["file:checksum"] == sha256(body)
+        assert await live.store.list_uploads() == []
+        listed = [found.key async for found in live.store.list_objects()]
+        assert len(listed) == len(bodies)
+        total = sum(map(len, bodies.values()))
+        taken = await live.taken()
+        assert taken["storage_bytes"] == (total, 0)
+        assert taken["harvest_bytes"][1] == taken["harvest_jobs"][1] == 0
+        assert taken["harvest_bytes"][0] == total
+    assert origin.sent["large.tif"] <= SIZE + 2 * PART
+    resumed = [asked for path, asked in origin.requests if path == "large.tif"][1:]
+    assert resumed == RESUMED.get((name, nth), [])
