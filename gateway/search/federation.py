@@ -5,11 +5,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 
-from edges.errors import EdgeError, InvalidInput, SiteUnavailable
+import msgspec
+
+from edges.errors import EdgeError, InvalidInput, SiteMisbehaved, SiteUnavailable
 from edges.model import Frozen, Members, Query
 from edges.registry import Registry, Site
 from edges.stac.matching import compile_query
-from edges.stac.order import compile_values, key_of_values
+from edges.stac.order import TIE_BREAKS, compile_values, key_of_values
 from gateway.search.cursor import Anchor, Cursors
 from gateway.search.merge import Group, Merge, Row
 from gateway.search.plan import Call, Plan, SiteView, plan
@@ -134,11 +136,14 @@ class Federation:
     async def _item_at(self, site: Site, collection: str, item_id: str) -> Members | EdgeError | None:
         try:
             async with asyncio.timeout(self._deadline):
-                return await site.catalogue.item(collection, item_id)
+                found = await site.catalogue.item(collection, item_id)
         except TimeoutError:
             return SiteUnavailable(site.id, f"no answer within {self._deadline:g} s")
         except EdgeError as error:
             return error
+        if found is not None and not _is_item(found, collection, item_id):
+            return SiteMisbehaved(site.id, "it answered with something else than the item")
+        return found
 
     async def _page(self, query: Query, user: str, anchor: Anchor | None) -> Page:
         chosen = plan(query, tuple(_view(site) for site in self._registry.sites()), anchor)
@@ -251,6 +256,15 @@ async def _cancelled(tasks: "dict[asyncio.Task[list[Row]], str]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_item(found: Members, collection: str, item_id: str) -> bool:
+    """Tell whether a site has answered with the item that it was asked for."""
+    try:
+        compile_values(TIE_BREAKS)(found)  # its properties are an object
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return compile_query(Query(collections=(collection,), ids=(item_id,)))(found)
 
 
 def _view(site: Site) -> SiteView:

@@ -36,7 +36,8 @@ class Skip(Frozen):
 class Call(Frozen):
     """What one site is asked: its segments, one after the other, in pages of ``share`` items.
 
-    ``sorted``: the site's order can be relied on. ``ties``: also among equal values of the asked order.
+    ``sorted``: the site's order can be relied on. ``ties``: also among equal values of the asked order. ``holds``:
+    the collections that the site tells of, None while unknown; items of others are not the site's to give.
     """
 
     site: str
@@ -45,6 +46,7 @@ class Call(Frozen):
     sorted: bool
     ties: bool
     residual: bool
+    holds: frozenset[str] | None = None
 
 
 class Plan(Frozen):
@@ -97,6 +99,7 @@ def _call(query: Query, order: tuple[SortKey, ...], site: SiteView, anchor: Anch
         sorted=can.sort,
         ties=can.sort and can.ties,
         residual=query.filter is not None and not can.filter,
+        holds=site.collections,
     )
 
 

@@ -52,9 +52,19 @@ def merged_copies(group: Group, *, prefer: Preference) -> Members:
 
 
 def _links(raw: msgspec.Raw | None, base: str, collection: str, item_id: str) -> list[dict[str, Any]]:
-    theirs = _LINKS.decode(raw) if raw is not None else []
-    kept = [link for link in theirs if link.get("rel") not in OWN_RELS and _safe(link.get("href"))]
+    kept = [link for link in _told_links(raw) if _foreign(link.get("rel")) and _safe(link.get("href"))]
     return [*item_links(base, collection, item_id), *kept]
+
+
+def _told_links(raw: msgspec.Raw | None) -> list[dict[str, Any]]:
+    try:
+        return _LINKS.decode(raw) if raw is not None else []
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []  # links that are no links: we give ours only
+
+
+def _foreign(rel: Any) -> bool:
+    return isinstance(rel, str) and rel not in OWN_RELS
 
 
 def _safe(href: Any) -> bool:
@@ -74,7 +84,7 @@ def _spliced(properties: msgspec.Raw, name: str, value: Any) -> msgspec.Raw:
 
 def _with_alternates(copies: list[Row]) -> dict[str, dict[str, Any]]:
     """Return the first copy's assets, each with the other copies' addresses (alternate-assets v1.2.0)."""
-    decoded = [(row.site, _ASSETS.decode(row.item.get("assets", msgspec.Raw(b"{}")))) for row in copies]
+    decoded = [(row.site, _told_assets(row)) for row in copies]
     assets = decoded[0][1]
     for name, asset in assets.items():
         alternates: dict[str, Any] = {}
@@ -82,13 +92,24 @@ def _with_alternates(copies: list[Row]) -> dict[str, dict[str, Any]]:
             other = others.get(name)
             if other is None:
                 continue
-            alternates |= other.get("alternate", {})
+            alternates |= _object(other.get("alternate"))
             if other.get("href") != asset.get("href"):
                 alternates[site] = _alternate(site, other)
-        own = asset.get("alternate", {})
+        own = _object(asset.get("alternate"))
         if alternates or own:
             asset["alternate"] = own | alternates
     return assets
+
+
+def _told_assets(row: Row) -> dict[str, dict[str, Any]]:
+    try:
+        return _ASSETS.decode(row.item.get("assets", msgspec.Raw(b"{}")))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}  # assets that are no assets: the copy has nothing to offer
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _alternate(site: str, asset: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from edges.errors import SiteMisbehaved
 from edges.model import Batch, Members
 from edges.seams import Catalogue
@@ -10,6 +12,7 @@ from edges.stac.order import Key
 from gateway.search.merge import Row
 from gateway.search.plan import Call
 
+_TEXT = msgspec.json.Decoder(str)
 MAX_DRAINED = 10_000
 """Items of one site that are sorted here, where the site cannot sort."""
 MAX_PAGES = 1_000
@@ -101,19 +104,31 @@ class SiteStream:
         self.exhausted = not self._segments
 
     def _read(self, batch: Batch) -> list[Row]:
-        reading, site = self._reading, self._call.site
+        after = self._reading.after
         rows = []
         self.fetched += len(batch.items)
         for item in batch.items:
-            if not reading.matches(item):
+            row = self._row(item)
+            if row is None:
                 self.dropped += 1
                 continue
-            row = Row(key=reading.key(item), site=site, item=item)
             if self._call.sorted:
                 self._verify(row.key)
-            if reading.after is None or row.key > reading.after:
+            if after is None or row.key > after:
                 rows.append(row)
         return rows
+
+    def _row(self, item: Members) -> Row | None:
+        """Return the item with its key; None where it does not match, is not the site's own, or is no item."""
+        call, reading = self._call, self._reading
+        try:
+            if not reading.matches(item) or (
+                call.holds is not None and _TEXT.decode(item["collection"]) not in call.holds
+            ):
+                return None
+            return Row(key=reading.key(item), site=call.site, item=item)
+        except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
 
     def _verify(self, key: Key) -> None:
         last, self._last = self._last, key

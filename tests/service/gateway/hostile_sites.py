@@ -1,0 +1,69 @@
+"""A site that answers honestly when it is asked who it is, and as a test wants when it is searched."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from federated_lake import collection, free_port
+
+from edges.stac.documents import CONFORMANCE
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HostileSite:
+    """``answer`` is what a search (and an item's address) gets; every request is kept."""
+
+    def __init__(self, url: str, answer: Answer, collections: tuple[str, ...] = ("bad",)) -> None:
+        self.url = url
+        self.answer = answer
+        self.collections = collections
+        self.requests: list[web.Request] = []
+        self.closing = asyncio.Event()
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=1 << 20)
+        app.add_routes(
+            [
+                web.get("/", self._landing),
+                web.get("/collections", self._collections),
+                web.route("*", "/{rest:.*}", self._any),
+            ]
+        )
+        return app
+
+    async def _landing(self, request: web.Request) -> web.Response:
+        return answered({"type": "Catalog", "id": "bad", "conformsTo": list(CONFORMANCE), "links": []})
+
+    async def _collections(self, request: web.Request) -> web.Response:
+        return answered({"collections": [collection(name) for name in self.collections], "links": []})
+
+    async def _any(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(request)
+        return await self.answer(request)
+
+
+@asynccontextmanager
+async def hostile(answer: Answer, *, collections: tuple[str, ...] = ("bad",)) -> AsyncIterator[HostileSite]:
+    """Serve a hostile site; whoever hangs is let go at the end."""
+    port = free_port()
+    site = HostileSite(f"http://127.0.0.1:{port}", answer, collections)
+    runner = web.AppRunner(site.application(), access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield site
+    finally:
+        site.closing.set()
+        await runner.cleanup()
+
+
+def answered(document: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(document), content_type="application/json")
+
+
+def page(items: list[Any], *links: Any, **members: Any) -> web.Response:
+    return answered({"type": "FeatureCollection", "features": items, "links": list(links), **members})
