@@ -113,8 +113,12 @@ class Transfer:
         upload = await self._resume(claim, source)
         if upload is None:
             claim = await self.discard(claim)
+        elif upload.start == claim.total:
+            return await self._conclude(claim, upload, upload.start)
         start, validator = (upload.start, claim.validator) if upload else (0, None)
         async with self._sources.reading(source, start=start, validator=validator) as reading:
+            if upload is not None and reading.validator != claim.validator:
+                raise SourceChanged
             claim = msgspec.structs.replace(claim, source=source, validator=reading.validator)
             _check_announced(claim, reading)
             if reading.total is not None:
@@ -125,19 +129,23 @@ class Transfer:
                 return await self._single(claim, reading, first)
             upload = upload or await self._begin(claim, reading, size)
             await self._parts(claim, reading, upload, first)
-            _check_arrived(claim, reading, upload.digest)
-        await self._checked(claim, reading.position, upload.digest)
+        return await self._conclude(claim, upload, reading.position)
+
+    async def _conclude(self, claim: ObjectClaim, upload: Upload, total: int) -> None:
+        """Check an upload whose bytes are all there, and make it visible."""
+        _check_arrived(claim, total, upload.digest)
+        await self._checked(claim, total, upload.digest)
         await self._complete(claim, upload.id, upload.parts(), absent=upload.absent)
         self._checkpoint("completed")
         if not await self._visible(claim, written=True):
             raise SiteMisbehaved(claim.target, "the store does not show the whole object that it confirmed")
-        return await self._available(claim)
+        await self._available(claim)
 
     async def _single(self, claim: ObjectClaim, reading: Reading, body: bytes) -> None:
         """Put an object that is held whole."""
         digest = Digest(expected(claim))
         await asyncio.to_thread(digest.update, body)
-        _check_arrived(claim, reading, digest)
+        _check_arrived(claim, len(body), digest)
         await self._admission.cover(claim.id, len(body), exact=True)
         await self._checked(claim, len(body), digest, moved=len(body))
         await self._store(claim).put(claim.key, body, metadata={VERSION: claim.version})
@@ -283,8 +291,8 @@ def _check_announced(claim: ObjectClaim, reading: Reading) -> None:
         raise SourceFailed("neither item nor source tell a length or checksum: the end cannot be told", again=False)
 
 
-def _check_arrived(claim: ObjectClaim, reading: Reading, digest: Digest) -> None:
-    if claim.size is not None and reading.position != claim.size:
-        raise WrongBytes(f"{reading.position} bytes came of {claim.size} announced")
+def _check_arrived(claim: ObjectClaim, total: int, digest: Digest) -> None:
+    if claim.size is not None and total != claim.size:
+        raise WrongBytes(f"{total} bytes came of {claim.size} announced")
     if not digest.matches():
         raise WrongBytes("the checksum of what came is not the one announced")

@@ -114,6 +114,5 @@ async def test_a_harvest_killed_after_any_write_ends_right(processes, scene, ori
         assert taken["storage_bytes"] == (total, 0)
         assert taken["harvest_bytes"][1] == taken["harvest_jobs"][1] == 0
         assert taken["harvest_bytes"][0] == total
-    assert origin.sent["large.tif"] <= SIZE + 2 * PART
     resumed = [asked for path, asked in origin.requests if path == "large.tif"][1:]
     assert resumed == RESUMED.get((name, nth), [])
