@@ -8,13 +8,18 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from edges.audit import OrderTrust, audit_order
 from edges.errors import EdgeError
 from edges.health import Pulse, failed, succeeded
-from edges.model import Capabilities, Health, Json
+from edges.model import Capabilities, Health, Json, SortKey
 from edges.seams import WritableCatalogue
 from edges.settings import SiteSettings
+from edges.stac.order import total_order
 
 _log = logging.getLogger(__name__)
+
+_MAX_AUDITED = 256
+"""Orders remembered per site; users choose them, so there must be a bound."""
 
 
 class Site:
@@ -27,8 +32,8 @@ class Site:
         self.collections: tuple[Json, ...] | None = None
         self.quirks: list[str] = []
         self._claimed = Capabilities()
-        self._demoted_sort = False
-        self._demoted_ties = False
+        self._demoted = OrderTrust(sort=True, ties=True)
+        self._trust: dict[tuple[SortKey, ...], OrderTrust] = {}
 
     @property
     def id(self) -> str:
@@ -43,11 +48,16 @@ class Site:
     @property
     def capabilities(self) -> Capabilities:
         """Return what the site can do: what it claims, less what it was caught not to do."""
-        return msgspec.structs.replace(
-            self._claimed,
-            sort=self._claimed.sort and not self._demoted_sort,
-            ties=self._claimed.ties and not self._demoted_ties,
-        )
+        return self._less(self._demoted)
+
+    def capabilities_for(self, order: tuple[SortKey, ...]) -> Capabilities:
+        """Return what the site can do where an order is wanted."""
+        trust = self._trust.get(order, OrderTrust(sort=True, ties=True))
+        return self._less(OrderTrust(sort=trust.sort and self._demoted.sort, ties=trust.ties and self._demoted.ties))
+
+    def _less(self, trust: OrderTrust) -> Capabilities:
+        claimed = self._claimed
+        return msgspec.structs.replace(claimed, sort=claimed.sort and trust.sort, ties=claimed.ties and trust.ties)
 
     @property
     def collection_ids(self) -> frozenset[str] | None:
@@ -56,11 +66,28 @@ class Site:
 
     def demote(self, *, ties: bool) -> None:
         """Believe the site's order less from now on, and tell of it."""
+        self._tell(ties=ties)
+        self._demoted = OrderTrust(sort=self._demoted.sort and ties, ties=False)
+
+    def _tell(self, *, ties: bool) -> None:
         quirk = "mixes items with equal sort values" if ties else "does not keep the order it was asked for"
         if quirk not in self.quirks:
             self.quirks.append(quirk)
-        self._demoted_ties = True
-        self._demoted_sort = self._demoted_sort or not ties
+
+    async def audit(self, order: tuple[SortKey, ...]) -> None:
+        """Try an order, once, before it is relied on; a site that does not answer is tried again next time.
+
+        Raises:
+            EdgeError: the site does not answer.
+        """
+        if not self._claimed.sort or order in self._trust:
+            return
+        trust = await audit_order(self.catalogue, order)
+        if not trust.ties and self._claimed.ties:
+            self._tell(ties=trust.sort)
+        if len(self._trust) >= _MAX_AUDITED:
+            self._trust.clear()
+        self._trust[order] = trust
 
     def learn(self, capabilities: Capabilities, collections: Iterable[Json]) -> None:
         """Take over what a probe found."""
@@ -108,6 +135,11 @@ class Registry:
             self.failed(site.id, str(error))
             return
         site.learn(capabilities, collections)
+        try:
+            await site.audit(total_order(()))
+        except EdgeError as error:
+            self.failed(site.id, str(error))
+            return
         self.succeeded(site.id)
 
     @asynccontextmanager

@@ -22,7 +22,9 @@ INSTANT_FIELDS = frozenset({"datetime", "start_datetime", "end_datetime", "creat
 Key = tuple[Any, ...]
 """A comparable sort key: smaller stands first."""
 
-_MEMBERS = frozenset({"id", "collection"})
+NAMING_FIELDS = frozenset({"id", "collection"})
+"""What names an item; never null, and what ties are broken by."""
+
 _NUMBER, _BOOLEAN, _TEXT, _OTHER, _NULL = range(5)
 
 
@@ -108,13 +110,13 @@ def compile_values(order: tuple[SortKey, ...]) -> Callable[[Members], tuple[Any,
         [
             (f"f{index}", Any, msgspec.field(default=None, name=field))
             for index, field in enumerate(fields)
-            if field not in _MEMBERS
+            if field not in NAMING_FIELDS
         ],
         gc=False,
     )
     properties = msgspec.json.Decoder(struct).decode
     text = msgspec.json.Decoder(str).decode
-    readers = [(field, None) if field in _MEMBERS else ("", f"f{index}") for index, field in enumerate(fields)]
+    readers = [(field, None) if field in NAMING_FIELDS else ("", f"f{index}") for index, field in enumerate(fields)]
 
     def values(item: Members) -> tuple[Any, ...]:
         decoded = properties(item.get("properties", b"{}"))

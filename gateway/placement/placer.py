@@ -1,15 +1,14 @@
 """Gathers what ranking needs: holdings by search, headroom from the ledger, health from the registry."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from edges.model import Query
 from edges.registry import Registry, Site
-from gateway.placement.holdings import Holdings, sizes_of, weigh
+from gateway.placement.holdings import Holdings, Sizes, sizes_of, weigh
 from gateway.placement.rank import EdgeFacts, Placement, rank
 from gateway.placement.seam import ComputeNeed, PlacementDecision
 from gateway.principal import Principal
 from gateway.search.federation import Federation
-from gateway.search.merge import Group
 from quotas.ledger import Ledger
 from quotas.model import Line
 
@@ -38,27 +37,35 @@ class FederatedPlacer:
         self, queries: Sequence[Query], principal: Principal, *, wish: str | None, lines: Sequence[Line] = ()
     ) -> Placement:
         """Rank all edges for what the queries match; no query means that no data is needed."""
-        holdings = await self._weighed(queries, principal) if queries else Holdings(items=0, bytes=0, sites=())
+        holdings, missing = await self._weighed(queries, principal)
         edges = [
-            await self._facts(site, principal, lines) for site in self._registry.sites() if site.settings.kind == "edge"
+            await self._facts(site, principal, lines, missing)
+            for site in self._registry.sites()
+            if site.settings.kind == "edge"
         ]
         return rank(holdings, tuple(edges), wish=wish, about_data=bool(queries))
 
-    async def _weighed(self, queries: Sequence[Query], principal: Principal) -> Holdings:
-        return weigh([sizes_of(group) async for group in self._groups(queries, principal)], limit=MAX_WEIGHED)
-
-    async def _groups(self, queries: Sequence[Query], principal: Principal) -> AsyncIterator[Group]:
+    async def _weighed(self, queries: Sequence[Query], principal: Principal) -> tuple[Holdings, frozenset[str]]:
+        """Return what the sites hold, and those that did not answer: a lost edge must not stop the others' work."""
+        measured: list[Sizes] = []
+        missing: set[str] = set()
         for query in queries:
-            async for group in self._federation.walk(query, user=principal.user, limit=MAX_WEIGHED + 1):
-                yield group
+            async for page in self._federation.pages(query, user=principal.user, strict=False):
+                measured += [sizes_of(group) for group in page.groups]
+                missing.update(page.missing)
+                if len(measured) > MAX_WEIGHED:
+                    break
+        return weigh(measured, limit=MAX_WEIGHED), frozenset(missing)
 
-    async def _facts(self, site: Site, principal: Principal, lines: Sequence[Line]) -> EdgeFacts:
+    async def _facts(
+        self, site: Site, principal: Principal, lines: Sequence[Line], missing: frozenset[str]
+    ) -> EdgeFacts:
         at_edge = [Line(resource=line.resource, amount=line.amount, edge=site.id) for line in lines]
         refusal = await self._ledger.check(principal.charge, at_edge) if at_edge else None
         return EdgeFacts(
             id=site.id,
             computes=site.settings.dask is not None or site.settings.kernels is not None,
-            available=site.pulse.available,
+            available=site.pulse.available and site.id not in missing,
             priority=site.settings.priority,
             trouble=site.pulse.reason,
             refusal=refusal.sentence() if refusal is not None else "",

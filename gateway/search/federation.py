@@ -1,23 +1,28 @@
 """The federated search as one object: plans, asks the sites at once, merges, and reports on each of them."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
+from edges.audit import ranked_keys
 from edges.errors import EdgeError, InvalidInput, SiteMisbehaved, SiteUnavailable
-from edges.model import Frozen, Members, Query
+from edges.model import Frozen, Members, Query, SortKey
 from edges.registry import Registry, Site
 from edges.stac.matching import compile_query
-from edges.stac.order import TIE_BREAKS, compile_values, key_of_values
+from edges.stac.order import TIE_BREAKS, compile_values, key_of_values, total_order
 from gateway.search.cursor import Anchor, Cursors
 from gateway.search.merge import Group, Merge, Row
 from gateway.search.plan import Call, Plan, SiteView, plan
 from gateway.search.stream import OrderViolated, Reading, SiteStream
 
 _log = logging.getLogger(__name__)
+
+_AUDIT_SHARE = 0.25
+"""How much of the deadline sites have to show that they keep an order; who is slower is believed for now."""
 
 
 class SiteReport(Frozen):
@@ -101,17 +106,21 @@ class Federation:
             raise (PartialRefused if strict else AllSitesFailed)(reasons)
         return page
 
-    async def walk(self, query: Query, *, user: str, limit: int) -> AsyncIterator[Group]:
-        """Yield the groups of all pages, at most ``limit``; all sites or an error: nothing is silently missing."""
-        token, given = None, 0
-        while given < limit:
-            page = await self.search(query, user=user, token=token, strict=True)
-            for group in page.groups[: limit - given]:
-                given += 1
-                yield group
+    async def pages(self, query: Query, *, user: str, strict: bool) -> AsyncIterator[Page]:
+        """Yield page after page to the end; see :meth:`search` for what it raises."""
+        token: str | None = None
+        while True:
+            page = await self.search(query, user=user, token=token, strict=strict)
+            yield page
             token = page.next
             if token is None:
                 return
+
+    async def walk(self, query: Query, *, user: str) -> AsyncIterator[Group]:
+        """Yield the groups of all pages; all sites or an error: nothing is silently missing."""
+        async for page in self.pages(query, user=user, strict=True):
+            for group in page.groups:
+                yield group
 
     async def item(self, collection: str, item_id: str) -> Group:
         """Return all copies of one item; empty where every site that may hold it says that it does not.
@@ -146,13 +155,15 @@ class Federation:
         return found
 
     async def _page(self, query: Query, user: str, anchor: Anchor | None) -> Page:
-        chosen = plan(query, tuple(_view(site) for site in self._registry.sites()), anchor)
+        order = total_order(query.sortby)
+        await self._audited(order)
+        chosen = plan(query, tuple(_view(site, order) for site in self._registry.sites()), anchor)
         values = compile_values(chosen.order)
         reading = Reading(
             matches=compile_query(query),
             key=lambda item: key_of_values(chosen.order, values(item)),
             after=key_of_values(chosen.order, anchor.values) if anchor is not None else None,
-            prefix=len(chosen.order) - 2 if len(chosen.order) > 2 else len(chosen.order),
+            prefix=ranked_keys(chosen.order),
         )
         streams = {call.site: self._stream(call, reading) for call in chosen.calls}
         merge = Merge(ranks={call.site: rank for rank, call in enumerate(chosen.calls)}, limit=query.limit + 1)
@@ -169,6 +180,13 @@ class Federation:
             matched=matched,
             reports=self._reports(chosen, streams, failures, groups),
         )
+
+    async def _audited(self, order: tuple[SortKey, ...]) -> None:
+        """Let each site show that it keeps the order, before it is relied on; one that fails will fail the search."""
+        sites = [site for site in self._registry.sites() if site.pulse.available]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._deadline * _AUDIT_SHARE):
+                await asyncio.gather(*(site.audit(order) for site in sites), return_exceptions=True)
 
     def _stream(self, call: Call, reading: Reading) -> SiteStream:
         site = self._registry.get(call.site)
@@ -267,10 +285,10 @@ def _is_item(found: Members, collection: str, item_id: str) -> bool:
     return compile_query(Query(collections=(collection,), ids=(item_id,)))(found)
 
 
-def _view(site: Site) -> SiteView:
+def _view(site: Site, order: tuple[SortKey, ...]) -> SiteView:
     return SiteView(
         id=site.id,
-        capabilities=site.capabilities,
+        capabilities=site.capabilities_for(order),
         collections=site.collection_ids,
         priority=site.settings.priority,
         available=site.pulse.available,

@@ -12,8 +12,6 @@ from gateway.search.render import merged_copies, preference
 from harvest.model import FoundItem
 
 HARVEST_USER = "lakegate-harvest"
-MAX_FOUND = 1_000_000
-"""Items that one walk gives; orders have their own, smaller bound."""
 
 
 class FederatedSources:
@@ -27,7 +25,7 @@ class FederatedSources:
     async def __call__(self, query: Query) -> AsyncIterator[FoundItem]:
         """Walk over all matches; an error rather than a silently missing site."""
         prefer = preference({site.id: site.settings.priority for site in self._registry.sites()})
-        async for group in self._federation.walk(query, user=HARVEST_USER, limit=MAX_FOUND):
+        async for group in self._federation.walk(query, user=HARVEST_USER):
             best = min(group, key=prefer)
             item = msgspec.json.encode(merged_copies(group, prefer=prefer))
             yield FoundItem(site=best.site, item=msgspec.json.decode(item))

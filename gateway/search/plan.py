@@ -6,12 +6,11 @@ from typing import Any
 
 import msgspec
 
+from edges.audit import ranked_keys
 from edges.model import Capabilities, Frozen, Json, Query, SortKey
 from edges.stac.datetimes import parse_instant
-from edges.stac.order import INSTANT_FIELDS, field_path, total_order
+from edges.stac.order import INSTANT_FIELDS, NAMING_FIELDS, field_path, total_order
 from gateway.search.cursor import Anchor
-
-_NEVER_NULL = frozenset({"collection", "id"})
 
 
 class SiteView(Frozen):
@@ -83,21 +82,22 @@ def _skip(query: Query, site: SiteView) -> Skip | None:
 
 def _call(query: Query, order: tuple[SortKey, ...], site: SiteView, anchor: Anchor | None, share: int) -> Call:
     can = site.capabilities
+    by_site = can.sort and (can.ties or ranked_keys(order) > 0)
     pushed = msgspec.structs.replace(
         query,
         collections=_narrowed(query, site),
-        sortby=order if can.sort else (),
+        sortby=order if by_site else (),
         filter=query.filter if can.filter else None,
         fields=None,
     )
-    resumes = can.filter and can.sort
+    resumes = can.filter and by_site
     segments = after(pushed, order, anchor, ties=can.ties) if anchor is not None and resumes else (pushed,)
     return Call(
         site=site.id,
         segments=segments,
         share=share,
-        sorted=can.sort,
-        ties=can.sort and can.ties,
+        sorted=by_site,
+        ties=by_site and can.ties,
         residual=query.filter is not None and not can.filter,
         holds=site.collections,
     )
@@ -127,7 +127,7 @@ def after(query: Query, order: tuple[SortKey, ...], anchor: Anchor, *, ties: boo
     if rest:
         conjuncts.append(_any(_compared(first, "<>", value), *_beyond(rest, closed=closed)))
     segments = [_with(query, *conjuncts)]
-    if field_path(first.field) not in _NEVER_NULL:
+    if field_path(first.field) not in NAMING_FIELDS:
         segments.append(_with(query, _is_null(first)))
     return tuple(segments)
 
@@ -135,7 +135,7 @@ def after(query: Query, order: tuple[SortKey, ...], anchor: Anchor, *, ties: boo
 def _usable(key: SortKey, value: Any, *, ties: bool) -> bool:
     """Tell whether a site can compare with this value just as we do."""
     field = field_path(key.field)
-    if field in _NEVER_NULL:
+    if field in NAMING_FIELDS:
         return ties  # else it has other words for them, or no order among them
     if value is None:
         return True
@@ -159,7 +159,7 @@ def _beyond(pairs: list[tuple[SortKey, Any]], *, closed: bool) -> list[Json]:
         return [_all(_is_null(key), _any(*_beyond(rest, closed=closed)))] if rest else [_is_null(key)]
     sign = "<" if key.descending else ">"
     alternatives = [_compared(key, sign if rest or not closed else f"{sign}=", value)]
-    if field_path(key.field) not in _NEVER_NULL:
+    if field_path(key.field) not in NAMING_FIELDS:
         alternatives.append(_is_null(key))
     if rest:
         alternatives.append(_all(_compared(key, "=", value), _any(*_beyond(rest, closed=closed))))

@@ -1,0 +1,63 @@
+"""Checks by behaviour whether a catalogue keeps the order that it claims to keep.
+
+Real catalogues ignore what they advertise, and answer 200. A wrong order that shows only on a later page has by then
+cost items of earlier ones: so an order is tried, both ways round, before it is relied on.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+
+import msgspec
+
+from edges.model import Frozen, Members, Query, SortKey
+from edges.seams import Catalogue
+from edges.stac.order import NAMING_FIELDS, Key, compile_key, field_path
+
+SAMPLE = 20
+"""Items looked at each way: where all of them tie, either order is right."""
+
+
+class OrderTrust(Frozen):
+    """How far an order can be relied on; ``ties``: also among equal values."""
+
+    sort: bool
+    ties: bool
+
+
+def ranked_keys(order: tuple[SortKey, ...]) -> int:
+    """Return how many leading keys are values, before the collection or id breaks ties."""
+    return next((n for n, key in enumerate(order) if field_path(key.field) in NAMING_FIELDS), len(order))
+
+
+def judge(keys: Sequence[Key], ranked: int) -> OrderTrust:
+    """Judge keys in the order in which they came."""
+    pairs = [(first, second) for first, second in itertools.pairwise(keys) if second < first]
+    return OrderTrust(sort=all(first[:ranked] == second[:ranked] for first, second in pairs), ties=not pairs)
+
+
+async def audit_order(catalogue: Catalogue, order: tuple[SortKey, ...]) -> OrderTrust:
+    """Ask for the first items by an order and by its reverse, and judge what comes.
+
+    Raises:
+        SiteUnavailable, SiteMisbehaved: the catalogue does not answer.
+    """
+    ranked = ranked_keys(order)
+    reverse = tuple(msgspec.structs.replace(key, descending=not key.descending) for key in order[:ranked])
+    judged = await asyncio.gather(
+        *(_tried(catalogue, way + order[ranked:], ranked) for way in (order[:ranked], reverse))
+    )
+    return OrderTrust(sort=all(each.sort for each in judged), ties=all(each.ties for each in judged))
+
+
+async def _tried(catalogue: Catalogue, order: tuple[SortKey, ...], ranked: int) -> OrderTrust:
+    items: list[Members] = []
+    position: str | None = None
+    while len(items) < SAMPLE:
+        batch = await catalogue.search(Query(sortby=order, limit=SAMPLE), limit=SAMPLE - len(items), after=position)
+        items += batch.items
+        position = batch.next
+        if position is None or not batch.items:
+            break
+    key = compile_key(order)
+    return judge([key(item) for item in items[:SAMPLE]], ranked)

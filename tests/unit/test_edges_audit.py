@@ -1,0 +1,55 @@
+"""An order that is claimed is tried before it is relied on."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from edges.audit import OrderTrust, audit_order
+from edges.catalogues.memory import MemoryCatalogue
+from edges.model import Batch, Query, SortKey
+from edges.stac.order import total_order
+
+
+class Sorting(MemoryCatalogue):
+    """Sorts by its own mind, whatever it is asked for."""
+
+    def __init__(self, *mind: SortKey) -> None:
+        super().__init__()
+        self.mind = mind
+
+    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
+        if self.mind:
+            query = msgspec.structs.replace(query, sortby=self.mind)
+        return await super().search(query, limit=min(limit, 3), after=after)
+
+
+async def trust(catalogue: Sorting, moments: list[str]) -> OrderTrust:
+    await catalogue.put_collection({"id": "c", "type": "Collection"})
+    items: list[dict[str, Any]] = [
+        {"type": "Feature", "id": f"i{n}", "collection": "c", "geometry": None, "properties": {"datetime": moment}}
+        for n, moment in enumerate(moments)
+    ]
+    await catalogue.put_items("c", [each | {"assets": {}, "links": [], "stac_version": "1.0.0"} for each in items])
+    return await audit_order(catalogue, total_order(()))
+
+
+ALL_EQUAL = ["2020-01-01T00:00:00Z"] * 4
+DIFFERENT = [f"2020-01-0{n}T00:00:00Z" for n in (1, 3, 2, 4)]
+
+
+@pytest.mark.parametrize("moments", [ALL_EQUAL, DIFFERENT, []])
+async def test_a_catalogue_that_sorts_as_asked_is_trusted(moments: list[str]) -> None:
+    assert await trust(Sorting(), moments) == OrderTrust(sort=True, ties=True)
+
+
+async def test_one_that_ignores_the_order_is_not() -> None:
+    assert (await trust(Sorting(SortKey(field="id")), DIFFERENT)).sort is False
+
+
+async def test_one_whose_own_order_is_right_one_way_is_found_out_by_the_other_way() -> None:
+    assert (await trust(Sorting(SortKey(field="datetime", descending=True)), DIFFERENT)).sort is False
+
+
+async def test_one_that_breaks_ties_its_own_way_is_trusted_but_for_ties() -> None:
+    assert await trust(Sorting(SortKey(field="id", descending=True)), ALL_EQUAL) == OrderTrust(sort=True, ties=False)

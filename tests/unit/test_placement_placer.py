@@ -1,0 +1,87 @@
+"""Placement over live sites: what is held decides, and a lost edge does not stop the others' work."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from edges.catalogues.memory import MemoryCatalogue
+from edges.errors import SiteUnavailable
+from edges.model import Batch, Query
+from edges.registry import Registry, Site
+from edges.settings import CatalogueSettings, DaskSettings, Secret, SiteSettings
+from gateway.placement.placer import FederatedPlacer
+from gateway.placement.seam import ComputeNeed
+from gateway.principal import Principal
+from gateway.search.cursor import Cursors
+from gateway.search.federation import Federation
+from quotas.memory import MemoryLedger
+from quotas.model import Policy
+
+ALICE = Principal(user="alice", groups=("science",), charging_group="science")
+
+
+class Lost(MemoryCatalogue):
+    """A catalogue that was there a moment ago."""
+
+    lost = False
+
+    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
+        if self.lost:
+            raise SiteUnavailable("edge-b", "connection refused")
+        return await super().search(query, limit=limit, after=after)
+
+
+def item(item_id: str, size: int) -> dict[str, Any]:
+    return {
+        "type": "Feature", "stac_version": "1.0.0", "id": item_id, "collection": "c", "geometry": None,
+        "properties": {"datetime": "2020-01-01T00:00:00Z"}, "assets": {"x": {"href": "s3://x/y", "file:size": size}},
+        "links": [],
+    }  # fmt: skip
+
+
+async def placer_over(
+    held: dict[str, Sequence[dict[str, Any]]], policies: Sequence[Policy] = ()
+) -> tuple[FederatedPlacer, dict[str, Lost]]:
+    catalogues = {name: Lost() for name in held}
+    sites = []
+    for name, items in held.items():
+        await catalogues[name].put_collection({"id": "c", "type": "Collection"})
+        await catalogues[name].put_items("c", items)
+        dask = DaskSettings(url="http://x.example", secret=Secret(env="X"))
+        settings = SiteSettings(id=name, kind="edge", catalogue=CatalogueSettings(url="http://x.example"), dask=dask)
+        sites.append(Site(settings, catalogues[name]))
+    registry = Registry(sites, probe_seconds=60)
+    await registry.probe()
+    federation = Federation(
+        registry=registry, cursors=Cursors(key=b"k" * 32, lifetime_seconds=60), deadline_seconds=5.0
+    )
+    return FederatedPlacer(federation=federation, registry=registry, ledger=MemoryLedger(policies)), catalogues
+
+
+async def test_a_cluster_goes_where_most_bytes_of_its_items_are() -> None:
+    placer, _ = await placer_over({"edge-a": [item("x", 10)], "edge-b": [item("y", 30), item("z", 5)]})
+    assert (await placer.place(ComputeNeed(items={"c": ("x", "y")}), ALICE)).edge == "edge-b"
+    assert (await placer.place(ComputeNeed(items={"c": ("x",)}), ALICE)).edge == "edge-a"
+
+
+async def test_a_lost_edge_is_passed_over_and_the_other_one_chosen() -> None:
+    placer, catalogues = await placer_over({"edge-a": [item("x", 10)], "edge-b": [item("x", 10), item("y", 30)]})
+    catalogues["edge-b"].lost = True
+    decision = await placer.place(ComputeNeed(collections=("c",)), ALICE)
+    assert decision.edge == "edge-a"
+    refused = await placer.place(ComputeNeed(collections=("c",), edge="edge-b"), ALICE)
+    assert refused.edge is None
+    assert "does not answer" in "; ".join(refused.reasons)
+
+
+async def test_an_edge_where_the_quota_is_spent_is_passed_over() -> None:
+    policy = Policy(name="no-b", group="science", resource="clusters", kind="concurrent", amount=0, edge="edge-b")
+    placer, _ = await placer_over({"edge-a": [item("x", 10)], "edge-b": [item("x", 10), item("y", 30)]}, [policy])
+    decision = await placer.place(ComputeNeed(collections=("c",), cores=1), ALICE)
+    assert decision.edge == "edge-a"
+
+
+async def test_items_that_nobody_has_are_told_as_such() -> None:
+    placer, _ = await placer_over({"edge-a": [item("x", 10)]})
+    decision = await placer.place(ComputeNeed(items={"c": ("none",)}), ALICE)
+    assert decision.edge is None
+    assert "no item matches" in "; ".join(decision.reasons)
