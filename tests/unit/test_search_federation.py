@@ -170,7 +170,13 @@ def test_a_walk_is_the_sorted_union_each_item_once(pool: Any, sites: Any, order:
         query = Query(sortby=order, filter=filter_, limit=limit)
         matches, key = compile_query(query), compile_key(total_order(order))
         expected = [name for name, members in sorted(union.items(), key=lambda pair: key(pair[1])) if matches(members)]
-        assert await walked(await federation_of(catalogues), query) == expected
+        federation = await federation_of(catalogues)
+        if any(wrong == "ignores sort" for _, _, wrong, _ in sites):
+            # What a lie hides on the pages before it is caught cannot be given any more; on one page nothing is lost.
+            found = await walked(federation, query)
+            assert found == [name for name in expected if name in found]
+            query = msgspec.structs.replace(query, limit=len(union) + 1)
+        assert await walked(federation, query) == expected
 
     asyncio.run(run())
 
