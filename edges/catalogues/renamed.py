@@ -7,6 +7,13 @@ import msgspec
 
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.seams import WritableCatalogue
+from edges.stac.cql2 import compile_filter, property_names
+
+_COLLECTION = {"property": "collection"}
+
+
+class _NoNativeWords(Exception):
+    """A predicate sets a collection's id against other properties: no filter of the site says the same."""
 
 
 class RenamedCatalogue:
@@ -28,8 +35,14 @@ class RenamedCatalogue:
         return msgspec.structs.replace(await self._inner.capabilities(), ties=False)
 
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
-        batch = await self._inner.search(self._native_query(query), limit=limit, after=after)
-        return msgspec.structs.replace(batch, items=[self._renamed(item) for item in batch.items])
+        """Search in the site's words; a filter that has none is left out, and evaluated by the caller as ever."""
+        asked = self._native_query(query)
+        batch = await self._inner.search(asked, limit=limit, after=after)
+        return msgspec.structs.replace(
+            batch,
+            items=[self._renamed(item) for item in batch.items],
+            matched=batch.matched if (asked.filter is None) is (query.filter is None) else None,
+        )
 
     async def collections(self) -> list[Json]:
         return [
@@ -65,8 +78,37 @@ class RenamedCatalogue:
         return msgspec.structs.replace(
             query,
             collections=collections,
-            filter=_rewritten(query.filter, self._natives) if query.filter else None,
+            filter=self._native_filter(query.filter),
         )
+
+    def _native_filter(self, filter_: Json | None) -> Json | None:
+        try:
+            return None if filter_ is None else self._rewritten(filter_)
+        except _NoNativeWords:
+            return None
+
+    def _rewritten(self, node: Any) -> Any:
+        if not isinstance(node, dict) or "op" not in node:
+            return node
+        if node["op"] in ("and", "or", "not"):
+            return {"op": node["op"], "args": [self._rewritten(arg) for arg in node["args"]]}
+        properties = property_names(node)
+        if "collection" not in properties:
+            return node
+        args = node["args"]
+        if node["op"] in ("=", "in") and args[0] == _COLLECTION and _are_texts(args[1]):
+            wanted = args[1] if isinstance(args[1], list) else [args[1]]
+            return _one_of([native for ours in wanted for native in self._native(ours)])
+        if properties != {"collection"}:
+            raise _NoNativeWords
+        return self._by_cases(node)
+
+    def _by_cases(self, predicate: Json) -> Json:
+        """Say what holds of a collection's harmonised id in native ids: case by case of those that have another."""
+        holds = compile_filter(predicate)
+        true = [native for native, ours in self._ours.items() if holds({"collection": ours}) is True]
+        others = {"op": "and", "args": [{"op": "not", "args": [_one_of(list(self._ours))]}, predicate]}
+        return {"op": "or", "args": [_one_of(true), others]} if true else others
 
     def _renamed(self, item: Members) -> Members:
         native = msgspec.json.decode(item["collection"]) if "collection" in item else None
@@ -76,21 +118,9 @@ class RenamedCatalogue:
         return item | {"collection": msgspec.Raw(msgspec.json.encode(ours))}
 
 
-def _rewritten(node: Any, natives: Mapping[str, list[str]]) -> Any:
-    """Rewrite ``collection = "ours"`` and ``collection in (...)`` to the site's own ids."""
-    if isinstance(node, list):
-        return [_rewritten(each, natives) for each in node]
-    if not isinstance(node, dict):
-        return node
-    args = node.get("args")
-    if node.get("op") in ("=", "in") and isinstance(args, list) and len(args) == 2 and _names_collection(args[0]):
-        wanted = args[1] if isinstance(args[1], list) else [args[1]]
-        return {
-            "op": "in",
-            "args": [args[0], [native for ours in wanted for native in natives.get(ours, [ours])]],
-        }
-    return {key: _rewritten(value, natives) for key, value in node.items()}
+def _one_of(natives: list[str]) -> Json:
+    return {"op": "in", "args": [_COLLECTION, natives]}
 
 
-def _names_collection(node: Any) -> bool:
-    return isinstance(node, dict) and node.get("property") == "collection"
+def _are_texts(value: Any) -> bool:
+    return all(isinstance(each, str) for each in (value if isinstance(value, list) else [value]))
