@@ -84,6 +84,7 @@ class Harvester:
             admission=self._admission,
             lease_seconds=lease_seconds,
             claim_seconds=settings.claim_seconds,
+            pause_seconds=settings.pause_seconds,
         )
 
     async def __aenter__(self) -> Self:

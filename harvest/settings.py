@@ -11,9 +11,10 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     how long a dead worker keeps its claim. ``allowed_origins`` (``scheme://host:port``) are private addresses
     from which assets may be fetched beside the sites' own; public ones are allowed.
 
-    ``max_items`` bounds one order. ``attempts`` without a new byte end the work on one source;
-    ``pause_seconds`` is the longest wait between them. ``assumed_bytes`` stands for the size of an asset of
-    which nothing is known. ``idle_seconds`` is how often a worker without work looks for some.
+    ``max_items`` bounds one order. ``attempts`` without a new byte end the work on one source; ``pause_seconds`` is
+    the longest wait between them, and between two questions for quota that was refused on the way.
+    ``assumed_bytes`` stands for the size of an asset of which nothing is known. ``idle_seconds`` is how often a
+    worker without work looks for some.
     """
 
     workers: int = 4

@@ -5,14 +5,16 @@ import logging
 from harvest import orders
 from harvest.admission import Admission, Holding, as_holding
 from harvest.database import Connection, Journal
-from harvest.worker import QUOTA_PAUSE
 from quotas.errors import QuotaError, QuotaExceeded
 
 logger = logging.getLogger(__name__)
 
 
 class Upkeep:
-    """Does one turn at a time; repeatable, and safe beside others that do the same."""
+    """Does one turn at a time; repeatable, and safe beside others that do the same.
+
+    ``pause_seconds`` is how long an order waits at most until it asks for quota again: limits may be raised.
+    """
 
     def __init__(
         self,
@@ -21,11 +23,13 @@ class Upkeep:
         admission: Admission,
         lease_seconds: float,
         claim_seconds: float,
+        pause_seconds: float,
     ) -> None:
         self._database = journal.database
         self._admission = admission
         self._renew_every = lease_seconds / 3
         self._claim_seconds = claim_seconds
+        self._pause = pause_seconds
         self._clock = journal.clock
         self._checkpoint = journal.checkpoint
         self._renewed = 0.0
@@ -58,7 +62,7 @@ class Upkeep:
         for row in rows:
             refusal = await self._admission.renew(as_holding(row))
             if refusal is not None and row["state"] == "ACTIVE":
-                later = self._clock() + (refusal.retry_after or QUOTA_PAUSE)
+                later = self._clock() + min(refusal.retry_after or self._pause, self._pause)
                 await self._wait(row["id"], refusal.sentence(), later)
 
     async def _wait(self, order_id: str, why: str, later: float) -> None:
@@ -76,7 +80,7 @@ class Upkeep:
         if refused is None:
             await self._database.run(lambda c: orders.go_on(c, order_id, now))
             return
-        values = {"retry_at": now + QUOTA_PAUSE, "message": refused, "now": now}
+        values = {"retry_at": now + self._pause, "message": refused, "now": now}
         await self._database.run(lambda c: c.change("order_release", id=order_id, **values))
 
     async def _settle_finished(self) -> None:
@@ -94,7 +98,7 @@ class Upkeep:
         try:
             await self._admission.settle(holding, moved=row["moved"], stored=stored[0]["stored"])
         except QuotaExceeded as error:  # its lease had ended: the bytes are there, so it is asked for until granted
-            values = {"retry_at": now + QUOTA_PAUSE, "message": str(error), "now": now}
+            values = {"retry_at": now + self._pause, "message": str(error), "now": now}
             await self._database.run(lambda c: c.change("order_release", id=order_id, **values))
             return
         except QuotaError:

@@ -22,9 +22,6 @@ logger = logging.getLogger(__name__)
 LONGEST_PAUSE = 300.0
 """Seconds after which a store or ledger that did not answer is tried again, at most."""
 
-QUOTA_PAUSE = 30.0
-"""Seconds after which an order asks for quota again, where the refusal does not say."""
-
 
 class Worker:
     """Carries out work, one piece at a time; several of them share the database, in any number of processes.
@@ -161,7 +158,7 @@ class Worker:
             await self._end(claim, "spoiled", str(error))
             return
         now = self._clock()
-        pause = max(1.0, error.refusal.retry_after or QUOTA_PAUSE)
+        pause = min(error.refusal.retry_after or self._settings.pause_seconds, self._settings.pause_seconds)
 
         def wait(connection: Connection) -> None:
             row = connection.one("object_reserved", object=claim.id)

@@ -58,9 +58,7 @@ class MemoryStore:
         self._uploads[upload_id] = _Upload(key, dict(metadata or {}), {})
         return upload_id
 
-    async def put_part(
-        self, key: str, upload_id: str, number: int, body: AsyncIterable[bytes], size: int
-    ) -> Part:
+    async def put_part(self, key: str, upload_id: str, number: int, body: AsyncIterable[bytes], size: int) -> Part:
         """Stream one part of exactly ``size`` bytes; repeating a number replaces that part."""
         upload = self._upload(key, upload_id)
         whole = b"".join([piece async for piece in body])
@@ -72,13 +70,9 @@ class MemoryStore:
     async def list_parts(self, key: str, upload_id: str) -> list[Part]:
         """List the confirmed parts, by number; raise NotFound where the upload is gone."""
         parts = self._upload(key, upload_id).parts
-        return [
-            Part(number=number, etag=_etag(body), size=len(body)) for number, body in sorted(parts.items())
-        ]
+        return [Part(number=number, etag=_etag(body), size=len(body)) for number, body in sorted(parts.items())]
 
-    async def complete_upload(
-        self, key: str, upload_id: str, parts: Sequence[Part], *, if_absent: bool = False
-    ) -> str:
+    async def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part], *, if_absent: bool = False) -> str:
         """Make the object visible; return its ETag. With ``if_absent``, raise Conflict where one is there."""
         upload = self._upload(key, upload_id)
         if if_absent and key in self._objects:
@@ -100,9 +94,7 @@ class MemoryStore:
 
     async def list_uploads(self, prefix: str = "") -> list[tuple[str, str]]:
         """List unfinished uploads below a prefix, as (key, upload id)."""
-        return sorted(
-            (upload.key, name) for name, upload in self._uploads.items() if upload.key.startswith(prefix)
-        )
+        return sorted((upload.key, name) for name, upload in self._uploads.items() if upload.key.startswith(prefix))
 
     async def list_objects(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         """List the objects below a prefix, by key (without metadata)."""

@@ -137,8 +137,7 @@ class S3Store:
         while True:
             told = await self._call("ListParts", self._parts_page(key, upload_id, marker))
             parts += [
-                Part(number=part["PartNumber"], etag=part["ETag"], size=part["Size"])
-                for part in told.get("Parts", [])
+                Part(number=part["PartNumber"], etag=part["ETag"], size=part["Size"]) for part in told.get("Parts", [])
             ]
             following = told.get("NextPartNumberMarker", 0)
             if not told.get("IsTruncated"):
@@ -148,13 +147,9 @@ class S3Store:
             marker = following
 
     def _parts_page(self, key: str, upload_id: str, marker: int) -> "Callable[[S3Client], Any]":
-        return lambda s3: s3.list_parts(
-            Bucket=self.bucket, Key=key, UploadId=upload_id, PartNumberMarker=marker
-        )
+        return lambda s3: s3.list_parts(Bucket=self.bucket, Key=key, UploadId=upload_id, PartNumberMarker=marker)
 
-    async def complete_upload(
-        self, key: str, upload_id: str, parts: Sequence[Part], *, if_absent: bool = False
-    ) -> str:
+    async def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part], *, if_absent: bool = False) -> str:
         """Make the object visible; return its ETag.
 
         With ``if_absent`` an object that is there already is kept and :class:`edges.errors.Conflict` raised,
@@ -253,9 +248,7 @@ class S3Store:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._stall, sock_read=self._stall)
         async with self._streams:
             try:
-                async with self._session.get(
-                    url, headers=headers, timeout=timeout, allow_redirects=False
-                ) as response:
+                async with self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as response:
                     if response.status == 416 and start:
                         return
                     await self._expect(response, "GetObject", 206 if response.status == 206 else 200)
@@ -275,9 +268,7 @@ class S3Store:
             "PutObject", self._sign("put_object", told, _URL_SECONDS), headers, Whole(body), len(body)
         )
 
-    async def put_part(
-        self, key: str, upload_id: str, number: int, body: AsyncIterable[bytes], size: int
-    ) -> Part:
+    async def put_part(self, key: str, upload_id: str, number: int, body: AsyncIterable[bytes], size: int) -> Part:
         """Stream one part of exactly ``size`` bytes; repeating a number replaces that part."""
         told = {"Key": key, "UploadId": upload_id, "PartNumber": number}
         etag = await self._send("UploadPart", self._sign("upload_part", told, _URL_SECONDS), {}, body, size)

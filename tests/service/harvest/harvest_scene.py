@@ -394,6 +394,15 @@ class Live:
             await asyncio.sleep(0.02)
         raise AssertionError(f"not settled: {order}")
 
+    async def reached(self, order_id: str, state: str, seconds: float = 12.0) -> Order:
+        """Wait until an order is in a state."""
+        for _ in range(int(seconds / 0.02)):
+            order = await self.harvester.status(order_id)
+            if order.state == state:
+                return order
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"not {state}: {order}")
+
     async def uploads(self, seconds: float = 10.0) -> None:
         """Wait until an upload has begun."""
         for _ in range(int(seconds / 0.02)):

@@ -6,7 +6,7 @@ import os
 import msgspec
 import pytest
 from aiohttp import web
-from harvest_scene import CHARGE, EDGE, GROUP, HUB, PART, make_item, sha256
+from harvest_scene import CHARGE, EDGE, GROUP, HUB, PART, make_item, policies, sha256
 
 from edges.errors import InvalidInput
 from edges.model import Query
@@ -227,6 +227,23 @@ async def test_an_object_larger_than_estimated_needs_quota_of_its_own(scene, ori
         assert order.state == "STUCK"
         assert "quota" in (await live.harvester.results(order.id)).objects[0].reason
         assert [each async for each in live.store.list_objects()] == []
+        await nothing_left(live)
+
+
+async def test_an_order_that_outgrows_its_quota_waits_and_goes_on_when_there_is_room(scene, origin):
+    publish(scene, origin, SMALL)
+    grown = os.urandom(len(SMALL) + 7)
+    scene.limits = {"harvest_bytes": 2 * len(SMALL)}
+    async with scene.running() as live:
+        await live.settled((await live.order()).id)
+        publish(scene, origin, grown, told=False, item_id="i2", path="grown.tif")
+        order = await live.order()
+        assert "harvest_bytes" in (await live.reached(order.id, "WAITING_QUOTA")).message
+        assert [each.key async for each in live.store.list_objects("s2/i2")] == []
+        await live.ledger.set_policies(policies())
+        assert (await live.settled(order.id)).state == "OK"
+        await copied(live, grown, "i2")
+        assert (await live.taken())["harvest_bytes"] == (len(SMALL) + len(grown), 0)
         await nothing_left(live)
 
 
