@@ -19,7 +19,7 @@ from quotas.group_commit import AnyJob, GroupCommit
 from quotas.model import Charge, Line, Policy
 from quotas.sqlite import SqliteLedger
 
-LEAST_SPEED = 0.5
+LEAST_SPEED = 0.4
 """Our reservations per second over the floor's."""
 MOST_WAIT = 3.0
 """Our 99th percentile over the floor's."""

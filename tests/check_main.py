@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VICTIMS = (
     "edge-a/s3,edge-b/s3,hub/files,edge-a/items,edge-b/items,hub/items,edge-a/dask,edge-b/dask,"
-    "gateway.yaml,gateway.demo.tour"
+    "kernel_gateway,gateway.yaml,gateway.demo.tour"
 )
 """What the command lines of the demo's processes hold: each is killed once."""
 

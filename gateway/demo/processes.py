@@ -117,7 +117,7 @@ class Processes:
     async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
         status = await process.wait()
         if not self._stopping and not self.failure.done():
-            self.failure.set_result(f"{name} ended unexpectedly ({_ending(status)}){self._log_end(name)}")
+            self.failure.set_result(f"{name} ended unexpectedly ({ending(status)}){self._log_end(name)}")
 
     async def _answering(self, program: Program, process: asyncio.subprocess.Process) -> None:
         loop = asyncio.get_running_loop()
@@ -126,7 +126,7 @@ class Processes:
             while not await _answers(session, str(program.ready)):
                 if process.returncode is not None:
                     raise ProgramFailed(
-                        f"{program.name} ended at once ({_ending(process.returncode)}){self._log_end(program.name)}"
+                        f"{program.name} ended at once ({ending(process.returncode)}){self._log_end(program.name)}"
                     )
                 if loop.time() > end:
                     raise ProgramFailed(
@@ -191,7 +191,8 @@ def _end_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def _ending(status: int) -> str:
+def ending(status: int) -> str:
+    """Say how a program ended, by its exit status."""
     return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
 
 

@@ -17,7 +17,14 @@ from rich.console import Console
 
 from edges.model import Frozen
 from gateway.demo import setup
-from gateway.demo.processes import Processes, Program, ProgramFailed, inherited_environment, missing_programs
+from gateway.demo.processes import (
+    Processes,
+    Program,
+    ProgramFailed,
+    ending,
+    inherited_environment,
+    missing_programs,
+)
 from gateway.demo.world import World, new_world, save_world
 
 _MARK = ".lakegate-demo"
@@ -97,6 +104,7 @@ class _Demo:
             async with Processes(logs=world.path / "logs", environment=inherited_environment()) as processes:
                 await self._start(processes)
                 code = await processes.run(self._program("gateway.demo.tour"))
+                _check_tour(code)
                 self._console.print(f"\nThe whole tour took {time.perf_counter() - started:.0f} s.", highlight=False)
                 if code != 0 or self._options.once:
                     return code
@@ -139,6 +147,11 @@ class _Demo:
         self._console.print(f"  starting: {title} …", highlight=False)
         yield
         self._console.print(f"  [green]ready[/green]: {title} ({time.perf_counter() - started:.1f} s)", highlight=False)
+
+
+def _check_tour(code: int) -> None:
+    if code < 0:
+        raise ProgramFailed(f"the tour ended unexpectedly ({ending(code)})")
 
 
 async def _all(processes: Processes, programs: list[Program]) -> None:
