@@ -8,7 +8,7 @@ import click
 
 from gateway.cli.remote import EXIT_REFUSED, print_json
 from gateway.config import ConfigError, json_schema, read_settings
-from gateway.secrets import unreadable_secrets
+from gateway.flaws import flaws
 
 
 @click.group()
@@ -24,7 +24,7 @@ def check(context: click.Context, file: Path, as_json: bool) -> None:
     """Tell whether FILE can be used: unknown keys, bad values and unreadable secrets are named with their path."""
     try:
         settings = read_settings(file, os.environ)
-        errors = unreadable_secrets(settings)
+        errors = flaws(settings)
     except ConfigError as error:
         errors = [str(error)]
     if as_json:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from gateway.cli.moments import spelled_out
 from gateway.cli.remote import EXIT_FAILED, EXIT_REFUSED, Remote, print_json, remote_options
 from gateway.cli.tables import show
 from gateway.placement.rank import size
@@ -52,6 +53,8 @@ def _inputs(wish: dict[str, Any]) -> dict[str, Any]:
     for name in ("collections", "ids", "assets"):
         if name in given:
             given[name] = given[name].split(",")
+    if "datetime" in given:
+        given["datetime"] = spelled_out(given["datetime"])
     if "bbox" in given:
         try:
             given["bbox"] = [float(part) for part in given["bbox"].split(",")]

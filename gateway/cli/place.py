@@ -5,7 +5,9 @@ from typing import Any
 import click
 from rich.console import Console
 
+from gateway.cli.moments import spelled_out
 from gateway.cli.remote import EXIT_REFUSED, Remote, print_json, remote_options
+from gateway.cli.search import numbers
 from gateway.placement.rank import size
 
 
@@ -27,9 +29,9 @@ def place(context: click.Context, /, remote: Remote, as_json: bool, **need: Any)
         if name in body:
             body[name] = body[name].split(",")
     if "bbox" in body:
-        body["bbox"] = [float(part) for part in body["bbox"].split(",")]
+        body["bbox"] = numbers(body["bbox"])
     if need["moment"]:
-        body["datetime"] = need["moment"]
+        body["datetime"] = spelled_out(need["moment"])
     if need["cql2"]:
         body |= {"filter": need["cql2"], "filter-lang": "cql2-text"}
     placement = remote.call("POST", "/placement", body)

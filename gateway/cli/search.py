@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from gateway.cli.moments import spelled_out
 from gateway.cli.remote import EXIT_PARTIAL, Remote, print_json, remote_options
 from gateway.cli.tables import show
 
@@ -38,41 +39,48 @@ def search(  # noqa: PLR0917 - one parameter per option
     body: dict[str, Any] = {
         "collections": collections.split(",") if collections else None,
         "ids": ids.split(",") if ids else None,
-        "bbox": _numbers(bbox) if bbox else None,
-        "datetime": moment,
+        "bbox": numbers(bbox) if bbox else None,
+        "datetime": spelled_out(moment) if moment else None,
         "filter": cql2,
         "filter-lang": "cql2-text" if cql2 else None,
         "sortby": _sort_keys(sortby) if sortby else None,
         "strict": strict or None,
     }
     body = {key: value for key, value in body.items() if value is not None}
-    items, page = _walk(remote, body, max_items)
+    items, reports = _walk(remote, body, max_items)
+    missing = [site for site, report in reports.items() if report["status"] == "failed"]
     if as_json:
-        print_json({"type": "FeatureCollection", "features": items, "federation": page.get("federation")})
+        print_json(
+            {"type": "FeatureCollection", "features": items, "federation": reports, "federation:missing": missing}
+        )
     else:
         _print_table(items)
-    missing = page.get("federation:missing") or []
     if missing:
         click.echo(f"Missing: {', '.join(missing)}; the answer is not complete.", err=True)
         context.exit(EXIT_PARTIAL)
 
 
 def _walk(remote: Remote, body: dict[str, Any], max_items: int) -> tuple[list[Any], dict[str, Any]]:
+    """Return the items of all pages, and each site's last report; a failure on any page stays told."""
     items: list[Any] = []
+    reports: dict[str, Any] = {}
     page_size = min(max_items, 200) or 200
     method, href, payload = "POST", "/search", body | {"limit": page_size}
     with Console(stderr=True).status("searching …") as shown:
         while True:
             page = remote.call(method, href, payload)
             items += page["features"]
+            failed = {site: report for site, report in reports.items() if report["status"] == "failed"}
+            reports = (page.get("federation") or {}) | failed
             shown.update(f"{len(items)} items …")
             following = next((link for link in page["links"] if link["rel"] == "next"), None)
             if following is None or (max_items and len(items) >= max_items):
-                return items[: max_items or None], page
+                return items[: max_items or None], reports
             method, href, payload = following.get("method", "GET"), following["href"], following.get("body")
 
 
-def _numbers(text: str) -> list[float]:
+def numbers(text: str) -> list[float]:
+    """Read the option ``--bbox``."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:

@@ -10,8 +10,8 @@ from edges.errors import EdgeError
 from gateway.app import serve_gateway
 from gateway.cli.remote import EXIT_FAILED, EXIT_USAGE, CommandFailed
 from gateway.config import ConfigError, read_settings
+from gateway.flaws import flaws
 from gateway.logs import set_up_logs
-from gateway.secrets import unreadable_secrets
 
 
 @click.command()
@@ -28,9 +28,9 @@ def serve(file: Path, port: int | None, log_level: str, as_json: bool) -> None:
         settings = read_settings(file, environ)
     except ConfigError as error:
         raise CommandFailed(str(error), EXIT_USAGE) from error
-    unreadable = unreadable_secrets(settings)
-    if unreadable:
-        raise CommandFailed("\n".join(f"{file}: {line}" for line in unreadable), EXIT_USAGE)
+    wrong = flaws(settings)
+    if wrong:
+        raise CommandFailed("\n".join(f"{file}: {line}" for line in wrong), EXIT_USAGE)
     set_up_logs(log_level, as_json=as_json)
     try:
         asyncio.run(serve_gateway(settings, ready=lambda url: click.echo(f"Lakegate listens at {url}")))

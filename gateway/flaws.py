@@ -1,0 +1,32 @@
+"""What is wrong with a configuration beyond the types of its values: found before anything is started."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edges.compute.claims import check_secret
+from gateway.auth import TokenAuthenticator
+from gateway.secrets import unreadable_secrets
+from gateway.settings import Settings
+from quotas.rules import PolicySet
+
+
+def flaws(settings: Settings) -> list[str]:
+    """Return one line for each secret that cannot be read; where all can, one for each value that cannot be used."""
+    return unreadable_secrets(settings) or list(_unusable(settings))
+
+
+def _unusable(settings: Settings) -> Iterator[str]:
+    try:
+        TokenAuthenticator(settings.auth, state=Path(settings.server.state))
+    except ValueError as error:
+        yield f"$.auth.tokens: {error}"
+    try:
+        PolicySet(settings.quotas.policies)
+    except ValueError as error:
+        yield f"$.quotas.policies: {error}"
+    for index, site in enumerate(settings.sites):
+        if site.dask is not None:
+            try:
+                check_secret(site.dask.secret.reveal())
+            except ValueError as error:
+                yield f"$.sites[{index}].dask.secret: {error}"
