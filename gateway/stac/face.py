@@ -149,7 +149,7 @@ class StacFace:
         return await self._answer(
             request,
             search,
-            strict=_strict(members.get("strict")),
+            strict=_strict(members.get("strict", request.query.get("strict"))),
             own=own,
             following=lambda token: next_by_post(own, members, token),
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import pystac_client
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -247,6 +248,17 @@ async def test_odd_names_stay_inside_their_links(good: str, tmp_path: Path) -> N
         own = next(link["href"] for link in one["links"] if link["rel"] == "self")
         assert own.startswith(f"{client.url}/collections/bad/items/")
         assert not set(own.removeprefix(f"{client.url}/collections/bad/items/")) & set("/?#\r\n ")
+
+
+async def test_an_unmodified_client_can_ask_for_all_or_nothing(good: str, tmp_path: Path) -> None:
+    def use(url: str) -> None:
+        lenient, strict = (pystac_client.Client.open(url, parameters=asked) for asked in ({}, {"strict": "true"}))
+        assert [each.id for each in lenient.search().items()] == [name for _, name in GOOD_NAMES]
+        with pytest.raises(pystac_client.exceptions.APIError, match="answered 500"):
+            list(strict.search().items())
+
+    async with beside(good, tmp_path, failing) as (client, _):
+        await asyncio.to_thread(use, client.url)
 
 
 async def test_a_site_that_is_dead_from_the_start_stops_nothing(good: str, tmp_path: Path) -> None:
