@@ -5,8 +5,9 @@ cost items of earlier ones: so an order is tried, both ways round, before it is 
 """
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -59,5 +60,12 @@ async def _tried(catalogue: Catalogue, order: tuple[SortKey, ...], ranked: int) 
         position = batch.next
         if position is None or not batch.items:
             break
+    return judge(list(_keys(items[:SAMPLE], order)), ranked)
+
+
+def _keys(items: Sequence[Members], order: tuple[SortKey, ...]) -> Iterator[Key]:
+    """Yield the keys of what is an item: the rest has no place in any order, and is dropped from answers too."""
     key = compile_key(order)
-    return judge([key(item) for item in items[:SAMPLE]], ranked)
+    for item in items:
+        with contextlib.suppress(KeyError, msgspec.DecodeError, UnicodeDecodeError):
+            yield key(item)

@@ -165,8 +165,9 @@ async def test_users_credentials_and_cookies_never_reach_a_site(good: str, tmp_p
 
     async with beside(good, tmp_path, empty) as (client, site):
         await client.post({}, headers={"Cookie": "lakegate_other=1", "X-Api-Key": "k"})
-        assert len(site.requests) == 1
-        assert not {"Authorization", "Cookie", "X-Api-Key"} & set(site.requests[0].headers)
+        assert site.requests
+        for request in site.requests:
+            assert not {"Authorization", "Cookie", "X-Api-Key"} & set(request.headers)
 
 
 MISSHAPEN: dict[str, Any] = {
