@@ -2,17 +2,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from commands import TOKEN, free_port, item, serving, written
-
-
-class House(NamedTuple):
-    """Two gateways: one over a site that is there, one over it and another that is dead."""
-
-    whole: str
-    partial: str
+from lakegate_command import TOKEN, House, free_port, item, serving, written
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from commands import free_port, lakegate, serving, written
+from lakegate_command import free_port, lakegate, serving, written
 
 from gateway.__main__ import main
 

@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from commands import TOKEN, lakegate
-from conftest import House
+from lakegate_command import TOKEN, House, lakegate
 
 pytestmark = pytest.mark.service
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -47,6 +48,10 @@ def names(answer: Any) -> list[tuple[str, str]]:
     return [(each["collection"], each["id"]) for each in answer["features"]]
 
 
+BOMB = gzip.compress(b" " * 50_000_000, compresslevel=1)
+_numbers = itertools.count()
+
+
 async def hang(request: web.Request) -> web.StreamResponse:
     await asyncio.sleep(3600)
     raise AssertionError
@@ -56,13 +61,17 @@ async def never_ending(request: web.Request) -> web.Response:
     return page([], {"rel": "next", "href": str(request.url), "method": "POST", "body": {"token": "same"}})
 
 
+async def without_end(request: web.Request) -> web.Response:
+    link = {"rel": "next", "href": str(request.url), "method": "POST", "body": {"token": str(next(_numbers))}}
+    return page([], link)
+
+
 async def huge(request: web.Request) -> web.Response:
     return page([item("x", "bad", padding="x" * 300_000)])
 
 
 async def bomb(request: web.Request) -> web.Response:
-    body = gzip.compress(b" " * 50_000_000)
-    return web.Response(body=body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+    return web.Response(body=BOMB, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
 
 
 async def broken_json(request: web.Request) -> web.Response:
@@ -97,6 +106,7 @@ async def to_metadata(request: web.Request) -> web.Response:
 FAULTS: dict[str, tuple[Answer, dict[str, Any], str]] = {
     "hangs": (hang, {"timeout_seconds": 0.3}, "no answer within 0.3 s"),
     "pages in a circle": (never_ending, {}, "circle"),
+    "pages without end": (without_end, {}, ""),
     "is larger than we take": (huge, {}, "larger than 200000 bytes"),
     "is a gzip bomb": (bomb, {}, "larger than 200000 bytes"),
     "is no JSON": (broken_json, {}, "not what STAC says"),

@@ -46,6 +46,13 @@ def lakegate(*arguments: str, **more: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+class House(NamedTuple):
+    """The addresses of two gateways: one over a site that is there, one over it and another that is dead."""
+
+    whole: str
+    partial: str
+
+
 class Served:
     """A server that a command runs."""
 
