@@ -77,16 +77,16 @@ def ours(pages: list[bytes]) -> bytes:
     """Merge as the gateway does."""
     query = Query(collections=("s2",), limit=LIMIT)
     matches, key = compile_query(query), compile_key(total_order(query.sortby))
-    merge = Merge(ranks={str(n): n for n in range(len(pages))}, limit=LIMIT)
+    merge = Merge(ranks={str(n): n for n in range(len(pages))})
     for number, content in enumerate(pages):
         site = str(number)
         rows = [
             MergeRow(key=key(each), site=site, item=each) for each in decode_page(site, content).items if matches(each)
         ]
         merge.feed(site, rows, exhausted=True)
-    merge.advance()
+    merge.advance(LIMIT)
     prefer = preference({})
-    return item_collection([render_item(group, base=BASE, prefer=prefer) for group in merge.groups], links=[])
+    return item_collection([render_item(group, base=BASE, prefer=prefer) for group in merge.taken()], links=[])
 
 
 def with_orjson(pages: list[bytes]) -> bytes:

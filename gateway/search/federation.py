@@ -1,58 +1,30 @@
-"""The federated search as one object: plans, asks the sites at once, merges, and reports on each of them."""
+"""The federated search as one object: plans, asks the sites at once, merges, sifts, and reports on each of them."""
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-
-import msgspec
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from edges.audit import ranked_keys
-from edges.errors import EdgeError, InvalidInput, SiteMisbehaved, SiteUnavailable
-from edges.model import Frozen, Members, Query, SortKey
+from edges.errors import EdgeError
+from edges.model import Query, SortKey
 from edges.registry import Registry, Site
 from edges.stac.matching import compile_query
-from edges.stac.order import TIE_BREAKS, compile_values, key_of_values, total_order
+from edges.stac.order import compile_values, key_of_values, total_order
 from gateway.search.cursor import Anchor, Cursors
-from gateway.search.merge import Group, Merge, Row
-from gateway.search.plan import Call, Plan, SiteView, plan
-from gateway.search.stream import OrderViolated, Reading, SiteStream
+from gateway.search.fanout import Fanout
+from gateway.search.lookup import look_up
+from gateway.search.merge import Group, Merge
+from gateway.search.page import Page, exact_count, reports
+from gateway.search.plan import Call, SiteView, plan
+from gateway.search.stages import Disproved, Making, Stage
+from gateway.search.stream import Reading, SiteStream
 
 _log = logging.getLogger(__name__)
 
 _AUDIT_SHARE = 0.25
 """How much of the deadline sites have to show that they keep an order; who is slower is believed for now."""
-
-
-class SiteReport(Frozen):
-    """What became of one site in one search. ``items`` are those on the page, ``dropped`` failed our own check."""
-
-    site: str
-    status: str
-    reason: str = ""
-    items: int = 0
-    fetched: int = 0
-    dropped: int = 0
-    milliseconds: float = 0.0
-    filter: str = "pushed"
-
-
-class Page(Frozen):
-    """One page: groups of copies in the global order, the next cursor, and the reports.
-
-    ``matched`` is None where no exact count is known.
-    """
-
-    groups: list[Group]
-    next: str | None
-    matched: int | None
-    reports: tuple[SiteReport, ...]
-
-    @property
-    def missing(self) -> list[str]:
-        """Return the sites whose part of the answer is missing."""
-        return [report.site for report in self.reports if report.status == "failed"]
 
 
 class AllSitesFailed(EdgeError):
@@ -70,7 +42,10 @@ class PartialRefused(EdgeError):
 
 
 class Federation:
-    """Searches all sites of a registry. ``deadline_seconds`` bounds one page, whatever a site does."""
+    """Searches all sites of a registry. ``deadline_seconds`` bounds one page, whatever a site does.
+
+    Merged groups pass through ``stages``, in order, before they stand on a page.
+    """
 
     def __init__(
         self,
@@ -78,11 +53,13 @@ class Federation:
         registry: Registry,
         cursors: Cursors,
         deadline_seconds: float,
+        stages: Sequence[Stage] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._registry = registry
         self._cursors = cursors
         self._deadline = deadline_seconds
+        self._stages = tuple(stages)
         self._clock = clock
 
     async def search(self, query: Query, *, user: str, token: str | None = None, strict: bool = False) -> Page:
@@ -97,8 +74,9 @@ class Federation:
         while True:
             try:
                 page = await self._page(query, user, anchor)
-            except OrderViolated as violation:  # each demotes a site for good, so this ends
-                self._demote(violation)
+            except Disproved as disproved:  # each is corrected for good, so this ends
+                disproved.correct(self._sites())
+                _log.warning("search made again", extra={"reason": str(disproved)})
             else:
                 break
         if page.missing and (strict or not any(report.status == "answered" for report in page.reports)):
@@ -128,58 +106,67 @@ class Federation:
         Raises:
             AllSitesFailed: no copy was found, and a site that may hold it did not answer.
         """
-        sites = [
-            site for site in self._registry.sites() if site.collection_ids is None or collection in site.collection_ids
-        ]
-        answers = await asyncio.gather(*(self._item_at(site, collection, item_id) for site in sites))
-        group = [
-            Row(key=(), site=site.id, item=answer)
-            for site, answer in zip(sites, answers, strict=True)
-            if isinstance(answer, dict)
-        ]
-        failures = [answer for answer in answers if isinstance(answer, EdgeError)]
+        group, failures = await look_up(self._registry, collection, item_id, seconds=self._deadline)
         if not group and failures:
             raise AllSitesFailed("; ".join(str(failure) for failure in failures))
         return group
 
-    async def _item_at(self, site: Site, collection: str, item_id: str) -> Members | EdgeError | None:
-        try:
-            async with asyncio.timeout(self._deadline):
-                found = await site.catalogue.item(collection, item_id)
-        except TimeoutError:
-            return SiteUnavailable(site.id, f"no answer within {self._deadline:g} s")
-        except EdgeError as error:
-            return error
-        if found is not None and not _is_item(found, collection, item_id):
-            return SiteMisbehaved(site.id, "it answered with something else than the item")
-        return found
-
     async def _page(self, query: Query, user: str, anchor: Anchor | None) -> Page:
+        """Plan, merge, sift, and tell what came of it."""
+        making = await self._begun(query, anchor)
+        streams = {call.site: self._stream(call, making) for call in making.plan.calls}
+        merge = Merge(ranks={call.site: rank for rank, call in enumerate(making.plan.calls)})
+        fanout = Fanout(streams, merge, end=making.end, seconds=self._deadline)
+        kept = await self._filled(fanout, making)
+        failures = making.failures | fanout.failures
+        self._note(streams, failures)
+        tallies = {site: stream.tally() for site, stream in streams.items()}
+        matched = anchor.matched if anchor is not None else exact_count(making.plan, tallies, failures)
+        groups = kept[: query.limit]
+        return Page(
+            groups=groups,
+            next=self._next(groups[-1], making, matched, user) if len(kept) > query.limit else None,
+            matched=matched,
+            reports=reports(making.plan, tallies, failures, groups),
+            plan=making.plan,
+        )
+
+    async def _begun(self, query: Query, anchor: Anchor | None) -> Making:
+        """Choose what to ask whom, once the sites have shown that they keep the order."""
+        end = asyncio.get_running_loop().time() + self._deadline
         order = total_order(query.sortby)
         await self._audited(order)
-        chosen = plan(query, tuple(_view(site, order) for site in self._registry.sites()), anchor)
+        sites = self._registry.sites()
+        chosen = plan(query, tuple(_view(site, order) for site in sites), anchor)
         values = compile_values(chosen.order)
-        reading = Reading(
+        return Making(
+            query=query,
+            plan=chosen,
             matches=compile_query(query),
             key=lambda item: key_of_values(chosen.order, values(item)),
             after=key_of_values(chosen.order, anchor.values) if anchor is not None else None,
-            prefix=ranked_keys(chosen.order),
+            sites={site.id: site for site in sites},
+            end=end,
         )
-        streams = {call.site: self._stream(call, reading) for call in chosen.calls}
-        merge = Merge(ranks={call.site: rank for rank, call in enumerate(chosen.calls)}, limit=query.limit + 1)
-        failures = await _Fanout(streams, merge, self._deadline).run()
-        groups = merge.groups[: query.limit]
-        matched = anchor.matched if anchor is not None else _matched(chosen, streams, failures, self._registry)
-        following = None
-        if len(merge.groups) > query.limit:
-            end = Anchor(values=values(groups[-1][0].item), matched=matched)
-            following = self._cursors.write(end, query, user, now=self._clock())
-        return Page(
-            groups=groups,
-            next=following,
-            matched=matched,
-            reports=self._reports(chosen, streams, failures, groups),
-        )
+
+    async def _filled(self, fanout: Fanout, making: Making) -> list[Group]:
+        """Return a page's groups and one more, where there are that many: what a stage drops is made up for."""
+        wanted = making.query.limit + 1
+        kept: list[Group] = []
+        while len(kept) < wanted:
+            asked = wanted - len(kept)
+            groups = await fanout.following(asked)
+            ended = len(groups) < asked
+            for stage in self._stages:
+                groups = await stage.kept(groups, making)
+            kept += groups
+            if ended:
+                break
+        return kept
+
+    def _next(self, last: Group, making: Making, matched: int | None, user: str) -> str:
+        values = compile_values(making.plan.order)(last[0].item)
+        return self._cursors.write(Anchor(values=values, matched=matched), making.query, user, now=self._clock())
 
     async def _audited(self, order: tuple[SortKey, ...]) -> None:
         """Let each site show that it keeps the order, before it is relied on; one that fails will fail the search."""
@@ -188,101 +175,24 @@ class Federation:
             async with asyncio.timeout(self._deadline * _AUDIT_SHARE):
                 await asyncio.gather(*(site.audit(order) for site in sites), return_exceptions=True)
 
-    def _stream(self, call: Call, reading: Reading) -> SiteStream:
-        site = self._registry.get(call.site)
-        if site is None:
-            raise InvalidInput("site", f"{call.site} is unknown", "a configured site")
+    def _stream(self, call: Call, making: Making) -> SiteStream:
+        site = making.sites[call.site]
+        reading = Reading(
+            matches=making.matches, key=making.key, after=making.after, prefix=ranked_keys(making.plan.order)
+        )
         return SiteStream(
             call=call, catalogue=site.catalogue, reading=reading, max_page=site.settings.catalogue.max_page
         )
 
-    def _demote(self, violation: OrderViolated) -> None:
-        site = self._registry.get(violation.site)
-        if site is not None:
-            site.demote(ties=violation.ties)
-        _log.warning("site order not as claimed", extra={"site": violation.site, "ties": violation.ties})
-
-    def _reports(
-        self, chosen: Plan, streams: dict[str, SiteStream], failures: dict[str, str], groups: list[Group]
-    ) -> tuple[SiteReport, ...]:
-        given: dict[str, int] = dict.fromkeys(streams, 0)
-        for group in groups:
-            for row in group:
-                given[row.site] += 1
-        reports = [_skipped(skip.site, skip.reason, failed=skip.failed) for skip in chosen.skips]
-        for call in chosen.calls:
-            stream, failure = streams[call.site], failures.get(call.site)
-            if failure is None:
-                self._registry.succeeded(call.site)
+    def _note(self, streams: dict[str, SiteStream], failures: dict[str, str]) -> None:
+        for site in streams:
+            if site in failures:
+                self._registry.failed(site, failures[site])
             else:
-                self._registry.failed(call.site, failure)
-            reports.append(
-                SiteReport(
-                    site=call.site,
-                    status="failed" if failure is not None else "answered",
-                    reason=failure or "",
-                    items=given[call.site],
-                    fetched=stream.fetched,
-                    dropped=stream.dropped,
-                    milliseconds=round(stream.milliseconds, 3),
-                    filter="residual" if call.residual else "pushed",
-                )
-            )
-        return tuple(sorted(reports, key=lambda report: report.site))
+                self._registry.succeeded(site)
 
-
-class _Fanout:
-    """Feeds a merge from its streams, all starved ones at once, until the page is full or the deadline passes."""
-
-    def __init__(self, streams: dict[str, SiteStream], merge: Merge, deadline_seconds: float) -> None:
-        self._streams = streams
-        self._merge = merge
-        self._deadline = deadline_seconds
-        self._failures: dict[str, str] = {}
-
-    async def run(self) -> dict[str, str]:
-        """Return why sites failed, by site."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._deadline
-        while starved := self._merge.advance():
-            tasks = {asyncio.create_task(self._streams[site].more(), name=f"search {site}"): site for site in starved}
-            try:
-                done, late = await asyncio.wait(tasks, timeout=max(0.0, end - loop.time()))
-                for task in done:
-                    self._take(tasks[task], task)
-                for task in late:
-                    self._fail(tasks[task], f"no answer within the deadline of {self._deadline:g} s")
-            finally:
-                await _cancelled(tasks)
-        return self._failures
-
-    def _take(self, site: str, task: "asyncio.Task[list[Row]]") -> None:
-        error = task.exception()
-        if error is None:
-            self._merge.feed(site, task.result(), exhausted=self._streams[site].exhausted)
-        elif isinstance(error, EdgeError):
-            self._fail(site, str(error))
-        else:
-            raise error
-
-    def _fail(self, site: str, reason: str) -> None:
-        self._failures[site] = reason
-        self._merge.close(site)
-
-
-async def _cancelled(tasks: "dict[asyncio.Task[list[Row]], str]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _is_item(found: Members, collection: str, item_id: str) -> bool:
-    """Tell whether a site has answered with the item that it was asked for."""
-    try:
-        compile_values(TIE_BREAKS)(found)  # its properties are an object
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return compile_query(Query(collections=(collection,), ids=(item_id,)))(found)
+    def _sites(self) -> dict[str, Site]:
+        return {site.id: site for site in self._registry.sites()}
 
 
 def _view(site: Site, order: tuple[SortKey, ...]) -> SiteView:
@@ -294,28 +204,3 @@ def _view(site: Site, order: tuple[SortKey, ...]) -> SiteView:
         available=site.pulse.available,
         reason=f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}",
     )
-
-
-def _skipped(site: str, reason: str, *, failed: bool) -> SiteReport:
-    return SiteReport(site=site, status="failed" if failed else "skipped", reason=reason)
-
-
-def _matched(chosen: Plan, streams: dict[str, SiteStream], failures: dict[str, str], registry: Registry) -> int | None:
-    """Return the exact count: only where every asked site gave one, checked none away, and no copies can exist."""
-    if failures or any(skip.failed for skip in chosen.skips):
-        return None
-    counts = [stream.matched for stream in streams.values()]
-    if any(count is None for count in counts) or any(stream.dropped for stream in streams.values()):
-        return None
-    if any(call.residual for call in chosen.calls) or _may_share(chosen, registry):
-        return None
-    return sum(count for count in counts if count is not None)
-
-
-def _may_share(chosen: Plan, registry: Registry) -> bool:
-    wanted = [set(call.segments[0].collections or ()) or set(_ids(registry.get(call.site))) for call in chosen.calls]
-    return sum(len(each) for each in wanted) != len(set().union(*wanted))
-
-
-def _ids(site: Site | None) -> frozenset[str]:
-    return (site.collection_ids if site is not None else None) or frozenset()

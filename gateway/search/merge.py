@@ -26,15 +26,14 @@ Group = list[Row]
 
 
 class Merge:
-    """Merges sorted streams. ``ranks`` orders the sites among copies; at most ``limit`` groups are taken."""
+    """Merges sorted streams. ``ranks`` orders the sites among copies."""
 
-    def __init__(self, *, ranks: dict[str, int], limit: int) -> None:
+    def __init__(self, *, ranks: dict[str, int]) -> None:
         self._ranks = ranks
-        self._limit = limit
         self._rows: dict[str, list[Row]] = {site: [] for site in ranks}
         self._heads: list[tuple[Key, int, str]] = []
         self._open = set(ranks)
-        self.groups: list[Group] = []
+        self._groups: list[Group] = []
 
     def feed(self, site: str, rows: Sequence[Row], *, exhausted: bool) -> None:
         """Give the next rows of a site, in order. ``exhausted``: it has no more."""
@@ -53,8 +52,13 @@ class Merge:
         self._heads = [head for head in self._heads if head[2] != site]
         heapq.heapify(self._heads)
 
-    def advance(self) -> list[str]:
-        """Merge as far as possible; return the sites whose next rows are needed, or nothing when done."""
+    def taken(self) -> list[Group]:
+        """Return the groups merged since this was last asked; each is complete once :meth:`advance` is done."""
+        groups, self._groups = self._groups, []
+        return groups
+
+    def advance(self, count: int) -> list[str]:
+        """Merge until ``count`` groups wait to be taken; return the sites whose next rows are needed, none if done."""
         while True:
             starved = [site for site in self._open if not self._rows[site]]
             if starved:
@@ -62,8 +66,8 @@ class Merge:
             if not self._heads:
                 return []
             key, rank, site = self._heads[0]
-            new = not self.groups or self.groups[-1][0].key != key
-            if new and len(self.groups) == self._limit:
+            new = not self._groups or self._groups[-1][0].key != key
+            if new and len(self._groups) == count:
                 return []
             self._take(site, rank, new=new)
 
@@ -75,6 +79,6 @@ class Merge:
         else:
             heapq.heappop(self._heads)
         if new:
-            self.groups.append([row])
+            self._groups.append([row])
         else:
-            self.groups[-1].append(row)
+            self._groups[-1].append(row)

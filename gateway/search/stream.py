@@ -1,16 +1,19 @@
 """One site's answers as a stream of rows in the global order, whatever the site's own order is worth."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from edges.errors import SiteMisbehaved
 from edges.model import Batch, Members
+from edges.registry import Site
 from edges.seams import Catalogue
 from edges.stac.order import Key
 from gateway.search.merge import Row
+from gateway.search.page import Tally
 from gateway.search.plan import Call
+from gateway.search.stages import Disproved
 
 _TEXT = msgspec.json.Decoder(str)
 MAX_DRAINED = 10_000
@@ -19,13 +22,17 @@ MAX_PAGES = 1_000
 """Pages of one site within one search: a site that pages for ever ends with an error."""
 
 
-class OrderViolated(Exception):
+class OrderViolated(Disproved):
     """The site's rows came in another order than it claims; ``ties`` tells that only equal values were mixed."""
 
     def __init__(self, site: str, *, ties: bool) -> None:
-        super().__init__(site)
+        super().__init__(f"{site}: {'ties are mixed' if ties else 'the order is not kept'}")
         self.site = site
         self.ties = ties
+
+    def correct(self, sites: Mapping[str, Site]) -> None:
+        """Believe the site's order less."""
+        sites[self.site].demote(ties=self.ties)
 
 
 class Reading:
@@ -46,7 +53,7 @@ class Reading:
 
 
 class SiteStream:
-    """Reads one call's segments page by page. Counts what it saw: fetched, dropped, milliseconds."""
+    """Reads one call's segments page by page. Counts what it saw."""
 
     def __init__(self, *, call: Call, catalogue: Catalogue, reading: Reading, max_page: int) -> None:
         self._call = call
@@ -59,11 +66,21 @@ class SiteStream:
         self._last: Key | None = None
         self._pages = 0
         self._seen: set[str] = set()
+        self._fetched = 0
+        self._dropped = 0
+        self._matched: int | None = None
+        self._milliseconds = 0.0
         self.exhausted = False
-        self.fetched = 0
-        self.dropped = 0
-        self.matched: int | None = None
-        self.milliseconds = 0.0
+
+    def tally(self) -> Tally:
+        """Return what was counted so far."""
+        return Tally(
+            fetched=self._fetched,
+            dropped=self._dropped,
+            requests=self._pages,
+            milliseconds=self._milliseconds,
+            matched=self._matched,
+        )
 
     async def more(self) -> list[Row]:
         """Return the next rows: at least one, unless the stream is exhausted.
@@ -86,9 +103,9 @@ class SiteStream:
         try:
             batch = await self._catalogue.search(self._segments[0], limit=limit, after=self._position)
         finally:
-            self.milliseconds += (time.perf_counter() - started) * 1e3
+            self._milliseconds += (time.perf_counter() - started) * 1e3
         if self._pages == 1:
-            self.matched = batch.matched
+            self._matched = batch.matched
         self._step(batch)
         return self._read(batch)
 
@@ -106,11 +123,11 @@ class SiteStream:
     def _read(self, batch: Batch) -> list[Row]:
         after = self._reading.after
         rows = []
-        self.fetched += len(batch.items)
+        self._fetched += len(batch.items)
         for item in batch.items:
             row = self._row(item)
             if row is None:
-                self.dropped += 1
+                self._dropped += 1
                 continue
             if self._call.sorted:
                 self._verify(row.key)
@@ -162,7 +179,7 @@ class SiteStream:
         rows: list[Row] = []
         while not self.exhausted:
             rows += await self._page()
-            if self.fetched > MAX_DRAINED:
+            if self._fetched > MAX_DRAINED:
                 raise SiteMisbehaved(
                     self._call.site,
                     f"it cannot sort, and has more than {MAX_DRAINED} matches; narrow the search",

@@ -16,7 +16,8 @@ from edges.stac.request import SearchRequest, search_from_get, search_from_post
 from gateway.principal import principal_of
 from gateway.quota.charging import Charging
 from gateway.search.collections import unite
-from gateway.search.federation import Federation, Page
+from gateway.search.federation import Federation
+from gateway.search.page import Page
 from gateway.search.render import preference, render_item
 from gateway.settings import LimitSettings
 from gateway.stac.openapi import OPENAPI_TYPE, openapi_document, openapi_page

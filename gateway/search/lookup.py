@@ -1,0 +1,48 @@
+"""One item by its name: all sites that may hold it are asked at once."""
+
+import asyncio
+
+import msgspec
+
+from edges.errors import EdgeError, SiteMisbehaved, SiteUnavailable
+from edges.model import Members, Query
+from edges.registry import Registry, Site
+from edges.stac.matching import compile_query
+from edges.stac.order import TIE_BREAKS, compile_values
+from gateway.search.merge import Group, Row
+
+
+async def look_up(
+    registry: Registry, collection: str, item_id: str, *, seconds: float
+) -> tuple[Group, list[EdgeError]]:
+    """Return the copies of an item, and the failures of sites that may hold one too."""
+    sites = [site for site in registry.sites() if site.collection_ids is None or collection in site.collection_ids]
+    answers = await asyncio.gather(*(_item_at(site, collection, item_id, seconds) for site in sites))
+    group = [
+        Row(key=(), site=site.id, item=answer)
+        for site, answer in zip(sites, answers, strict=True)
+        if isinstance(answer, dict)
+    ]
+    return group, [answer for answer in answers if isinstance(answer, EdgeError)]
+
+
+async def _item_at(site: Site, collection: str, item_id: str, seconds: float) -> Members | EdgeError | None:
+    try:
+        async with asyncio.timeout(seconds):
+            found = await site.catalogue.item(collection, item_id)
+    except TimeoutError:
+        return SiteUnavailable(site.id, f"no answer within {seconds:g} s")
+    except EdgeError as error:
+        return error
+    if found is not None and not _is_item(found, collection, item_id):
+        return SiteMisbehaved(site.id, "it answered with something else than the item")
+    return found
+
+
+def _is_item(found: Members, collection: str, item_id: str) -> bool:
+    """Tell whether a site has answered with the item that it was asked for."""
+    try:
+        compile_values(TIE_BREAKS)(found)  # its properties are an object
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return compile_query(Query(collections=(collection,), ids=(item_id,)))(found)

@@ -1,0 +1,59 @@
+"""Where merged groups pass before they stand on a page: each stage may drop groups, and the page is filled up again.
+
+A stage must be stateless over pages: what it drops follows from the query and the sites alone, so that any replica of
+the gateway drops the same on any page.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edges.model import Members, Query
+from edges.registry import Site
+from edges.stac.order import Key
+from gateway.search.merge import Group
+from gateway.search.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """A page in the making, as a stage sees it.
+
+    ``matches`` checks an item against the whole query, ``key`` is its place in the global order, ``after`` where the
+    last page ended. ``end`` is the moment of the event loop's clock by which the page must be done. A stage that could
+    not ask a site notes the reason in ``failures``: the page then tells that this site's part is missing.
+    """
+
+    query: Query
+    plan: Plan
+    matches: Callable[[Members], bool]
+    key: Callable[[Members], Key]
+    after: Key | None
+    sites: Mapping[str, Site]
+    end: float
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+class Stage(Protocol):
+    """Decides which groups stand."""
+
+    async def kept(self, groups: Sequence[Group], making: Making) -> list[Group]:
+        """Return those of the groups that stand, in the same order.
+
+        Called several times for one page, each time with the groups that follow.
+
+        Raises:
+            Disproved: something that the search relied on proved wrong.
+        """
+        ...
+
+
+class Disproved(Exception):
+    """Something that a search relied on proved wrong: it is corrected, and the page is made again.
+
+    Each correction must hold for good, so that corrections end.
+    """
+
+    def correct(self, sites: Mapping[str, Site]) -> None:
+        """Note what was learnt."""
+        raise NotImplementedError
