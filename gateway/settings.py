@@ -1,5 +1,6 @@
 """The one configuration file: typed groups, each field with its unit and reason; a component gets its own only."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from edges.model import Frozen
@@ -31,16 +32,79 @@ class ApiTokenSettings(Frozen):
     admin: bool = False
 
 
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""How issuers sign (RFC 7518, RFC 8037): with a private key only, so that nobody who can check can also sign."""
+
+
+class IssuerSettings(Frozen):
+    """An OpenID Connect provider whose access tokens are believed; ``name`` is ours, ``issuer`` its exact ``iss``.
+
+    ``audiences``: a token names one of them. ``clients``: it was given to one of them (``azp``, ``client_id``);
+    none is any. ``user_claim`` and ``groups_claim`` are paths into the claims (``realm_access.roles``).
+    ``user_prefix`` keeps the users of two issuers apart. A value of the groups claim becomes the path that
+    ``group_map`` names for it, else ``group_prefix`` and itself (unless ``only_mapped``); ``groups`` are for all
+    its users. ``scope_map``: scopes of the token that restrict it to some of ours; one that has none of them may
+    read only. ``leeway_seconds`` is how far its clock may be off. ``keys_seconds`` is how long its keys are kept
+    before they are asked for again, ``stale_seconds`` how long they count while it does not answer.
+    ``client_id`` signs browsers in, for ``session_seconds``, asking for ``login_scopes``.
+    """
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...]
+    clients: tuple[str, ...] = ()
+    algorithms: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+    user_claim: str = "sub"
+    user_prefix: str = ""
+    groups_claim: str = "groups"
+    group_prefix: str = ""
+    group_map: Mapping[str, str] = {}
+    only_mapped: bool = False
+    groups: tuple[str, ...] = ()
+    charging_group: str = ""
+    admin_groups: tuple[str, ...] = ()
+    scope_map: Mapping[str, Literal["read", "compute", "harvest", "admin"]] = {}
+    leeway_seconds: float = 30.0
+    keys_seconds: float = 600.0
+    stale_seconds: float = 3600.0
+    timeout_seconds: float = 5.0
+    client_id: str = ""
+    client_secret: Secret | None = None
+    login_scopes: tuple[str, ...] = ("openid",)
+    session_seconds: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if not (self.name.isascii() and self.name.replace("-", "").isalnum()):
+            raise ValueError(f"issuer {self.name!r}: a name may hold ASCII letters, digits and '-' only")
+        if not self.issuer.startswith(("https://", "http://")) or "?" in self.issuer or "#" in self.issuer:
+            raise ValueError(f"issuer {self.name}: {self.issuer!r} is no http(s) URL without query and fragment")
+        if not self.audiences or not all(self.audiences):
+            raise ValueError(f"issuer {self.name}: audiences must name at least one: tokens for others are refused")
+        if not 0 <= self.leeway_seconds <= 60:
+            raise ValueError(f"issuer {self.name}: leeway_seconds must be within 0 and 60, got {self.leeway_seconds}")
+
+
 class AuthSettings(Frozen):
     """Who may come in. ``anonymous`` may search (``read``) or nothing (``none``).
 
+    ``issuers`` are OpenID Connect providers. Users of two of them are the same only where an operator says so, by
+    giving both the same ``user_prefix``, which must not be left empty then.
     ``signing_key`` authenticates page cursors and cookies; by default one is made and kept in the state folder.
     """
 
     anonymous: Literal["read", "none"] = "read"
     anonymous_group: str = "anonymous"
     tokens: tuple[ApiTokenSettings, ...] = ()
+    issuers: tuple[IssuerSettings, ...] = ()
     signing_key: Secret | None = None
+
+    def __post_init__(self) -> None:
+        for what in ("name", "issuer"):
+            told = [getattr(issuer, what) for issuer in self.issuers]
+            if len(set(told)) < len(told):
+                raise ValueError(f"issuers: two have the same {what}")
+        if sum(not issuer.user_prefix for issuer in self.issuers) > 1:
+            raise ValueError("issuers: of several only one may be without a user_prefix, else their users would mix")
 
 
 class QuotaSettings(Frozen):

@@ -17,6 +17,7 @@ GROUPS = {
     "ServerSettings": "## `server`",
     "AuthSettings": "## `auth`",
     "ApiTokenSettings": "Each entry of `tokens`",
+    "IssuerSettings": "Each entry of `issuers`",
     "SiteSettings": "## `sites`",
     "CatalogueSettings": "### `sites[].catalogue`",
     "StorageSettings": "### `sites[].storage`",
