@@ -49,8 +49,10 @@ class Query(Frozen):
     """A search, after parsing: what to match, in which order, how much of it.
 
     ``bbox`` is west, south, east, north in degrees (west > east crosses the antimeridian).
-    ``intersects`` is a GeoJSON geometry. ``filter`` is CQL2 JSON. ``sortby`` is as asked; the total order adds
-    its own tie-breaks (``edges.stac.order``). An empty ``collections`` or ``ids`` tuple matches nothing.
+    ``intersects`` is a GeoJSON geometry. ``filter`` is CQL2 JSON. ``text`` are expressions of free text, any of which
+    must hold (``edges.stac.free_text``). ``sites`` are those that may be asked, None for all. ``sortby`` is as asked;
+    the total order adds its own tie-breaks (``edges.stac.order``). An empty ``collections`` or ``ids`` tuple matches
+    nothing.
     """
 
     collections: tuple[str, ...] | None = None
@@ -59,6 +61,8 @@ class Query(Frozen):
     intersects: Json | None = None
     datetime: Interval | None = None
     filter: Json | None = None
+    text: tuple[str, ...] | None = None
+    sites: tuple[str, ...] | None = None
     sortby: tuple[SortKey, ...] = ()
     fields: Fields | None = None
     limit: int = 10
@@ -80,9 +84,11 @@ class Capabilities(Frozen):
     """What a catalogue can be asked to do (from its conformance classes, corrected by its behaviour).
 
     ``ties``: it also honours the tie-breaks (collection, id) that we ask for, so that its order is our total order.
+    ``text``: it evaluates free text, by our own grammar and over our own fields.
     """
 
     filter: bool = False
+    text: bool = False
     sort: bool = False
     ties: bool = True
     fields: bool = False
