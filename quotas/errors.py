@@ -51,3 +51,24 @@ class QuotaExceeded(QuotaError):
         super().__init__(refusal.sentence())
         self.refusal = refusal
         self.status = 422 if refusal.never else 429
+
+
+class InvalidPolicies(QuotaError, ValueError):
+    """Policies do not go together, or a grant does not go with its policy."""
+
+    status = 400
+    title = "Invalid policy"
+
+
+class UnknownPolicy(QuotaError):
+    """There is no policy of this name."""
+
+    status = 404
+    title = "No such policy"
+
+
+class UnknownGrant(QuotaError):
+    """There is no grant of this id, or it is over."""
+
+    status = 404
+    title = "No such grant"

@@ -1,9 +1,20 @@
-"""The seam of the ledger: what every store guarantees."""
+"""The seams of the ledger: what every store guarantees. A caller asks for the verbs that it needs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from quotas.model import Charge, Entry, Lease, Line, Policy, Refusal, Usage
+from quotas.records import (
+    Grant,
+    Observed,
+    Reconciled,
+    Slice,
+    Spent,
+    StoredPolicy,
+    Ticket,
+    UsagePoint,
+    Wanted,
+)
 
 
 class Ledger(Protocol):
@@ -39,6 +50,16 @@ class Ledger(Protocol):
 
     async def renew(self, key: str, *, ttl: float) -> Lease:
         """Extend a lease; raise :class:`quotas.errors.LeaseLost` if it has ended."""
+        ...
+
+    async def reserve_some(
+        self, key: str, charge: Charge, lines: Sequence[Line], *, ttl: float, why: str
+    ) -> Lease | Refusal:
+        """Reserve, and where all policies in the way say ``trim``, reserve as much as fits now.
+
+        The lease tells what was granted; each resource is cut to a whole number of units. Where nothing of a
+        resource is left, it is refused. A repeated key returns the same lease.
+        """
         ...
 
     async def commit(self, key: str, actual: Mapping[str, float] | None = None) -> None:
@@ -83,8 +104,22 @@ class Ledger(Protocol):
         """List the open leases whose key begins so, by key: to be reconciled with what really runs."""
         ...
 
-    async def history(self, group: str, *, after: int = 0, limit: int = 100) -> list[Entry]:
-        """Read the history of a group and those below it (``*``: of all), by growing ``seq``."""
+    async def reconcile(self, prefix: str, observed: Sequence[Observed], *, ttl: float, grace: float) -> Reconciled:
+        """Compare the leases whose key begins so with what really runs, and make the ledger say the same.
+
+        What runs is renewed, or reserved where it has no lease or another amount; leases for which nothing runs
+        are released, unless they were granted less than ``grace`` seconds ago (it may be about to start). What
+        does not fit is told and keeps the lease that it has: running work is not ended for it.
+        """
+        ...
+
+    async def history(
+        self, group: str, *, after: int = 0, limit: int = 100, wanted: Wanted | None = None
+    ) -> list[Entry]:
+        """Read the history of a group and those below it (``*``: of all), by growing ``seq``.
+
+        ``wanted`` restricts it. What is older than the retention is gone.
+        """
         ...
 
     async def expire(self) -> int:
@@ -92,11 +127,141 @@ class Ledger(Protocol):
         ...
 
     async def set_policies(self, policies: Iterable[Policy]) -> None:
-        """Replace all policies; what is taken is counted under the new ones at once.
+        """Replace all policies of the configuration; what is taken is counted under the new ones at once.
 
-        A rate that is new or defined otherwise starts anew.
+        Those of an administrator stay, and hold in place of configured ones of the same name. A rate that is
+        new or defined otherwise starts anew.
 
         Raises:
-            ValueError: two policies have the same name.
+            InvalidPolicies: two policies have the same name, or one borrows where there is nothing to borrow from.
         """
         ...
+
+
+class PolicyOffice(Protocol):
+    """Policies and temporary grants, changed while the house runs. Each change is durable, and in the history."""
+
+    async def policies(self) -> list[StoredPolicy]:
+        """List the policies that hold, by name."""
+        ...
+
+    async def put_policy(self, policy: Policy, *, by: str, why: str) -> None:
+        """Add a policy, or replace the one of its name, also a configured one.
+
+        Raises:
+            InvalidPolicies: it does not go with the others (it borrows where there is nothing to borrow from).
+        """
+        ...
+
+    async def delete_policy(self, name: str, *, by: str, why: str) -> None:
+        """Delete an administrator's policy; a configured one of its name holds again.
+
+        Raises:
+            UnknownPolicy: there is none of an administrator's by this name.
+            InvalidPolicies: another one borrows from it.
+        """
+        ...
+
+    async def grants(self) -> list[Grant]:
+        """List the grants that are not over, by id."""
+        ...
+
+    async def grant(self, grant: Grant) -> None:
+        """Raise a limit for a time. The same grant again changes nothing.
+
+        Raises:
+            UnknownPolicy: there is no policy of that name.
+            InvalidPolicies: a rate cannot be raised for a time; or the grant is over already.
+            KeyReused: another grant has its id.
+        """
+        ...
+
+    async def revoke(self, grant_id: str, *, by: str, why: str) -> None:
+        """End a grant early.
+
+        Raises:
+            UnknownGrant: there is none of this id, or it is over.
+        """
+        ...
+
+
+class WaitingLine(Protocol):
+    """The line of those whose reservation does not fit now. Order: :mod:`quotas.fairness`. It is durable.
+
+    What waits is admitted as soon as it fits and nothing before it waits for the same. A reservation that is
+    made apart from the line does not overtake it: where somebody waits for the same, it is refused.
+    """
+
+    async def line_up(
+        self, key: str, charge: Charge, lines: Sequence[Line], *, ttl: float, priority: float = 0.0, why: str
+    ) -> Lease | Ticket:
+        """Reserve, or take or keep a place in the line.
+
+        Idempotent by ``key``, as ``reserve``: to be called again while one waits (the place is kept for
+        ``quotas.fairness.PLACE_SECONDS``), until it returns the lease, which then lives for ``ttl`` seconds.
+        ``priority`` is in seconds of waiting.
+
+        Raises:
+            QuotaExceeded: it can never fit.
+            KeyReused, InvalidAmount: as ``reserve``.
+        """
+        ...
+
+    async def leave_line(self, key: str) -> None:
+        """Give the place up. Idempotent; does not release a lease."""
+        ...
+
+    async def waiting(self, groups: Sequence[str] = ("*",)) -> list[Ticket]:
+        """List those who wait, in order, whose charging group is one of these or below (``*``: all)."""
+        ...
+
+
+class UsageHistory(Protocol):
+    """What was taken over time."""
+
+    async def usage_over_time(
+        self, group: str, resource: str, *, since: float, until: float, step: float
+    ) -> list[UsagePoint]:
+        """Tell what each user of a group and of those below took of a resource at each edge, per step of time.
+
+        ``since``, ``until`` in epoch seconds, ``step`` in seconds; by time, group, user and edge. Steps in
+        which nothing was taken or held are left out.
+
+        Raises:
+            InvalidAmount: no steps, or more than ``quotas.series.MAX_STEPS``.
+        """
+        ...
+
+
+class Slices(Protocol):
+    """Parts of the quota that edges may spend by themselves while they are cut off (escrow)."""
+
+    async def open_slice(
+        self, slice_id: str, edge: str, group: str, lines: Sequence[Line], *, ttl: float, why: str
+    ) -> Slice | Refusal:
+        """Set a part aside for an edge, for ``ttl`` seconds. Idempotent by ``slice_id``.
+
+        At its end what is concurrent comes back by itself; of what is used up, all of it counts as used until
+        the edge has told what it really spent: so the sum over all can never be more than the limit.
+
+        Raises:
+            KeyReused, InvalidAmount: as ``Ledger.reserve``.
+        """
+        ...
+
+    async def settle_slice(self, slice_id: str, spent: Sequence[Spent]) -> None:
+        """End a slice by what its users really spent. Idempotent; also after its end.
+
+        Raises:
+            LeaseLost: no such slice is known.
+            InvalidAmount: more was spent than the slice had, or of something else.
+        """
+        ...
+
+    async def slices(self, edge: str = "") -> list[Slice]:
+        """List the slices that are open, of an edge or (by default) of all, by id."""
+        ...
+
+
+class FullLedger(Ledger, PolicyOffice, WaitingLine, UsageHistory, Slices, Protocol):
+    """All of it: what the stores on SQLite and PostgreSQL are."""

@@ -1,6 +1,7 @@
 """The nouns of quotas. Frozen values, validated at construction."""
 
 import math
+import re
 from typing import Literal, dataclass_transform
 
 import msgspec
@@ -42,8 +43,17 @@ RESOURCES: dict[str, str] = {
 EVERYONE = "*"
 """As a policy's ``group``: all groups together; as its ``edge``: all edges together."""
 
+MONTH = -1
+"""As the span of a window, in place of seconds: the calendar month, UTC."""
+
+OnExceed = Literal["reject", "queue", "trim", "degrade"]
+"""What a face should do where a policy stands in the way: refuse; let it wait in line; take less; or go on, slower."""
+
 LARGEST = 1e18
 """The largest amount that can be asked for or granted, in any unit."""
+
+
+_PLACES = re.compile(r"[^,\s]+(,[^,\s]+)*")
 
 
 def is_group(path: str) -> bool:
@@ -54,8 +64,15 @@ def is_group(path: str) -> bool:
 class Policy(Frozen):
     """A limit on one resource for a group, each of its users, or each of its children; per edge or for all.
 
-    ``group`` covers the group and all below it; ``*`` covers all groups. A policy in mode ``shadow`` is
-    counted and reported, and refuses nothing.
+    ``group`` covers the group and all below it; ``*`` covers all groups. ``edge`` is a name, or several names
+    and patterns (``edge-a,cloud-*``) whose edges share one account; ``*`` covers all, and what has no edge.
+
+    A holder may take up to ``borrow`` more than ``amount`` of what the policy of the group above has left;
+    of its own ``amount`` it lends ``lend`` (by default all of it) to others while it does not use it.
+    ``weight`` is the group's share where it waits in line (see :mod:`quotas.fairness`).
+
+    A policy in mode ``shadow`` is counted and reported, and refuses nothing. ``on_exceed: degrade`` refuses
+    nothing either: what goes over the limit is granted, and its lease says so.
     """
 
     name: str
@@ -66,8 +83,28 @@ class Policy(Frozen):
     applies: Literal["group", "each-user", "each-child"] = "group"
     edge: str = "*"
     window_seconds: int = 0
+    reset: Literal["rolling", "month"] = "rolling"
+    borrow: float = 0.0
+    lend: float | None = None
+    weight: float = 1.0
+    on_exceed: OnExceed = "reject"
     mode: Literal["enforce", "shadow"] = "enforce"
     contact: str = ""
+
+    @property
+    def span(self) -> int:
+        """The window in seconds, or :data:`MONTH`."""
+        return MONTH if self.reset == "month" else self.window_seconds
+
+    @property
+    def refuses(self) -> bool:
+        """Whether more than the limit is refused, rather than told."""
+        return self.mode == "enforce" and self.on_exceed != "degrade"
+
+    @property
+    def guaranteed(self) -> float:
+        """What is kept for the holder even while it does not use it."""
+        return 0.0 if self.lend is None else self.amount - self.lend
 
     def __post_init__(self) -> None:
         if self.resource not in RESOURCES:
@@ -78,8 +115,23 @@ class Policy(Frozen):
             raise ValueError(f"policy {self.name}: group {self.group!r} is no path such as 'root/org/team', nor '*'")
         if not 0 <= self.amount <= LARGEST:
             raise ValueError(f"policy {self.name}: amount must be within 0 and {LARGEST:g}, got {self.amount}")
-        if (self.kind in ("rate", "window")) != (self.window_seconds > 0):
+        if self.reset == "month" and (self.kind != "window" or self.window_seconds):
+            raise ValueError(f"policy {self.name}: reset: month belongs to kind window, without window_seconds")
+        if self.reset == "rolling" and (self.kind in ("rate", "window")) != (self.window_seconds > 0):
             raise ValueError(f"policy {self.name}: window_seconds > 0 belongs to kinds rate and window, and only there")
+        if not _PLACES.fullmatch(self.edge):
+            raise ValueError(f"policy {self.name}: edge {self.edge!r} is no name or pattern, nor several with commas")
+        self._check_sharing()
+
+    def _check_sharing(self) -> None:
+        if not 0 <= self.borrow <= LARGEST:
+            raise ValueError(f"policy {self.name}: borrow must be within 0 and {LARGEST:g}, got {self.borrow}")
+        if self.borrow and (self.kind == "rate" or self.group == EVERYONE):
+            raise ValueError(f"policy {self.name}: a rate, or a policy of all groups, has nobody to borrow from")
+        if self.lend is not None and not (0 <= self.lend <= self.amount and self.applies == "group"):
+            raise ValueError(f"policy {self.name}: lend must be within 0 and amount, and belongs to applies: group")
+        if not 0 < self.weight <= LARGEST:
+            raise ValueError(f"policy {self.name}: weight must be more than 0, got {self.weight}")
 
 
 class Line(Frozen):
@@ -110,13 +162,17 @@ class Charge(Frozen):
 
 
 class Lease(Frozen):
-    """A granted reservation. ``fence`` grows with each grant and renewal; ``expires_at`` in epoch seconds."""
+    """A granted reservation. ``fence`` grows with each grant and renewal; ``expires_at`` in epoch seconds.
+
+    ``degraded`` names the policies that are exceeded by it and say ``on_exceed: degrade``: go on, but slower.
+    """
 
     key: str
     charge: Charge
     lines: tuple[Line, ...]
     fence: int
     expires_at: float
+    degraded: tuple[str, ...] = ()
 
 
 class Explanation(Frozen):
@@ -125,6 +181,9 @@ class Explanation(Frozen):
     ``group`` is the holder: a group path, or ``group/~user``. ``available_at`` (epoch seconds) is when what
     is taken will have come free by itself: leases run out, windows roll on. It is None where no time is
     known: the request is more than the limit, or only giving stock back helps.
+
+    ``admissible`` is the largest amount that this policy would grant now. ``position`` is told where the
+    request waits in line, or would: 1 is next.
     """
 
     policy: str
@@ -138,6 +197,9 @@ class Explanation(Frozen):
     requested: float
     available_at: float | None = None
     contact: str = ""
+    on_exceed: OnExceed = "reject"
+    admissible: float = 0.0
+    position: int | None = None
 
     @property
     def never(self) -> bool:
@@ -154,6 +216,9 @@ class Explanation(Frozen):
         )
 
 
+_STRICTEST_FIRST: tuple[OnExceed, ...] = ("reject", "queue", "trim")
+
+
 class Refusal(Frozen):
     """A refused reservation: each enforced policy that stood in the way. Nothing was reserved.
 
@@ -168,19 +233,42 @@ class Refusal(Frozen):
         """Whether the request exceeds some limit as a whole, so that waiting cannot help."""
         return any(explanation.never for explanation in self.violated)
 
+    @property
+    def on_exceed(self) -> OnExceed:
+        """What to do: the strictest that a policy in the way says (reject, then queue, then trim)."""
+        said = {explanation.on_exceed for explanation in self.violated}
+        return next((each for each in _STRICTEST_FIRST if each in said), "reject")
+
+    @property
+    def admissible(self) -> dict[str, float]:
+        """The largest amount of each resource in the way that would be granted now."""
+        least: dict[str, float] = {}
+        for each in self.violated:
+            least[each.resource] = min(each.admissible, least.get(each.resource, math.inf))
+        return least
+
     def sentence(self) -> str:
         """Say it to a person."""
         return "; ".join(explanation.sentence() for explanation in self.violated)
 
 
 class Usage(Frozen):
-    """Where one policy stands for one holder: a group path, or ``group/~user``."""
+    """Where one policy stands for one holder: a group path, or ``group/~user``.
+
+    ``granted`` is what temporary grants add to its limit now.
+    """
 
     policy: Policy
     holder: str
     edge: str
     used: float
     reserved: float
+    granted: float = 0.0
+
+    @property
+    def limit(self) -> float:
+        """The most that may be taken now: the amount, with grants, and what may be borrowed."""
+        return self.policy.amount + self.granted + self.policy.borrow
 
 
 class Entry(Frozen):
@@ -188,7 +276,11 @@ class Entry(Frozen):
 
     ``event`` is reserve, commit, release, expire or give-back; ``amount`` is what it was about. ``before``
     and ``after`` are what this user of this group had taken of the resource at the edge: open reservations,
-    plus what was committed and not given back. The changes of all entries add up to the present.
+    plus what was committed and not given back. The changes of all these entries add up to the present
+    (:func:`quotas.replay.replay`).
+
+    Of ``policy`` and ``grant``, ``key`` names the policy or the grant, ``user`` who changed it, and ``before``
+    and ``after`` are its amount.
     """
 
     seq: int
