@@ -8,6 +8,7 @@ from edges.catalogues.position import decode_position, encode_position
 from edges.catalogues.writing import checked_collection, checked_item
 from edges.errors import NotFound
 from edges.model import Batch, Capabilities, Json, Members, Query
+from edges.stac.free_text import texts_of_collections
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_values, key_of_values, total_order
 
@@ -22,7 +23,7 @@ class MemoryCatalogue:
         self._items: dict[tuple[str, str], Members] = {}
 
     async def capabilities(self) -> Capabilities:
-        return Capabilities(filter=True, sort=True, fields=False, transaction=True)
+        return Capabilities(filter=True, text=True, sort=True, fields=False, transaction=True)
 
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Sort everything that matches, and cut out the page.
@@ -32,7 +33,8 @@ class MemoryCatalogue:
         """
         order = total_order(query.sortby)
         values = compile_values(order)
-        match = compile_query(query)
+        about = texts_of_collections(self._collections.values()) if query.text is not None else {}
+        match = compile_query(query, about)
         found = [(key_of_values(order, values(item)), item) for item in self._items.values() if match(item)]
         found.sort(key=lambda pair: pair[0])
         matched = len(found)

@@ -31,8 +31,8 @@ class RenamedCatalogue:
             self._natives.setdefault(ours, []).append(native)
 
     async def capabilities(self) -> Capabilities:
-        """Tell the inner capabilities; its ties are by native names, which is not our order."""
-        return msgspec.structs.replace(await self._inner.capabilities(), ties=False)
+        """Tell the inner capabilities; its ties are by native names, and so is its free text: they are not ours."""
+        return msgspec.structs.replace(await self._inner.capabilities(), ties=False, text=False)
 
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Search in the site's words; a filter that has none is left out, and evaluated by the caller as ever."""

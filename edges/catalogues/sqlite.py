@@ -99,7 +99,7 @@ class SqliteCatalogue:
             self._writer = None
 
     async def capabilities(self) -> Capabilities:
-        return Capabilities(filter=True, sort=True, fields=False, transaction=True)
+        return Capabilities(filter=True, text=True, sort=True, fields=False, transaction=True)
 
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Return one page; see :class:`edges.seams.Catalogue`.

@@ -6,7 +6,7 @@ import heapq
 import itertools
 import math
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ from edges.catalogues.sqlite_pushdown import Clause
 from edges.catalogues.sqlite_rows import sort_value
 from edges.catalogues.sqlite_store import SQL, transaction
 from edges.model import Batch, Members, Query
+from edges.stac.free_text import texts_of_collections
 from edges.stac.matching import Match, compile_query
 from edges.stac.order import Key, compile_values, key_of_values, total_order
 
@@ -55,6 +56,7 @@ class Searcher:
         self._facts: Facts = {}
         self._version = -1
         self._runs: dict[bytes, _Run] = {}
+        self._texts: Mapping[str, str] = {}
 
     def search(self, query: Query, limit: int, after: str | None, check: Check) -> Batch:
         """Return one page, in the total order of the query, from one state of the file.
@@ -68,7 +70,7 @@ class Searcher:
         with transaction(self.connection):
             facts = self._current_facts()
             made = plan(query, order, facts)
-            match = _residual(query)
+            match = self._residual(query)
             driver = self._driver(made, limit, facts)
             if made.order:
                 with contextlib.closing(self._found(made, driver, values, match, check)) as found:
@@ -97,7 +99,21 @@ class Searcher:
             self._facts = {name: CollectionFacts(items, lead, lag, bool(odd)) for name, items, lead, lag, odd in rows}
             self._version = version
             self._runs.clear()
+            self._texts = {}
         return self._facts
+
+    def _residual(self, query: Query) -> Match | None:
+        """Return the test of what SQL only narrows down, or None where SQL decides all."""
+        if query.bbox is None and query.intersects is None and query.filter is None and query.text is None:
+            return None
+        rest = Query(bbox=query.bbox, intersects=query.intersects, filter=query.filter, text=query.text)
+        return compile_query(rest, self._collection_texts() if query.text is not None else {})
+
+    def _collection_texts(self) -> Mapping[str, str]:
+        if not self._texts:
+            bodies = self.connection.execute(SQL["collections"])
+            self._texts = texts_of_collections(msgspec.json.decode(body) for (body,) in bodies)
+        return self._texts
 
     def _driver(self, made: Plan, limit: int, facts: Facts) -> Clause | None:
         """Return the driver with the fewest candidates, or None where a walk will meet enough matches soon.
@@ -195,10 +211,3 @@ class Searcher:
             sql, values, _ = counted(statement, COUNT_AT_MOST + 1)
             count += self.connection.execute(sql, values).fetchone()[0]
         return count if count <= COUNT_AT_MOST else None
-
-
-def _residual(query: Query) -> Match | None:
-    """Return the test of what SQL only narrows down, or None where SQL decides all."""
-    if query.bbox is None and query.intersects is None and query.filter is None:
-        return None
-    return compile_query(Query(bbox=query.bbox, intersects=query.intersects, filter=query.filter))

@@ -17,6 +17,7 @@ from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
 from edges.http import read_bounded
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.settings import CatalogueSettings
+from edges.stac.free_text import FREE_TEXT_CLASS
 from edges.stac.request import query_to_post
 
 _MAX_COLLECTION_PAGES = 200
@@ -251,5 +252,6 @@ def _capabilities(landing: _Landing) -> Capabilities:
         filter=has("item-search#filter") and has("cql2-json"),
         sort=has("item-search#sort"),
         fields=has("item-search#fields"),
+        text=has(FREE_TEXT_CLASS),
         transaction=has("ogcapi-features/extensions/transaction"),
     )

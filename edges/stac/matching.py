@@ -1,6 +1,6 @@
 """Does this item match this query? The whole query, checked on one item whose members are still bytes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -9,6 +9,7 @@ from edges.model import Interval, Json, Members, Query
 from edges.stac.cql2 import compile_filter, property_names
 from edges.stac.cql2_scalar import TOP_LEVEL, Test
 from edges.stac.datetimes import parse_instant
+from edges.stac.free_text import compile_text, item_text
 from edges.stac.geometry import box_test, query_shape, shape_test
 
 Match = Callable[[Members], bool]
@@ -26,18 +27,21 @@ class _Times(msgspec.Struct, frozen=True):
 _TIMES = msgspec.json.Decoder(_Times)
 _TEXT = msgspec.json.Decoder(str)
 _ANY = msgspec.json.Decoder()
+_NO_TEXTS: Mapping[str, str] = {}
 
 
-def compile_query(query: Query) -> Match:
+def compile_query(query: Query, about: Mapping[str, str] = _NO_TEXTS) -> Match:
     """Compile a query into a test of one item; only the members that the query needs are decoded.
 
     Limit, order and fields play no part. An item without a geometry matches no ``bbox``, no ``intersects``;
-    one without any time matches no ``datetime``.
+    one without any time matches no ``datetime``. ``about`` is the folded text of collections, by id, in which free text
+    is looked for beside the item's own.
 
     Raises:
         edges.errors.InvalidInput: the query's geometry cannot be used.
     """
-    tests = [test for test in (_names(query), _times(query), _space(query), _filter(query)) if test is not None]
+    parts = (_names(query), _times(query), _space(query), _filter(query), _text(query, about))
+    tests = [test for test in parts if test is not None]
 
     def match(item: Members) -> bool:
         try:
@@ -126,6 +130,13 @@ def _filter(query: Query) -> Match | None:
     decode = item_reader(property_names(query.filter))
     test: Test = compile_filter(query.filter)
     return lambda item: test(decode(item)) is True
+
+
+def _text(query: Query, about: Mapping[str, str]) -> Match | None:
+    if query.text is None:
+        return None
+    test = compile_text(query.text)
+    return lambda item: test(item_text(item) + about.get(_TEXT.decode(item["collection"]), ""))
 
 
 def item_reader(names: frozenset[str]) -> Callable[[Members], Json]:

@@ -12,6 +12,7 @@ from edges.model import Fields, Frozen, Json, Query, SortKey
 from edges.stac import query_extension
 from edges.stac.cql2_check import check_filter, parse_filter_text
 from edges.stac.datetimes import format_interval, parse_interval
+from edges.stac.free_text import check_text
 from edges.stac.geometry import check_box, check_geometry
 from edges.stac.limits import (
     MAX_BODY_BYTES,
@@ -43,7 +44,8 @@ def search_from_get(params: Mapping[str, str], *, default_limit: int, max_limit:
         InvalidInput: naming the parameter, what was wrong and what would be right.
     """
     given = {name: value for name, value in params.items() if value.strip()}
-    body: Json = {name: given[name] for name in ("datetime", "token", "filter-lang", "filter-crs") if name in given}
+    plain = ("datetime", "q", "token", "filter-lang", "filter-crs")
+    body: Json = {name: given[name] for name in plain if name in given}
     for name in ("collections", "ids"):
         if name in given:
             body[name] = [part.strip() for part in given[name].split(",") if part.strip()]
@@ -88,6 +90,7 @@ def _parse(body: Json, default_limit: int, max_limit: int) -> SearchRequest:
         intersects=check_geometry("intersects", given["intersects"]) if "intersects" in given else None,
         datetime=parse_interval(_string(given, "datetime")) if "datetime" in given else None,
         filter=_filter(given),
+        text=_text(given["q"]) if "q" in given else None,
         sortby=_sortby(given.get("sortby", [])),
         fields=_fields(given["fields"]) if "fields" in given else None,
         limit=_limit(given.get("limit", default_limit), max_limit),
@@ -132,6 +135,14 @@ def _names(given: Json, field: str) -> tuple[str, ...] | None:
     if len(value) > MAX_IDS:
         raise InvalidInput(field, f"{len(value)} of them", f"at most {MAX_IDS}")
     return tuple(dict.fromkeys(value))
+
+
+def _text(value: Any) -> tuple[str, ...] | None:
+    """Return the expressions of free text: an array by POST, one text by GET (which clients send by POST, too)."""
+    expressions = [value] if isinstance(value, str) else value
+    if not isinstance(expressions, list) or not all(isinstance(each, str) for each in expressions):
+        raise InvalidInput("q", f"a JSON {kind_of(value)}", 'an array of strings, such as ["climate", "sea ice"]')
+    return check_text(tuple(dict.fromkeys(expressions))) if expressions else None
 
 
 def _signed_key(text: str) -> Json:
@@ -226,6 +237,8 @@ def query_to_post(query: Query) -> Json:
         body["datetime"] = format_interval(query.datetime)
     if query.filter is not None:
         body |= {"filter": query.filter, "filter-lang": "cql2-json"}
+    if query.text is not None:
+        body["q"] = list(query.text)
     if query.sortby:
         body["sortby"] = [
             {"field": _qualified(key.field), "direction": "desc" if key.descending else "asc"} for key in query.sortby
