@@ -1,12 +1,10 @@
 """Items out of stac-geoparquet 1.x, batch by batch. Needs the extra ``parquet``."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
-
-_ROWS = 2_000
-"""Rows of one batch: some tens of megabytes of items."""
 
 
 class ParquetUnreadable(Exception):
@@ -20,15 +18,11 @@ def parquet_items(path: Path) -> Iterator[bytes]:
         ParquetUnreadable: see there.
     """
     try:
-        # Here, not above: an optional extra that takes longer to import than all the rest of a site together.
-        import pyarrow as pa  # noqa: PLC0415
-        import pyarrow.parquet as pq  # noqa: PLC0415
-        from stac_geoparquet.arrow import stac_table_to_items  # noqa: PLC0415
+        # By name and here: an optional extra that takes longer to import than all the rest of a site together.
+        reading = import_module("edges.geoparquet.read")
     except ImportError as error:
         raise ParquetUnreadable("reading Parquet needs the extra: pip install 'lakegate[parquet]'") from error
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_ROWS):
-                yield from map(msgspec.json.encode, stac_table_to_items(pa.Table.from_batches([batch])))
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise ParquetUnreadable(f"not stac-geoparquet ({error})") from error
+        yield from map(msgspec.json.encode, reading.read_geoparquet(path))
+    except reading.NotGeoparquet as error:
+        raise ParquetUnreadable(str(error)) from error
