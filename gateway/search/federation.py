@@ -14,6 +14,7 @@ from edges.stac.matching import compile_query
 from edges.stac.order import compile_values, key_of_values, total_order
 from gateway.search.cursor import Anchor, Cursors
 from gateway.search.fanout import Fanout
+from gateway.search.free_text import CollectionTexts
 from gateway.search.lookup import look_up
 from gateway.search.merge import Group, Merge
 from gateway.search.page import Page, exact_count, reports
@@ -61,6 +62,7 @@ class Federation:
         self._deadline = deadline_seconds
         self._stages = tuple(stages)
         self._clock = clock
+        self._texts = CollectionTexts()
 
     async def search(self, query: Query, *, user: str, token: str | None = None, strict: bool = False) -> Page:
         """Return one page of at most ``query.limit`` items.
@@ -137,12 +139,14 @@ class Federation:
         order = total_order(query.sortby)
         await self._audited(order)
         sites = self._registry.sites()
-        chosen = plan(query, tuple(_view(site, order) for site in sites), anchor)
+        if query.text is not None:
+            self._texts.learn({site.id: site.collections for site in sites})
+        chosen = plan(query, tuple(self._view(site, order, query) for site in sites), anchor)
         values = compile_values(chosen.order)
         return Making(
             query=query,
             plan=chosen,
-            matches=compile_query(query),
+            matches=compile_query(query, self._texts.about),
             key=lambda item: key_of_values(chosen.order, values(item)),
             after=key_of_values(chosen.order, anchor.values) if anchor is not None else None,
             sites={site.id: site for site in sites},
@@ -194,13 +198,13 @@ class Federation:
     def _sites(self) -> dict[str, Site]:
         return {site.id: site for site in self._registry.sites()}
 
-
-def _view(site: Site, order: tuple[SortKey, ...]) -> SiteView:
-    return SiteView(
-        id=site.id,
-        capabilities=site.capabilities_for(order),
-        collections=site.collection_ids,
-        priority=site.settings.priority,
-        available=site.pulse.available,
-        reason=f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}",
-    )
+    def _view(self, site: Site, order: tuple[SortKey, ...], query: Query) -> SiteView:
+        return SiteView(
+            id=site.id,
+            capabilities=site.capabilities_for(order),
+            collections=site.collection_ids,
+            priority=site.settings.priority,
+            available=site.pulse.available,
+            reason=f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}",
+            text=self._texts.scope(query.text, site.id) if query.text is not None else None,
+        )

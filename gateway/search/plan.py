@@ -11,10 +11,14 @@ from edges.model import Capabilities, Frozen, Json, Query, SortKey
 from edges.stac.datetimes import parse_instant
 from edges.stac.order import INSTANT_FIELDS, NAMING_FIELDS, field_path, total_order
 from gateway.search.cursor import Anchor
+from gateway.search.free_text import TextScope
 
 
 class SiteView(Frozen):
-    """What planning needs to know of a site: ``collections`` are harmonised ids, None while unknown."""
+    """What planning needs to know of a site: ``collections`` are harmonised ids, None while unknown.
+
+    ``text`` is what is left of the query's free text there, None where there is none or nothing is known.
+    """
 
     id: str
     capabilities: Capabilities
@@ -22,6 +26,7 @@ class SiteView(Frozen):
     priority: int = 100
     available: bool = True
     reason: str = ""
+    text: TextScope | None = None
 
 
 class Skip(Frozen):
@@ -73,21 +78,29 @@ def fair_share(limit: int, sites: int) -> int:
 
 
 def _skip(query: Query, site: SiteView) -> Skip | None:
+    if query.sites is not None and site.id not in query.sites:
+        return Skip(site=site.id, reason="not in this catalogue")
     if not site.available:
         return Skip(site=site.id, reason=site.reason or "unavailable", failed=True)
     if query.collections is not None and site.collections is not None and not site.collections & set(query.collections):
         return Skip(site=site.id, reason="holds none of the collections")
+    if site.text is not None and _narrowed(query, site) == ():
+        return Skip(site=site.id, reason="none of its collections can hold the words")
     return None
 
 
 def _call(query: Query, order: tuple[SortKey, ...], site: SiteView, anchor: Anchor | None, share: int) -> Call:
     can = site.capabilities
+    whole = site.text is not None and site.text.whole
+    text = query.text if can.text and site.text is not None and site.text.agreed else None
     by_site = can.sort and (can.ties or ranked_keys(order) > 0)
     pushed = msgspec.structs.replace(
         query,
         collections=_narrowed(query, site),
         sortby=order if by_site else (),
         filter=query.filter if can.filter else None,
+        text=None if whole else text,
+        sites=None,
         fields=None,
     )
     resumes = can.filter and by_site
@@ -98,15 +111,17 @@ def _call(query: Query, order: tuple[SortKey, ...], site: SiteView, anchor: Anch
         share=share,
         sorted=by_site,
         ties=by_site and can.ties,
-        residual=query.filter is not None and not can.filter,
+        residual=(query.filter is not None and not can.filter) or (query.text != text and not whole),
         holds=site.collections,
     )
 
 
 def _narrowed(query: Query, site: SiteView) -> tuple[str, ...] | None:
-    if query.collections is None or site.collections is None:
+    possible = site.collections if site.text is None else site.text.collections
+    if possible is None or (query.collections is None and possible == site.collections):
         return query.collections
-    return tuple(name for name in query.collections if name in site.collections)
+    asked = sorted(possible) if query.collections is None else query.collections
+    return tuple(name for name in asked if name in possible)
 
 
 def after(query: Query, order: tuple[SortKey, ...], anchor: Anchor, *, ties: bool) -> tuple[Query, ...]:
