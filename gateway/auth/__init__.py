@@ -9,7 +9,9 @@ from gateway.auth.cookies import SESSION_COOKIE, SESSION_SECONDS, Session, Sessi
 from gateway.auth.credentials import Credential, credential_of
 from gateway.auth.face import AuthFace
 from gateway.auth.identity import Authenticator, Forbidden, Identity, InvalidCredentials, principal_for
+from gateway.auth.issuer import Issuer, IssuerUnavailable
 from gateway.auth.middleware import auth_middleware
+from gateway.auth.oidc import OidcAuthenticator
 from gateway.auth.tokens import IssuedToken, TokenGrant, TokenStore, TokenStoreUnavailable
 
 __all__ = [
@@ -22,6 +24,9 @@ __all__ = [
     "Identity",
     "InvalidCredentials",
     "IssuedToken",
+    "Issuer",
+    "IssuerUnavailable",
+    "OidcAuthenticator",
     "Session",
     "SessionCookies",
     "TokenAuthenticator",

@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 REFRESH_SECONDS = 1.0
 """How often the file is looked at for changes by others: how long a token revoked there still works."""
 
+USES_SECONDS = 30.0
+"""How often it is written down when tokens were last used."""
+
 
 class TokenAuthenticator:
     """Knows the tokens of the configuration and those that were issued.
@@ -35,6 +38,8 @@ class TokenAuthenticator:
         self._changes = -1
         self._issued: dict[bytes, IssuedToken] = {}
         self._by_id: dict[str, IssuedToken] = {}
+        self._used: dict[str, float] = {}
+        self._uses_written_at = clock()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -51,20 +56,38 @@ class TokenAuthenticator:
             following.cancel()
             with suppress(asyncio.CancelledError):
                 await following
+            with suppress(TokenStoreUnavailable):  # when a token was last used is not worth a failed shutdown
+                await self._write_uses()
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
                 await self._refresh()
+                if self._clock() - self._uses_written_at >= USES_SECONDS:
+                    await self._write_uses()
             except TokenStoreUnavailable as error:
                 logger.warning("issued tokens cannot be refreshed", extra={"error": str(error)})
 
     async def _refresh(self) -> None:
         if await asyncio.to_thread(self._store.changes) == self._changes:
             return
-        self._changes, self._issued = await asyncio.to_thread(self._store.load)
-        self._by_id = {token.id: token for token in self._issued.values()}
+        self._changes, changed = await asyncio.to_thread(self._store.load, self._changes)
+        self._issued.update(changed)
+        self._by_id.update((token.id, token) for token in changed.values())
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what ended long ago."""
+        now = self._clock()
+        for digest, token in [each for each in self._issued.items() if each[1].forgotten(now)]:
+            del self._issued[digest], self._by_id[token.id]
+
+    async def _write_uses(self) -> None:
+        self._uses_written_at = self._clock()
+        used, self._used = self._used, {}
+        if used:
+            await asyncio.to_thread(self._store.write_uses, used.items())
 
     async def identify(self, secret: str) -> Identity | None:
         """Return whose token it is (see :class:`gateway.auth.identity.Authenticator`)."""
@@ -78,7 +101,7 @@ class TokenAuthenticator:
         why = self._over(token)
         if why is not None:
             raise InvalidCredentials(why)
-        return token.grant.identity(f"issued:{token.id}")
+        return self._identity(token)
 
     async def recall(self, via: str) -> Identity | None:
         """Return whom a token told (see :class:`gateway.auth.identity.Authenticator`)."""
@@ -86,7 +109,11 @@ class TokenAuthenticator:
         if kind == "static":
             return next((each for each in self._static.values() if each.via == via), None)
         token = self._by_id.get(name) if kind == "issued" else None
-        return token.grant.identity(via) if token is not None and self._over(token) is None else None
+        return self._identity(token) if token is not None and self._over(token) is None else None
+
+    def _identity(self, token: IssuedToken) -> Identity:
+        self._used[token.id] = self._clock()
+        return token.grant.identity(f"issued:{token.id}", expires_at=token.expires_at)
 
     def _over(self, token: IssuedToken) -> str | None:
         if token.revoked_at is not None:
@@ -107,6 +134,26 @@ class TokenAuthenticator:
         await self._refresh()
         return made
 
+    async def begin_session(self, identity: Identity, *, seconds: float) -> str:
+        """Keep a browser's session by what another authenticator told; return its ``via``.
+
+        It ends after so many seconds, and not later than the credentials that it began with.
+
+        Raises:
+            TokenStoreUnavailable: the file cannot be written.
+        """
+        left = seconds if identity.expires_at is None else min(seconds, identity.expires_at - self._clock())
+        grant = TokenGrant(
+            user=identity.user,
+            groups=identity.groups,
+            charging_group=identity.charging_group,
+            admin=identity.admin,
+            scopes=identity.scopes,
+            kind="session",
+        )
+        _, session = await self.create(grant, seconds=left)
+        return f"issued:{session.id}"
+
     async def revoke(self, token_id: str) -> bool:
         """Revoke a token; it ends at once. Tell whether there was one.
 
@@ -123,6 +170,7 @@ class TokenAuthenticator:
         Raises:
             TokenStoreUnavailable: the file cannot be read.
         """
+        await self._write_uses()
         return await asyncio.to_thread(self._store.all)
 
 

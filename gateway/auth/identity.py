@@ -36,7 +36,7 @@ class Identity(Frozen):
 
     ``charging_group`` pays unless the request names another of ``groups``. ``scopes`` restrict what the
     credentials can do; none is no restriction. ``via`` names the credentials (never their secret), so that a
-    session that began with them ends with them.
+    session that began with them ends with them; ``expires_at`` (epoch seconds) is when they end by themselves.
     """
 
     user: str
@@ -45,6 +45,7 @@ class Identity(Frozen):
     admin: bool = False
     scopes: tuple[Scope, ...] = ()
     via: str = ""
+    expires_at: float | None = None
 
     def __post_init__(self) -> None:
         if not self.user.strip() or not self.user.isprintable():

@@ -1,15 +1,16 @@
 """Issued API tokens: made once, kept as hashes in one SQLite file, revocable while the gateway runs."""
 
 import hashlib
+import math
 import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -25,7 +26,7 @@ FILE = "tokens.sqlite"
 KEEP_SECONDS = 90 * 86_400.0
 """How long tokens that have ended are still listed, in seconds."""
 
-SCHEMA = 1
+SCHEMA = 2
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _parts = _NAME.split(resources.files("gateway.auth").joinpath("tokens.sql").read_text(encoding="utf-8"))
 _SQL = dict(zip(_parts[1::2], _parts[2::2], strict=True))
@@ -39,7 +40,10 @@ class TokenStoreUnavailable(Exception):
 
 
 class TokenGrant(Frozen):
-    """What a token is good for: whose it is, and what it may do. ``note`` is for people."""
+    """What a token is good for: whose it is, and what it may do. ``note`` is for people.
+
+    A ``session`` is a browser that is signed in: nobody knows its secret, and it is forgotten when it has ended.
+    """
 
     user: str
     groups: tuple[str, ...] = ()
@@ -47,11 +51,12 @@ class TokenGrant(Frozen):
     admin: bool = False
     scopes: tuple[Scope, ...] = ()
     note: str = ""
+    kind: Literal["token", "session"] = "token"
 
     def __post_init__(self) -> None:
         self.identity("")
 
-    def identity(self, via: str) -> Identity:
+    def identity(self, via: str, *, expires_at: float | None = None) -> Identity:
         """Return whom the token tells.
 
         Raises:
@@ -64,6 +69,7 @@ class TokenGrant(Frozen):
             admin=self.admin,
             scopes=self.scopes,
             via=via,
+            expires_at=expires_at,
         )
 
 
@@ -75,6 +81,12 @@ class IssuedToken(Frozen):
     created_at: float
     expires_at: float | None = None
     revoked_at: float | None = None
+    last_used_at: float | None = None
+
+    def forgotten(self, now: float) -> bool:
+        """Tell whether it ended so long ago that it is not even listed any more."""
+        ended = min(self.revoked_at or math.inf, self.expires_at or math.inf)
+        return ended < (now - KEEP_SECONDS if self.grant.kind == "token" else now)
 
 
 def digest_of(secret: str) -> bytes:
@@ -114,8 +126,13 @@ class TokenStore:
         if schema > SCHEMA:
             raise TokenStoreUnavailable(f"{self._path} was written by a newer version (schema {schema})")
         if schema < SCHEMA:
-            script = f"BEGIN IMMEDIATE; {_SQL['schema']} PRAGMA user_version = {SCHEMA}; COMMIT;"
-            connection.executescript(script)
+            connection.execute("BEGIN IMMEDIATE")
+            (schema,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been first
+            for number in range(schema + 1, SCHEMA + 1):
+                for statement in _statements(_SQL[f"schema_{number}"]):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+            connection.execute("COMMIT")
 
     def create(self, grant: TokenGrant, *, now: float, expires_at: float | None = None) -> tuple[str, IssuedToken]:
         """Make a token; return its secret, which is kept nowhere and cannot be told again, and the rest."""
@@ -124,9 +141,9 @@ class TokenStore:
         row = (issued.id, digest_of(secret), msgspec.json.encode(grant).decode(), now, expires_at)
         with self._open() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(_SQL["prune"], (now - KEEP_SECONDS,))
-            connection.execute(_SQL["create"], row)
             connection.execute(_SQL["write_change"])
+            connection.execute(_SQL["prune"], {"listed": now - KEEP_SECONDS, "now": now})
+            connection.execute(_SQL["create"], row)
             connection.execute("COMMIT")
         return secret, issued
 
@@ -134,20 +151,30 @@ class TokenStore:
         """End a token; tell whether there was one that had not been ended."""
         with self._open() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            done = connection.execute(_SQL["revoke"], (now, token_id)).rowcount == 1
             connection.execute(_SQL["write_change"])
+            done = connection.execute(_SQL["revoke"], (now, token_id)).rowcount == 1
             connection.execute("COMMIT")
         return done
 
+    def write_uses(self, uses: Iterable[tuple[str, float]]) -> None:
+        """Keep when tokens were last used: pairs of id and epoch seconds."""
+        with self._open() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(_SQL["write_use"], [(at, token_id) for token_id, at in uses])
+            connection.execute("COMMIT")
+
     def all(self) -> list[IssuedToken]:
         """List all tokens, the oldest first, also those that have expired or were revoked."""
-        return list(self.load()[1].values())
-
-    def load(self) -> tuple[int, dict[bytes, IssuedToken]]:
-        """Return the number of changes until now, and all tokens by digest."""
         with self._open() as connection:
+            return [_issued(row_id, *rest) for row_id, _, *rest in connection.execute(_SQL["read_all"])]
+
+    def load(self, since: int = -1) -> tuple[int, dict[bytes, IssuedToken]]:
+        """Return the number of changes until now, and by digest the tokens that changed after that many."""
+        with self._open() as connection:
+            connection.execute("BEGIN")
             (count,) = connection.execute(_SQL["read_change"]).fetchone()
-            rows = connection.execute(_SQL["read"]).fetchall()
+            rows = connection.execute(_SQL["read_since"], (since,)).fetchall()
+            connection.execute("COMMIT")
             return count, {digest: _issued(row_id, *rest) for row_id, digest, *rest in rows}
 
     def changes(self) -> int:
@@ -157,13 +184,23 @@ class TokenStore:
             return int(count)
 
 
-def _issued(
-    token_id: str, grant: str, created_at: float, expires_at: float | None, revoked_at: float | None
-) -> IssuedToken:
+def _statements(script: str) -> Iterator[str]:
+    """Take a script apart, so that it can run inside a transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _issued(token_id: str, grant: str, created_at: float, *times: float | None) -> IssuedToken:
+    expires_at, revoked_at, last_used_at = times
     return IssuedToken(
         id=token_id,
         grant=msgspec.json.decode(grant, type=TokenGrant),
         created_at=created_at,
         expires_at=expires_at,
         revoked_at=revoked_at,
+        last_used_at=last_used_at,
     )
