@@ -41,15 +41,30 @@ class Conflict(EdgeError):
 
 
 class SiteUnavailable(EdgeError):
-    """A site did not answer in time, refused the connection, or broke off."""
+    """A site did not answer in time, refused the connection, or broke off.
+
+    ``code`` is the kind of trouble, one of few: fit for the label of a metric, and for telling a stranger.
+    """
 
     status = 503
     title = "Site unavailable"
 
-    def __init__(self, site: str, reason: str) -> None:
+    def __init__(self, site: str, reason: str, *, code: str = "unavailable") -> None:
         super().__init__(f"{site}: {reason}")
         self.site = site
         self.reason = reason
+        self.code = code
+
+
+class SiteNotAsked(SiteUnavailable):
+    """A site was spared: its budget of requests is used up, or it asked for a pause. It did nothing wrong.
+
+    ``retry_after`` is in seconds.
+    """
+
+    def __init__(self, site: str, reason: str, *, code: str, retry_after: float) -> None:
+        super().__init__(site, reason, code=code)
+        self.retry_after = retry_after
 
 
 class SiteMisbehaved(EdgeError):
@@ -58,10 +73,11 @@ class SiteMisbehaved(EdgeError):
     status = 502
     title = "Site answered wrongly"
 
-    def __init__(self, site: str, reason: str) -> None:
+    def __init__(self, site: str, reason: str, *, code: str = "misbehaved") -> None:
         super().__init__(f"{site}: {reason}")
         self.site = site
         self.reason = reason
+        self.code = code
 
 
 class DestinationRefused(EdgeError):

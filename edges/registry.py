@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
 
 from edges.audit import OrderTrust, audit_order
-from edges.errors import EdgeError
-from edges.health import Pulse, failed, succeeded
+from edges.errors import EdgeError, SiteNotAsked
+from edges.health import Pulse, asked, failed, succeeded
 from edges.model import Capabilities, Health, Json, SortKey
+from edges.quirks import TOLD, Quirk, QuirkKind, noted
 from edges.seams import WritableCatalogue
 from edges.settings import SiteSettings
-from edges.stac.order import total_order
+from edges.stac.order import field_path, total_order
 
 _log = logging.getLogger(__name__)
 
@@ -25,12 +27,16 @@ _MAX_AUDITED = 256
 class Site:
     """One site at run time: its settings, its catalogue, and what was last learnt of it."""
 
-    def __init__(self, settings: SiteSettings, catalogue: WritableCatalogue) -> None:
+    def __init__(
+        self, settings: SiteSettings, catalogue: WritableCatalogue, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self.settings = settings
         self.catalogue = catalogue
+        self.clock = clock
         self.pulse = Pulse()
         self.collections: tuple[Json, ...] | None = None
-        self.quirks: list[str] = []
+        self.learnt_at: float | None = None
+        self._quirks: Mapping[QuirkKind, Quirk] = {}
         self._claimed = Capabilities()
         self._demoted = OrderTrust(sort=True, ties=True)
         self._trust: dict[tuple[SortKey, ...], OrderTrust] = {}
@@ -46,6 +52,32 @@ class Site:
         return self.pulse.health()
 
     @property
+    def admitted(self) -> bool:
+        """Tell whether a request may go to the site now: not while it is left out, but for one trial at a time."""
+        return self.pulse.admits(self.clock())
+
+    @property
+    def claimed(self) -> Capabilities:
+        """Return what the site claims to do."""
+        return self._claimed
+
+    @property
+    def quirks(self) -> list[str]:
+        """Return what the site was caught at, in words."""
+        return [quirk.text for quirk in self.quirk_report]
+
+    @property
+    def quirk_report(self) -> tuple[Quirk, ...]:
+        """Return what the site was caught at: since when, how often, by which request."""
+        return tuple(self._quirks.values())
+
+    def caught(self, kind: QuirkKind, *, count: int = 1, example: Json | None = None) -> None:
+        """Note that the site did what it should not (``edges.quirks.example_request`` makes the example)."""
+        if kind not in self._quirks:
+            _log.warning("a site was caught", extra={"site": self.id, "quirk": TOLD[kind]})
+        self._quirks = noted(self._quirks, kind, self.clock(), count=count, example=example)
+
+    @property
     def capabilities(self) -> Capabilities:
         """Return what the site can do: what it claims, less what it was caught not to do."""
         return self._less(self._demoted)
@@ -53,7 +85,13 @@ class Site:
     def capabilities_for(self, order: tuple[SortKey, ...]) -> Capabilities:
         """Return what the site can do where an order is wanted."""
         trust = self._trust.get(order, OrderTrust(sort=True, ties=True))
+        if not self._has_words_for(order):
+            trust = OrderTrust(sort=False, ties=False)
         return self._less(OrderTrust(sort=trust.sort and self._demoted.sort, ties=trust.ties and self._demoted.ties))
+
+    def _has_words_for(self, order: tuple[SortKey, ...]) -> bool:
+        """Tell whether the site's own names and values have this order."""
+        return not any(field_path(key.field) in self._claimed.unsortable for key in order)
 
     def _less(self, trust: OrderTrust) -> Capabilities:
         claimed = self._claimed
@@ -70,9 +108,7 @@ class Site:
         self._demoted = OrderTrust(sort=self._demoted.sort and ties, ties=False)
 
     def _tell(self, *, ties: bool) -> None:
-        quirk = "mixes items with equal sort values" if ties else "does not keep the order it was asked for"
-        if quirk not in self.quirks:
-            self.quirks.append(quirk)
+        self.caught("ties" if ties else "order")
 
     async def audit(self, order: tuple[SortKey, ...]) -> None:
         """Try an order, once, before it is relied on; a site that does not answer is tried again next time.
@@ -80,7 +116,7 @@ class Site:
         Raises:
             EdgeError: the site does not answer.
         """
-        if not self._claimed.sort or order in self._trust:
+        if not self._claimed.sort or order in self._trust or not self._has_words_for(order):
             return
         trust = await audit_order(self.catalogue, order)
         if not trust.ties and self._claimed.ties:
@@ -93,6 +129,7 @@ class Site:
         """Take over what a probe found."""
         self._claimed = capabilities
         self.collections = tuple(collections)
+        self.learnt_at = self.clock()
 
 
 class Registry:
@@ -102,6 +139,7 @@ class Registry:
         self._sites = {site.id: site for site in sites}
         self._probe_seconds = probe_seconds
         self._clock = clock
+        self.probed = False
 
     def sites(self) -> tuple[Site, ...]:
         """Return all sites, best priority first."""
@@ -117,30 +155,47 @@ class Registry:
         site.pulse = succeeded(site.pulse, self._clock())
 
     def failed(self, site_id: str, reason: str) -> None:
-        """Note a failure; too many in a row leave the site out until a probe succeeds."""
+        """Note a failure; too many leave the site out, until one request is let through and succeeds."""
         site = self._sites[site_id]
-        site.pulse = failed(site.pulse, reason, self._clock())
+        # not a secret: spreads the moments at which several gateways try a site again
+        site.pulse = failed(site.pulse, reason, self._clock(), jitter=random.random())  # noqa: S311
+
+    def asking(self, site_id: str) -> None:
+        """Note that a request goes to the site: where it was left out, this is its one trial."""
+        site = self._sites[site_id]
+        site.pulse = asked(site.pulse, self._clock())
 
     async def probe(self) -> None:
-        """Ask every site once what it can and what it holds."""
-        await asyncio.gather(*(self._probe(site) for site in self._sites.values()))
+        """Ask every site that may be asked what it can and what it holds."""
+        await asyncio.gather(*(self._probe(site) for site in self._sites.values() if site.admitted))
+        self.probed = True
 
     async def _probe(self, site: Site) -> None:
+        self.asking(site.id)
         try:
-            capabilities = await site.catalogue.capabilities()
-            collections = await site.catalogue.collections()
+            await self._learn(site)
+        except SiteNotAsked as error:
+            _log.info("site probe put off", extra={"site": site.id, "reason": str(error)[:300]})
         except EdgeError as error:
-            if site.pulse.failures == 0:
-                _log.warning("site probe failed", extra={"site": site.id, "reason": str(error)[:300]})
-            self.failed(site.id, str(error))
-            return
-        site.learn(capabilities, collections)
-        try:
-            await site.audit(total_order(()))
-        except EdgeError as error:
-            self.failed(site.id, str(error))
-            return
-        self.succeeded(site.id)
+            self._missed(site, str(error))
+        except Exception as error:  # noqa: BLE001 - the boundary of what a site can do
+            # it must not end the probing of the others
+            _log.exception("site probe failed", extra={"site": site.id})
+            self._missed(site, f"its answer could not be read ({type(error).__name__})")
+        else:
+            self.succeeded(site.id)
+
+    async def _learn(self, site: Site) -> None:
+        capabilities = await site.catalogue.capabilities()
+        age = None if site.learnt_at is None else self._clock() - site.learnt_at
+        if site.collections is None or age is None or not 0 <= age < site.settings.catalogue.collections_seconds:
+            site.learn(capabilities, await site.catalogue.collections())
+        await site.audit(total_order(()))
+
+    def _missed(self, site: Site, reason: str) -> None:
+        if site.pulse.failures == 0:
+            _log.warning("site probe failed", extra={"site": site.id, "reason": reason[:300]})
+        self.failed(site.id, reason)
 
     @asynccontextmanager
     async def probing(self) -> AsyncIterator[None]:

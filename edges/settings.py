@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from edges.budget import Rate
 from edges.model import Frozen
 
 
@@ -45,6 +46,10 @@ class CatalogueSettings(Frozen):
     ``timeout_seconds`` bounds one request: past it the site is reported, and the others are answered without it.
     ``max_page`` is the largest page we ask of it, ``connections`` how many requests run at once: politeness.
     ``max_page_bytes`` bounds what one answer may weigh, decoded: a hostile site cannot fill our memory.
+    ``rate`` is how many requests a second the site takes, in bursts of how many; ``wait_seconds`` the longest that a
+    request waits for its turn: past it the site is left out of that answer, and told as such.
+    ``mirrors`` are other addresses of the same catalogue: asked where the first one is late or fails.
+    ``collections_seconds`` is how long its list of collections is good: a probe within it asks for the landing page.
     """
 
     url: str
@@ -55,6 +60,10 @@ class CatalogueSettings(Frozen):
     max_page: int = 1_000
     connections: int = 16
     max_page_bytes: int = 64 * 1024 * 1024
+    rate: Rate | None = None
+    wait_seconds: float = 5.0
+    mirrors: tuple[str, ...] = ()
+    collections_seconds: float = 0.0
 
 
 class StorageSettings(Frozen):

@@ -4,7 +4,6 @@ Paging dialects (token, page, offset, cursor, GET or POST, ``merge`` true or fal
 after the link was checked: a next link leads to the same origin and base path, or the walk ends with an error.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -14,9 +13,11 @@ import msgspec
 from yarl import URL
 
 from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
-from edges.http import read_bounded
 from edges.model import Batch, Capabilities, Json, Members, Query
+from edges.observing import CallObserver
+from edges.retry import OVERLOADED
 from edges.settings import CatalogueSettings
+from edges.site_http import Ask, SiteHttp
 from edges.stac.free_text import FREE_TEXT_CLASS
 from edges.stac.request import query_to_post
 
@@ -66,28 +67,23 @@ _ITEM = msgspec.json.Decoder(Members)
 class StacApiCatalogue:
     """A site's STAC API. Implements :class:`edges.seams.WritableCatalogue` where the site has Transactions."""
 
-    def __init__(self, *, site: str, settings: CatalogueSettings, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        *,
+        site: str,
+        settings: CatalogueSettings,
+        session: aiohttp.ClientSession,
+        observer: CallObserver | None = None,
+    ) -> None:
         self._site = site
-        self._settings = settings
-        self._session = session
+        self._http = SiteHttp(site=site, settings=settings, session=session, observer=observer)
         self._base = URL(settings.url.rstrip("/"))
-        self._slots = asyncio.Semaphore(settings.connections)
-        self._timeout = aiohttp.ClientTimeout(total=settings.timeout_seconds)
         self._read_headers = _bearer(settings.token.reveal()) if settings.token else {}
         self._write_headers = _bearer(settings.write_token.reveal()) if settings.write_token else {}
-        self._capabilities: Capabilities | None = None
 
     async def capabilities(self) -> Capabilities:
         """Read the landing page's conformance classes; leniently, since real ones mix versions."""
-        if self._capabilities is None:
-            landing = _decoded(self._site, _LANDING, await self._fetch("GET", str(self._base)))
-            self._capabilities = _capabilities(landing)
-        return self._capabilities
-
-    async def refresh(self) -> Capabilities:
-        """Ask again: what a site can do changes with its releases."""
-        self._capabilities = None
-        return await self.capabilities()
+        return _capabilities(_decoded(self._site, _LANDING, await self._fetch("GET", str(self._base))))
 
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Search by POST, as every STAC API that we federate can."""
@@ -159,52 +155,36 @@ class StacApiCatalogue:
     async def _fetch(
         self, method: str, href: str, body: Json | None = None, *, missing_ok: bool = False
     ) -> bytes | None:
-        try:
-            async with (
-                self._slots,
-                self._session.request(
-                    method,
-                    URL(href, encoded=True),
-                    data=msgspec.json.encode(body) if body is not None else None,
-                    headers=self._read_headers | ({"Content-Type": "application/json"} if body is not None else {}),
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                ) as response,
-            ):
-                if response.status == 404 and missing_ok:
-                    return None
-                content = await read_bounded(response, site=self._site, limit=self._settings.max_page_bytes)
-        except TimeoutError as error:
-            raise SiteUnavailable(self._site, f"no answer within {self._settings.timeout_seconds:g} s") from error
-        except aiohttp.ClientError as error:
-            raise SiteUnavailable(self._site, f"{type(error).__name__}: {error}") from error
-        if response.status >= 300:
-            raise _refused(self._site, response.status, content)
-        return content
+        answer = await self._http.fetch(
+            Ask(
+                method=method,
+                url=href,
+                body=msgspec.json.encode(body) if body is not None else None,
+                headers=self._read_headers | ({"Content-Type": "application/json"} if body is not None else {}),
+            )
+        )
+        if answer.status == 404 and missing_ok:
+            return None
+        if answer.status >= 300:
+            raise _refused(self._site, answer.status, answer.body)
+        return answer.body
 
     async def _write(self, method: str, path: str, body: Json | None) -> int:
-        try:
-            async with (
-                self._slots,
-                self._session.request(
-                    method,
-                    URL(f"{self._base}{path}", encoded=True),
-                    data=msgspec.json.encode(body) if body is not None else None,
-                    headers=self._write_headers | {"Content-Type": "application/geo+json"},
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                ) as response,
-            ):
-                content = await read_bounded(response, site=self._site, limit=1 << 20)
-        except TimeoutError as error:
-            raise SiteUnavailable(self._site, f"no answer within {self._settings.timeout_seconds:g} s") from error
-        except aiohttp.ClientError as error:
-            raise SiteUnavailable(self._site, f"{type(error).__name__}: {error}") from error
-        if response.status >= 300 and response.status not in (404, 409):
-            raise _refused(self._site, response.status, content)
-        if response.status == 404 and method != "DELETE":
+        answer = await self._http.fetch(
+            Ask(
+                method=method,
+                url=f"{self._base}{path}",
+                body=msgspec.json.encode(body) if body is not None else None,
+                headers=self._write_headers | {"Content-Type": "application/geo+json"},
+                repeatable=False,
+                limit=1 << 20,
+            )
+        )
+        if answer.status >= 300 and answer.status not in (404, 409):
+            raise _refused(self._site, answer.status, answer.body)
+        if answer.status == 404 and method != "DELETE":
             raise Conflict(f"{self._site}: {method} {path} answered 404; is the collection there?")
-        return response.status
+        return answer.status
 
 
 def decode_page(site: str, content: bytes) -> Batch:
@@ -230,9 +210,9 @@ def _decoded(site: str, decoder: "msgspec.json.Decoder[T]", content: bytes | Non
 
 def _refused(site: str, status: int, content: bytes) -> SiteUnavailable | SiteMisbehaved:
     text = content[:300].decode("utf-8", "replace")
-    if status in (429, 502, 503, 504):
-        return SiteUnavailable(site, f"answered {status}: {text}")
-    return SiteMisbehaved(site, f"answered {status}: {text}")
+    if status in OVERLOADED:
+        return SiteUnavailable(site, f"answered {status}: {text}", code="overloaded")
+    return SiteMisbehaved(site, f"answered {status}: {text}", code="error" if status >= 500 else "refused")
 
 
 def _matched(page: _Page) -> int | None:

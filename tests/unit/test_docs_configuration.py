@@ -20,6 +20,7 @@ GROUPS = {
     "IssuerSettings": "Each entry of `issuers`",
     "SiteSettings": "## `sites`",
     "CatalogueSettings": "### `sites[].catalogue`",
+    "Rate": "The `rate` of a catalogue",
     "StorageSettings": "### `sites[].storage`",
     "DaskSettings": "### `sites[].dask`",
     "KernelSettings": "### `sites[].kernels`",

@@ -1,0 +1,205 @@
+"""Every request to a site's catalogue: in its turn, in time, within bounds, and again only where that is safe."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+
+import aiohttp
+from yarl import URL
+
+from edges.budget import earned, share, spent
+from edges.errors import EdgeError, SiteMisbehaved, SiteUnavailable
+from edges.http import read_bounded
+from edges.model import Frozen
+from edges.observing import CallObserver, NobodyLooksOn, Outcome
+from edges.retry import OVERLOADED, RESTFUL, RetryTerms, Trouble, pause_before_retry, retry_after
+from edges.settings import CatalogueSettings
+from edges.turns import Turns
+
+RETRY_SHARE = 0.1
+"""Retries are at most this part of the requests: a site in trouble is not asked twice as much."""
+RETRY_CREDIT = 10.0
+"""Retries that a quiet time may save up."""
+
+
+class Ask(Frozen):
+    """One request. ``url`` is encoded. ``repeatable``: it may be made twice, a read or a search by POST."""
+
+    method: str
+    url: str
+    body: bytes | None = None
+    headers: Mapping[str, str] = {}
+    repeatable: bool = True
+    limit: int | None = None
+    """Most bytes of the answer, decoded; None for the site's own bound."""
+
+
+class Answer(Frozen):
+    """What came back, whole; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Missed(Exception):
+    """A request without an answer to use: the trouble, what to raise of it, and the pause that the site asked for."""
+
+    def __init__(self, trouble: Trouble, error: EdgeError | None, rest: float | None = None) -> None:
+        super().__init__(trouble)
+        self.trouble: Trouble = trouble
+        self.error = error
+        self.rest = rest
+
+
+class SiteHttp:
+    """Asks one site. ``terms`` say how it is retried; ``wall`` is the clock of dates in headers, since 1970."""
+
+    def __init__(
+        self,
+        *,
+        site: str,
+        settings: CatalogueSettings,
+        session: aiohttp.ClientSession,
+        observer: CallObserver | None = None,
+        terms: RetryTerms | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._site = site
+        self._session = session
+        self._observer = observer or NobodyLooksOn()
+        self._terms = terms or RetryTerms()
+        self._wall = wall
+        self._timeout = settings.timeout_seconds
+        self._max_bytes = settings.max_page_bytes
+        self._retries = share(RETRY_SHARE, RETRY_CREDIT)
+        self._turns = Turns(
+            site=site,
+            connections=settings.connections,
+            rate=settings.rate,
+            patience=min(settings.wait_seconds, settings.timeout_seconds),
+            observer=self._observer,
+        )
+
+    async def fetch(self, ask: Ask) -> Answer:
+        """Return the answer, whatever its status.
+
+        Raises:
+            SiteNotAsked: the site rests, or its budget is used up.
+            SiteUnavailable: no answer in time, no connection, or it broke off.
+            SiteMisbehaved: the answer is larger than we take.
+            DestinationRefused: the address is not one that we may call.
+        """
+        self._retries = earned(self._retries)
+        end = time.monotonic() + self._timeout
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._until_answered(ask, end)
+        except TimeoutError as error:
+            raise SiteUnavailable(self._site, f"no answer within {self._timeout:g} s", code="timeout") from error
+
+    async def _until_answered(self, ask: Ask, end: float) -> Answer:
+        attempt = 1
+        while True:
+            kept: Answer | None = None
+            try:
+                async with self._turns.turn():
+                    kept = await self._once(ask)
+                    missed = self._overloaded(kept)
+            except _Missed as error:
+                missed = error
+            if missed is None and kept is not None:
+                return kept
+            pause = self._pause(ask, missed, attempt, end) if missed is not None else None
+            if pause is None:
+                return self._given_up(kept, missed)
+            attempt += 1
+            await asyncio.sleep(pause)
+
+    def _given_up(self, kept: Answer | None, missed: _Missed | None) -> Answer:
+        if missed is not None and missed.rest is not None:
+            self._turns.rest(missed.rest)
+        if kept is not None:
+            return kept
+        raise (missed and missed.error) or SiteUnavailable(self._site, "no answer")
+
+    def _pause(self, ask: Ask, missed: _Missed, attempt: int, end: float) -> float | None:
+        if not ask.repeatable:
+            return None
+        pause = pause_before_retry(
+            missed.trouble,
+            attempt=attempt,
+            left=end - time.monotonic(),
+            jitter=random.random(),  # noqa: S311 - spreads requests, keeps no secret
+            terms=self._terms,
+            rest=missed.rest,
+        )
+        if pause is None:
+            return None
+        if missed.trouble != "stale":  # which cost the site nothing
+            left = spent(self._retries)
+            if left is None:
+                return None
+            self._retries = left
+        self._observer.repeated(self._site, missed.trouble)
+        return pause
+
+    def _overloaded(self, answer: Answer) -> _Missed | None:
+        if answer.status not in OVERLOADED:
+            return None
+        rest = None
+        if answer.status in RESTFUL:
+            rest = retry_after(answer.headers.get("retry-after"), now=self._wall(), longest=self._terms.longest_rest)
+        return _Missed("overloaded" if rest is None else "throttled", None, rest)
+
+    async def _once(self, ask: Ask) -> Answer:
+        started = time.perf_counter()
+        outcome: Outcome = "timeout"  # where we are cancelled, the time is up
+        headed = False
+        try:
+            async with self._session.request(
+                ask.method,
+                URL(ask.url, encoded=True),
+                data=ask.body,
+                headers=ask.headers,
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                allow_redirects=False,
+            ) as response:
+                headed = True
+                body = await read_bounded(response, site=self._site, limit=ask.limit or self._max_bytes)
+                outcome = _outcome(response.status)
+                return Answer(
+                    status=response.status,
+                    headers={name.lower(): value for name, value in response.headers.items()},
+                    body=body,
+                )
+        except SiteMisbehaved:
+            outcome = "too_large"
+            raise
+        except TimeoutError as error:
+            late = SiteUnavailable(self._site, f"no answer within {self._timeout:g} s", code="timeout")
+            raise _Missed("timeout", late) from error
+        except (aiohttp.ClientError, SiteUnavailable) as error:
+            outcome = "broken" if headed else "unreachable"
+            raise _Missed(_trouble(error, headed=headed), self._unavailable(error, outcome)) from error
+        finally:
+            self._observer.called(self._site, outcome, time.perf_counter() - started)
+
+    def _unavailable(self, error: Exception, code: str) -> SiteUnavailable:
+        reason = error.reason if isinstance(error, SiteUnavailable) else f"{type(error).__name__}: {error}"
+        return SiteUnavailable(self._site, reason[:300], code=code)
+
+
+def _trouble(error: Exception, *, headed: bool) -> Trouble:
+    if headed:
+        return "broken"
+    return "stale" if isinstance(error, aiohttp.ServerDisconnectedError) else "unreachable"
+
+
+def _outcome(status: int) -> Outcome:
+    if status < 300:
+        return "answered"
+    if status in (429, 503):
+        return "throttled"
+    return "error" if status >= 500 else "refused"
