@@ -45,6 +45,10 @@ class Fields(Frozen):
     exclude: tuple[str, ...] = ()
 
 
+Dedup = Literal["none", "replica", "product", "observation"]
+"""Which copies of one scene a search gives once: see ``gateway.search.identity`` for the rungs of this ladder."""
+
+
 class Query(Frozen):
     """A search, after parsing: what to match, in which order, how much of it.
 
@@ -52,7 +56,7 @@ class Query(Frozen):
     ``intersects`` is a GeoJSON geometry. ``filter`` is CQL2 JSON. ``text`` are expressions of free text, any of which
     must hold (``edges.stac.free_text``). ``sites`` are those that may be asked, None for all. ``sortby`` is as asked;
     the total order adds its own tie-breaks (``edges.stac.order``). An empty ``collections`` or ``ids`` tuple matches
-    nothing.
+    nothing. ``provenance`` asks to tell on each item what harmonisation changed.
     """
 
     collections: tuple[str, ...] | None = None
@@ -63,6 +67,8 @@ class Query(Frozen):
     filter: Json | None = None
     text: tuple[str, ...] | None = None
     sites: tuple[str, ...] | None = None
+    dedup: Dedup = "replica"
+    provenance: bool = False
     sortby: tuple[SortKey, ...] = ()
     fields: Fields | None = None
     limit: int = 10
@@ -72,19 +78,22 @@ class Batch(Frozen):
     """One page of one catalogue, in the catalogue's order.
 
     ``next`` is an opaque position for the following page of the same query at the same catalogue; ``None`` at the
-    end. ``matched`` is the exact number of matches where the catalogue tells it.
+    end. ``matched`` is the exact number of matches where the catalogue tells it. ``exact`` is false where the query
+    had parts that the site has no words for: items that do not match are then no fault of the site.
     """
 
     items: list[Members]
     next: str | None = None
     matched: int | None = None
+    exact: bool = True
 
 
 class Capabilities(Frozen):
     """What a catalogue can be asked to do (from its conformance classes, corrected by its behaviour).
 
     ``ties``: it also honours the tie-breaks (collection, id) that we ask for, so that its order is our total order.
-    ``text``: it evaluates free text, by our own grammar and over our own fields.
+    ``text``: it evaluates free text, by our own grammar and over our own fields. ``unsortable`` are fields whose order
+    is another one there, since they have other names or values.
     """
 
     filter: bool = False
@@ -94,6 +103,7 @@ class Capabilities(Frozen):
     fields: bool = False
     post: bool = True
     transaction: bool = False
+    unsortable: frozenset[str] = frozenset()
 
 
 class Alternate(Frozen):

@@ -5,10 +5,10 @@ members are tolerated; a known one of the wrong type is an error that names it.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast, get_args
 
 from edges.errors import InvalidInput
-from edges.model import Fields, Frozen, Json, Query, SortKey
+from edges.model import Dedup, Fields, Frozen, Json, Query, SortKey
 from edges.stac import query_extension
 from edges.stac.cql2_check import check_filter, parse_filter_text
 from edges.stac.datetimes import format_interval, parse_interval
@@ -37,14 +37,16 @@ class SearchRequest(Frozen):
     token: str | None = None
 
 
-def search_from_get(params: Mapping[str, str], *, default_limit: int, max_limit: int) -> SearchRequest:
+def search_from_get(
+    params: Mapping[str, str], *, default_limit: int, max_limit: int, default_dedup: Dedup = "replica"
+) -> SearchRequest:
     """Parse the parameters of ``GET /search``. A blank parameter counts as not given.
 
     Raises:
         InvalidInput: naming the parameter, what was wrong and what would be right.
     """
     given = {name: value for name, value in params.items() if value.strip()}
-    plain = ("datetime", "q", "token", "filter-lang", "filter-crs")
+    plain = ("datetime", "q", "dedup", "token", "filter-lang", "filter-crs", "provenance")
     body: Json = {name: given[name] for name in plain if name in given}
     for name in ("collections", "ids"):
         if name in given:
@@ -65,10 +67,12 @@ def search_from_get(params: Mapping[str, str], *, default_limit: int, max_limit:
         lang = given.get("filter-lang", "cql2-text")
         body["filter"] = decode_object("filter", given["filter"]) if lang == "cql2-json" else given["filter"]
         body["filter-lang"] = lang
-    return _parse(body, default_limit, max_limit)
+    return _parse(body, default_limit, max_limit, default_dedup)
 
 
-def search_from_post(body: bytes, *, default_limit: int, max_limit: int) -> SearchRequest:
+def search_from_post(
+    body: bytes, *, default_limit: int, max_limit: int, default_dedup: Dedup = "replica"
+) -> SearchRequest:
     """Parse the JSON body of ``POST /search``; an empty one is a search for everything.
 
     Raises:
@@ -76,10 +80,11 @@ def search_from_post(body: bytes, *, default_limit: int, max_limit: int) -> Sear
     """
     if len(body) > MAX_BODY_BYTES:
         raise InvalidInput("body", f"{len(body)} bytes", f"at most {MAX_BODY_BYTES}")
-    return _parse(decode_object("body", body) if body.strip() else {}, default_limit, max_limit)
+    given = decode_object("body", body) if body.strip() else {}
+    return _parse(given, default_limit, max_limit, default_dedup)
 
 
-def _parse(body: Json, default_limit: int, max_limit: int) -> SearchRequest:
+def _parse(body: Json, default_limit: int, max_limit: int, default_dedup: Dedup) -> SearchRequest:
     given = {name: value for name, value in body.items() if value is not None}
     if "bbox" in given and "intersects" in given:
         raise InvalidInput("bbox", "given together with intersects", "one of the two")
@@ -93,6 +98,8 @@ def _parse(body: Json, default_limit: int, max_limit: int) -> SearchRequest:
         text=_text(given["q"]) if "q" in given else None,
         sortby=_sortby(given.get("sortby", [])),
         fields=_fields(given["fields"]) if "fields" in given else None,
+        dedup=parse_dedup(given.get("dedup", default_dedup)),
+        provenance=_flag(given, "provenance"),
         limit=_limit(given.get("limit", default_limit), max_limit),
     )
     return SearchRequest(query=query, token=_string(given, "token", MAX_TOKEN) if "token" in given else None)
@@ -116,6 +123,26 @@ def _limit(value: Any, max_limit: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InvalidInput("limit", repr(value)[:40], "a whole number, 1 or more")
     return min(value, max_limit)
+
+
+def parse_dedup(value: Any) -> Dedup:
+    """Return the rung of the identity ladder up to which copies are given once.
+
+    Raises:
+        InvalidInput: it is none of them.
+    """
+    for rung in get_args(Dedup):
+        if value == rung:
+            return cast("Dedup", rung)
+    raise InvalidInput("dedup", repr(value)[:40], f"one of {', '.join(get_args(Dedup))}")
+
+
+def _flag(given: Json, field: str) -> bool:
+    value = given.get(field, False)
+    told = value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower())
+    if told is None:
+        raise InvalidInput(field, repr(value)[:40], "true or false")
+    return told
 
 
 def _string(given: Json, field: str, most: int = MAX_NAME) -> str:
