@@ -26,7 +26,17 @@ from edges.registry import Registry, Site
 from edges.seams import WritableCatalogue
 from edges.settings import SiteSettings
 from edges.storage.s3 import S3Store
-from gateway.auth import AuthFace, SessionCookies, TokenAuthenticator, auth_middleware
+from gateway.auth import (
+    Attempts,
+    AuthFace,
+    CodeFlow,
+    Issuer,
+    LoginFace,
+    OidcAuthenticator,
+    SessionCookies,
+    TokenAuthenticator,
+    auth_middleware,
+)
 from gateway.compression import compression_middleware
 from gateway.dask.clusters import Clusters
 from gateway.dask.dashboards import Dashboards
@@ -89,6 +99,9 @@ class House:
         )
         self._ledger = SqliteLedger(self._state / "quotas.sqlite", settings.quotas.policies)
         self._authenticator = TokenAuthenticator(settings.auth, state=self._state)
+        self._oidc = OidcAuthenticator(
+            [Issuer(settings=issuer, session=outbound.session) for issuer in settings.auth.issuers]
+        )
         secure = base.startswith("https://")
         self._cookies = SessionCookies(key, secure=secure)
         # A key apart: a browser's session of half a day must not pass as a Dask client's cookie of minutes.
@@ -105,6 +118,7 @@ class House:
         """Open the ledger and the tokens, and learn of the sites."""
         await self._stack.enter_async_context(self._ledger)
         await self._stack.enter_async_context(self._authenticator.running())
+        await self._stack.enter_async_context(self._oidc.running())
         await self._stack.enter_async_context(self._registry.probing())
 
     async def add_catalogue(self) -> None:
@@ -120,8 +134,18 @@ class House:
             *SitesFace(registry=self._registry, metrics=self._metrics).routes(),
             *PlacementFace(placer=self._placer, page_items=limits.page_items).routes(),
             *QuotaFace(ledger=self._ledger, public_url=self._base).routes(),
-            *AuthFace(authenticator=self._authenticator, cookies=self._cookies).routes(),
+            *AuthFace(authenticator=self._authenticator, cookies=self._cookies, others=[self._oidc]).routes(),
+            *self._login_face().routes(),
         ]
+
+    def _login_face(self) -> LoginFace:
+        return LoginFace(
+            flow=CodeFlow(oidc=self._oidc, session=self._outbound.session, base=self._base),
+            authenticator=self._authenticator,
+            cookies=self._cookies,
+            attempts=Attempts(self._key),
+            secure=self._base.startswith("https://"),
+        )
 
     async def add_clusters(self) -> Clusters:
         """Add the Dask Gateway face; the listener routes comms by what it returns."""
@@ -210,7 +234,10 @@ class House:
                 compression_middleware,
                 problems_middleware,
                 auth_middleware(
-                    [self._authenticator], settings=settings.auth, cookies=self._cookies, public_url=self._base
+                    [self._authenticator, self._oidc],
+                    settings=settings.auth,
+                    cookies=self._cookies,
+                    public_url=self._base,
                 ),
             ],
         )
@@ -284,7 +311,7 @@ def _signing_key(settings: Settings) -> bytes:
 
 def _allowed(settings: Settings) -> list[str]:
     """Return the private addresses that an operator has named by configuring them."""
-    urls = list(settings.harvest.allowed_origins)
+    urls = [*settings.harvest.allowed_origins, *(issuer.issuer for issuer in settings.auth.issuers)]
     for site in settings.sites:
         urls += [site.catalogue.url, *site.asset_origins]
         urls += [part.url for part in (site.dask, site.kernels) if part is not None]

@@ -154,6 +154,17 @@ class TokenAuthenticator:
         _, session = await self.create(grant, seconds=left)
         return f"issued:{session.id}"
 
+    async def end_session(self, via: str) -> None:
+        """End a browser's session; a token that it began with stays.
+
+        Raises:
+            TokenStoreUnavailable: the file cannot be written.
+        """
+        kind, _, name = via.partition(":")
+        token = self._by_id.get(name) if kind == "issued" else None
+        if token is not None and token.grant.kind == "session":
+            await self.revoke(token.id)
+
     async def revoke(self, token_id: str) -> bool:
         """Revoke a token; it ends at once. Tell whether there was one.
 

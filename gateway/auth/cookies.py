@@ -63,13 +63,15 @@ class SessionCookies:
     def _mac(self, payload: str) -> bytes:
         return hmac.digest(self._key, payload.encode("utf-8", "replace"), hashlib.sha256)
 
-    def set(self, response: web.StreamResponse, principal: Principal, *, via: str) -> None:
+    def set(
+        self, response: web.StreamResponse, principal: Principal, *, via: str, seconds: int = SESSION_SECONDS
+    ) -> None:
         """Sign a browser in, by the response's cookie."""
-        value = self.sign(principal, seconds=SESSION_SECONDS, via=via)
+        value = self.sign(principal, seconds=seconds, via=via)
         response.set_cookie(
             SESSION_COOKIE,
             value,
-            max_age=SESSION_SECONDS,
+            max_age=seconds,
             path="/",
             httponly=True,
             secure=self._secure,

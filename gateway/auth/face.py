@@ -1,13 +1,15 @@
 """Signing in and out of browsers, who one is, and the admin's tokens."""
 
+from collections.abc import Sequence
+
 import msgspec
 from aiohttp import web
 
 from edges.errors import InvalidInput, NotFound
 from edges.model import Frozen, Json
 from gateway.auth.authenticator import TokenAuthenticator
-from gateway.auth.cookies import SessionCookies
-from gateway.auth.identity import Forbidden, InvalidCredentials, Scope, principal_for
+from gateway.auth.cookies import SESSION_COOKIE, SESSION_SECONDS, SessionCookies
+from gateway.auth.identity import Authenticator, Forbidden, Identity, InvalidCredentials, Scope, principal_for
 from gateway.auth.tokens import IssuedToken, TokenGrant
 from gateway.bodies import read_object
 from gateway.principal import principal_of, user_of
@@ -33,11 +35,21 @@ class _NewToken(Frozen):
 
 
 class AuthFace:
-    """``/auth/me``, ``/auth/session`` and ``/admin/tokens``."""
+    """``/auth/me``, ``/auth/session`` and ``/admin/tokens``.
 
-    def __init__(self, *, authenticator: TokenAuthenticator, cookies: SessionCookies) -> None:
+    ``others`` are authenticators beside that of our own tokens, whose credentials can begin a browser's session.
+    """
+
+    def __init__(
+        self,
+        *,
+        authenticator: TokenAuthenticator,
+        cookies: SessionCookies,
+        others: Sequence[Authenticator] = (),
+    ) -> None:
         self._authenticator = authenticator
         self._cookies = cookies
+        self._others = others
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -59,15 +71,27 @@ class AuthFace:
         secret = body.get("token")
         if not isinstance(secret, str):
             raise InvalidInput("token", "missing or no text", "an API token")
-        identity = await self._authenticator.identify(secret)
-        if identity is None:
-            raise InvalidCredentials("the token is not known here")
+        identity, via = await self._known(secret)
         principal = principal_for(identity, None)
         response = _json(msgspec.to_builtins(principal))
-        self._cookies.set(response, principal, via=identity.via)
+        self._cookies.set(response, principal, via=via)
         return response
 
-    async def _sign_out(self, _: web.Request) -> web.Response:
+    async def _known(self, secret: str) -> tuple[Identity, str]:
+        """Return whose token it is, and what the session is kept by: our own token, else a session of its own."""
+        identity = await self._authenticator.identify(secret)
+        if identity is not None:
+            return identity, identity.via
+        for other in self._others:
+            identity = await other.identify(secret)
+            if identity is not None:
+                return identity, await self._authenticator.begin_session(identity, seconds=SESSION_SECONDS)
+        raise InvalidCredentials("the token is not known here")
+
+    async def _sign_out(self, request: web.Request) -> web.Response:
+        session = self._cookies.session(request.cookies.get(SESSION_COOKIE, ""))
+        if session is not None:
+            await self._authenticator.end_session(session.via)
         response = web.Response(status=204)
         self._cookies.clear(response)
         return response
