@@ -27,12 +27,10 @@ _MAX_AUDITED = 256
 class Site:
     """One site at run time: its settings, its catalogue, and what was last learnt of it."""
 
-    def __init__(
-        self, settings: SiteSettings, catalogue: WritableCatalogue, *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, settings: SiteSettings, catalogue: WritableCatalogue) -> None:
         self.settings = settings
         self.catalogue = catalogue
-        self.clock = clock
+        self.clock: Callable[[], float] = time.time
         self.pulse = Pulse()
         self.collections: tuple[Json, ...] | None = None
         self.learnt_at: float | None = None
@@ -139,6 +137,8 @@ class Registry:
         self._sites = {site.id: site for site in sites}
         self._probe_seconds = probe_seconds
         self._clock = clock
+        for site in self._sites.values():
+            site.clock = clock
         self.probed = False
 
     def sites(self) -> tuple[Site, ...]:

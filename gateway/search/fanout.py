@@ -17,6 +17,7 @@ class Fanout:
         self._end = end
         self._seconds = seconds
         self.failures: dict[str, str] = {}
+        self.codes: dict[str, str] = {}
 
     async def following(self, count: int) -> list[Group]:
         """Return the next groups in the global order: ``count`` of them, or fewer at the end."""
@@ -32,7 +33,7 @@ class Fanout:
             for task in done:
                 self._take(tasks[task], task)
             for task in late:
-                self._fail(tasks[task], f"no answer within the deadline of {self._seconds:g} s")
+                self._fail(tasks[task], f"no answer within the deadline of {self._seconds:g} s", code="timeout")
         finally:
             await _cancelled(tasks)
 
@@ -41,12 +42,13 @@ class Fanout:
         if error is None:
             self._merge.feed(site, task.result(), exhausted=self._streams[site].exhausted)
         elif isinstance(error, EdgeError):
-            self._fail(site, str(error))
+            self._fail(site, str(error), code=getattr(error, "code", "failed"))
         else:
             raise error
 
-    def _fail(self, site: str, reason: str) -> None:
+    def _fail(self, site: str, reason: str, *, code: str) -> None:
         self.failures[site] = reason
+        self.codes[site] = code
         self._merge.close(site)
 
 

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from edges.audit import ranked_keys
-from edges.errors import EdgeError
+from edges.errors import EdgeError, InvalidInput
 from edges.model import Query, SortKey
 from edges.registry import Registry, Site
 from edges.stac.matching import compile_query
@@ -17,7 +17,7 @@ from gateway.search.fanout import Fanout
 from gateway.search.free_text import CollectionTexts
 from gateway.search.lookup import look_up
 from gateway.search.merge import Group, Merge
-from gateway.search.page import Page, exact_count, reports
+from gateway.search.page import SPARED, Page, SiteReport, exact_count, reports
 from gateway.search.plan import Call, SiteView, plan
 from gateway.search.stages import Disproved, Making, Stage
 from gateway.search.stream import Reading, SiteStream
@@ -29,16 +29,19 @@ _AUDIT_SHARE = 0.25
 
 
 class AllSitesFailed(EdgeError):
-    """No site that was asked has answered: there is no answer to give."""
+    """No site that was asked has answered: there is no answer to give. ``members`` go into the problem."""
 
     status = 502
     title = "No site answered"
 
+    def __init__(self, reasons: str, missing: Iterable[SiteReport] = ()) -> None:
+        super().__init__(reasons)
+        self.members = {"sites": {each.site: {"code": each.code, "reason": each.reason} for each in missing}}
 
-class PartialRefused(EdgeError):
+
+class PartialRefused(AllSitesFailed):
     """The client wants all or nothing, and a site is missing."""
 
-    status = 502
     title = "A site is missing"
 
 
@@ -64,14 +67,17 @@ class Federation:
         self._clock = clock
         self._texts = CollectionTexts()
 
-    async def search(self, query: Query, *, user: str, token: str | None = None, strict: bool = False) -> Page:
-        """Return one page of at most ``query.limit`` items.
+    async def search(
+        self, query: Query, *, user: str, token: str | None = None, strict: bool = False, require: Iterable[str] = ()
+    ) -> Page:
+        """Return one page of at most ``query.limit`` items; those of the sites ``require`` are on it, or none are.
 
         Raises:
-            InvalidInput: the token is not for this search.
+            InvalidInput: the token is not for this search, or a required site does not exist.
             AllSitesFailed: every site that could hold matches failed.
-            PartialRefused: ``strict``, and a site failed.
+            PartialRefused: a site is missing that is required; ``strict`` requires all.
         """
+        required = self._required(require)
         anchor = self._cursors.read(token, query, user, now=self._clock()) if token is not None else None
         while True:
             try:
@@ -81,10 +87,14 @@ class Federation:
                 _log.warning("search made again", extra={"reason": str(disproved)})
             else:
                 break
-        if page.missing and (strict or not any(report.status == "answered" for report in page.reports)):
-            reasons = "; ".join(report.reason for report in page.reports if report.status == "failed")
-            raise (PartialRefused if strict else AllSitesFailed)(reasons)
+        _accept(page, frozenset(page.missing) if strict else required)
         return page
+
+    def _required(self, names: Iterable[str]) -> frozenset[str]:
+        required, known = frozenset(names), sorted(site.id for site in self._registry.sites())
+        for name in sorted(required.difference(known)):
+            raise InvalidInput("require", f"no site {name[:80]!r}", f"sites: {', '.join(known)}")
+        return required
 
     async def pages(self, query: Query, *, user: str, strict: bool) -> AsyncIterator[Page]:
         """Yield page after page to the end; see :meth:`search` for what it raises."""
@@ -121,7 +131,7 @@ class Federation:
         fanout = Fanout(streams, merge, end=making.end, seconds=self._deadline)
         kept = await self._filled(fanout, making)
         failures = making.failures | fanout.failures
-        self._note(streams, failures)
+        self._note(streams, failures, fanout.codes)
         tallies = {site: stream.tally() for site, stream in streams.items()}
         matched = anchor.matched if anchor is not None else exact_count(making.plan, tallies, failures)
         groups = kept[: query.limit]
@@ -129,7 +139,7 @@ class Federation:
             groups=groups,
             next=self._next(groups[-1], making, matched, user) if len(kept) > query.limit else None,
             matched=matched,
-            reports=reports(making.plan, tallies, failures, groups),
+            reports=reports(making.plan, tallies, failures, groups, fanout.codes),
             plan=making.plan,
         )
 
@@ -142,6 +152,8 @@ class Federation:
         if query.text is not None:
             self._texts.learn({site.id: site.collections for site in sites})
         chosen = plan(query, tuple(self._view(site, order, query) for site in sites), anchor)
+        for call in chosen.calls:
+            self._registry.asking(call.site)
         values = compile_values(chosen.order)
         return Making(
             query=query,
@@ -188,12 +200,12 @@ class Federation:
             call=call, catalogue=site.catalogue, reading=reading, max_page=site.settings.catalogue.max_page
         )
 
-    def _note(self, streams: dict[str, SiteStream], failures: dict[str, str]) -> None:
+    def _note(self, streams: dict[str, SiteStream], failures: dict[str, str], codes: dict[str, str]) -> None:
         for site in streams:
-            if site in failures:
-                self._registry.failed(site, failures[site])
-            else:
+            if site not in failures:
                 self._registry.succeeded(site)
+            elif codes.get(site) not in SPARED:
+                self._registry.failed(site, failures[site])
 
     def _sites(self) -> dict[str, Site]:
         return {site.id: site for site in self._registry.sites()}
@@ -204,7 +216,20 @@ class Federation:
             capabilities=site.capabilities_for(order),
             collections=site.collection_ids,
             priority=site.settings.priority,
-            available=site.pulse.available,
+            available=site.admitted,
             reason=f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}",
             text=self._texts.scope(query.text, site.id) if query.text is not None else None,
         )
+
+
+def _accept(page: Page, required: frozenset[str]) -> None:
+    missing = [report for report in page.reports if report.missing]
+    reasons = "; ".join(_told(report) for report in missing)
+    if required.intersection(page.missing):
+        raise PartialRefused(reasons, missing)
+    if missing and not any(report.status == "answered" for report in page.reports):
+        raise AllSitesFailed(reasons, missing)
+
+
+def _told(report: SiteReport) -> str:
+    return report.reason if report.reason.startswith(f"{report.site}: ") else f"{report.site}: {report.reason}"

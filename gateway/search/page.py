@@ -2,9 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from edges.model import Frozen
 from gateway.search.merge import Group
 from gateway.search.plan import Call, Plan, Skip
+
+SPARED = frozenset({"budget", "resting"})
+"""Why a site was not asked although it did nothing wrong: no failure is counted against it."""
+EMPTY: Mapping[str, str] = {}
 
 
 class Tally(Frozen):
@@ -22,11 +28,15 @@ class SiteReport(Frozen):
 
     ``items`` are those on the page, ``fetched`` those that came, ``dropped`` those of them that failed our own check;
     ``requests`` were made in ``milliseconds``. ``filter`` tells whether it was ``pushed`` down or is ``residual``.
+    ``status`` is ``answered``, ``failed`` or ``skipped``, ``missing`` tells that the page lacks what it may hold, and
+    ``code`` is why, as one of few words.
     """
 
     site: str
     status: str
     reason: str = ""
+    code: str = ""
+    missing: bool = False
     items: int = 0
     fetched: int = 0
     dropped: int = 0
@@ -50,31 +60,42 @@ class Page(Frozen):
     @property
     def missing(self) -> list[str]:
         """Return the sites whose part of the answer is missing."""
-        return [report.site for report in self.reports if report.status == "failed"]
+        return [report.site for report in self.reports if report.missing]
 
 
 def reports(
-    plan: Plan, tallies: Mapping[str, Tally], failures: Mapping[str, str], groups: Iterable[Group]
+    plan: Plan,
+    tallies: Mapping[str, Tally],
+    failures: Mapping[str, str],
+    groups: Iterable[Group],
+    codes: Mapping[str, str] = EMPTY,
 ) -> tuple[SiteReport, ...]:
-    """Return what became of each site, by site."""
+    """Return what became of each site, by site; ``codes`` say why those in ``failures`` failed."""
     given: dict[str, int] = dict.fromkeys(tallies, 0)
     for group in groups:
         for row in group:
             given[row.site] += 1
     told = [_skipped(skip) for skip in plan.skips]
-    told += [_asked(call, tallies[call.site], failures.get(call.site), given[call.site]) for call in plan.calls]
+    for call in plan.calls:
+        report = _asked(call, tallies[call.site], given[call.site])
+        told.append(_missed(failures[call.site], codes, report) if call.site in failures else report)
     return tuple(sorted(told, key=lambda report: report.site))
 
 
+def _missed(reason: str, codes: Mapping[str, str], report: SiteReport) -> SiteReport:
+    code = codes.get(report.site, "failed")
+    status = "skipped" if code in SPARED else "failed"
+    return msgspec.structs.replace(report, status=status, reason=reason, code=code, missing=True)
+
+
 def _skipped(skip: Skip) -> SiteReport:
-    return SiteReport(site=skip.site, status="failed" if skip.failed else "skipped", reason=skip.reason)
+    return SiteReport(site=skip.site, status="skipped", reason=skip.reason, code=skip.code, missing=skip.failed)
 
 
-def _asked(call: Call, tally: Tally, failure: str | None, items: int) -> SiteReport:
+def _asked(call: Call, tally: Tally, items: int) -> SiteReport:
     return SiteReport(
         site=call.site,
-        status="answered" if failure is None else "failed",
-        reason=failure or "",
+        status="answered",
         items=items,
         fetched=tally.fetched,
         dropped=tally.dropped,

@@ -30,11 +30,12 @@ class SiteView(Frozen):
 
 
 class Skip(Frozen):
-    """A site that is not asked, and why."""
+    """A site that is not asked, and why; ``failed``: its part of the answer is missing. ``code`` is one of few."""
 
     site: str
     reason: str
     failed: bool = False
+    code: str = "not_concerned"
 
 
 class Call(Frozen):
@@ -81,7 +82,7 @@ def _skip(query: Query, site: SiteView) -> Skip | None:
     if query.sites is not None and site.id not in query.sites:
         return Skip(site=site.id, reason="not in this catalogue")
     if not site.available:
-        return Skip(site=site.id, reason=site.reason or "unavailable", failed=True)
+        return Skip(site=site.id, reason=site.reason or "unavailable", failed=True, code="breaker")
     if query.collections is not None and site.collections is not None and not site.collections & set(query.collections):
         return Skip(site=site.id, reason="holds none of the collections")
     if site.text is not None and _narrowed(query, site) == ():
