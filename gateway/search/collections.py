@@ -4,8 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from edges.model import Json
-from edges.stac.links import collection_links
+from edges.stac.limits import is_number
+from edges.stac.links import OWN_RELS, collection_links
+from gateway.search.extents import united_extent
 
+_SITES_RELS = OWN_RELS | {"item", "child", "children", "data", "search", "service-desc", "service-doc", "conformance"}
 _UNITED = ("extent", "summaries", "providers", "item_assets", "keywords", "stac_extensions")
 
 
@@ -20,51 +23,46 @@ def unite(collections: Iterable[tuple[str, Json]], *, base: str) -> list[Json]:
 def _united(name: str, copies: list[tuple[str, Json]], base: str) -> Json:
     first = copies[0][1]
     each = [collection for _, collection in copies]
-    licences = {collection.get("license", "other") for collection in each}
+    licences = [one["license"] for one in each if isinstance(one.get("license"), str)]
     return {
         **{key: value for key, value in first.items() if key not in ("links", *_UNITED)},
         "type": "Collection",
         "id": name,
         "stac_version": first.get("stac_version", "1.0.0"),
-        "stac_extensions": _distinct(value for one in each for value in one.get("stac_extensions") or []),
+        "stac_extensions": _distinct(value for one in each for value in _list(one, "stac_extensions")),
         "description": first.get("description") or name,
-        "license": licences.pop() if len(licences) == 1 else "other",
-        "extent": _extent([one.get("extent") or {} for one in each]),
-        "summaries": _summaries([one.get("summaries") or {} for one in each]),
-        "keywords": _distinct(value for one in each for value in one.get("keywords") or []),
-        "providers": _distinct(value for one in each for value in one.get("providers") or []),
-        "item_assets": {key: value for one in reversed(each) for key, value in (one.get("item_assets") or {}).items()},
+        "license": licences[0] if licences and len(set(licences)) == 1 else "other",
+        "extent": united_extent([one.get("extent") for one in each]),
+        "summaries": _summaries([_object(one, "summaries") for one in each]),
+        "keywords": _distinct(value for one in each for value in _list(one, "keywords")),
+        "providers": _distinct(value for one in each for value in _list(one, "providers")),
+        "item_assets": {key: value for one in reversed(each) for key, value in _object(one, "item_assets").items()},
         "federation:backends": sorted({site for site, _ in copies}),
-        "links": collection_links(base, name),
+        "links": [*collection_links(base, name), *_foreign_links(each)],
     }
 
 
-def _extent(extents: Sequence[Json]) -> Json:
-    boxes = [box for extent in extents for box in ((extent.get("spatial") or {}).get("bbox") or [])[:1] if _is_box(box)]
-    spans = [span for extent in extents for span in ((extent.get("temporal") or {}).get("interval") or [])[:1]]
-    flat = [(box[0], box[1], box[len(box) // 2], box[len(box) // 2 + 1]) for box in boxes]
-    hull = [
-        min((box[0] for box in flat), default=-180.0),
-        min((box[1] for box in flat), default=-90.0),
-        max((box[2] for box in flat), default=180.0),
-        max((box[3] for box in flat), default=90.0),
-    ]
-    starts, ends = [span[0] for span in spans], [span[1] for span in spans]
-    return {
-        "spatial": {"bbox": [hull]},
-        "temporal": {
-            "interval": [
-                [
-                    None if None in starts or not starts else min(starts),
-                    None if None in ends or not ends else max(ends),
-                ]
-            ]
-        },
-    }
+def _list(collection: Json, name: str) -> list[Any]:
+    value = collection.get(name)
+    return value if isinstance(value, list) else []
 
 
-def _is_box(box: Any) -> bool:
-    return isinstance(box, list) and len(box) in (4, 6) and all(isinstance(value, int | float) for value in box)
+def _object(collection: Json, name: str) -> Json:
+    value = collection.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _foreign_links(collections: Iterable[Json]) -> list[Json]:
+    """Return the links that lead elsewhere, as to a licence; not those that say where the sites serve things."""
+    given = [one for collection in collections for one in _list(collection, "links") if isinstance(one, dict)]
+    return _distinct(
+        one
+        for one in given
+        if isinstance(one.get("rel"), str)
+        and one["rel"] not in _SITES_RELS
+        and isinstance(one.get("href"), str)
+        and one["href"].startswith(("https://", "http://"))
+    )
 
 
 def _summaries(summaries: Sequence[Json]) -> Json:
@@ -88,7 +86,7 @@ def _summary(ours: Any, theirs: Any) -> Any:
 
 
 def _is_range(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(end), int | float) for end in ("minimum", "maximum"))
+    return isinstance(value, dict) and all(is_number(value.get(end)) for end in ("minimum", "maximum"))
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
