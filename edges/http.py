@@ -140,5 +140,5 @@ async def read_bounded(response: aiohttp.ClientResponse, *, site: str, limit: in
                 raise SiteMisbehaved(site, f"answer is larger than {limit} bytes")
             pieces.append(piece)
     except aiohttp.ClientPayloadError as error:
-        raise SiteUnavailable(site, f"connection broke off: {error}") from error
+        raise SiteUnavailable(site, "its connection broke off", code="broken") from error
     return b"".join(pieces)

@@ -187,8 +187,17 @@ class SiteHttp:
             self._observer.called(self._site, outcome, time.perf_counter() - started)
 
     def _unavailable(self, error: Exception, code: str) -> SiteUnavailable:
-        reason = error.reason if isinstance(error, SiteUnavailable) else f"{type(error).__name__}: {error}"
-        return SiteUnavailable(self._site, reason[:300], code=code)
+        return SiteUnavailable(self._site, _reason(error), code=code)
+
+
+def _reason(error: Exception) -> str:
+    """Say what happened without an address: users may see it, and the site's address need not be public."""
+    if isinstance(error, SiteUnavailable):
+        return error.reason
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name cannot be resolved"
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return f"cannot be reached ({type(cause).__name__})"
 
 
 def _trouble(error: Exception, *, headed: bool) -> Trouble:

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem+json, for every face whose client expects nothing else. Pure."""
 
+import math
 from typing import Any
 
 import msgspec
@@ -33,9 +34,13 @@ def problem_of(error: Exception) -> web.Response | None:
     if isinstance(error, QuotaExceeded):
         return quota_problem(error)
     kind = getattr(error, "type", None)
-    response = problem(status, title, str(error), **({"type": kind} if isinstance(kind, str) else {}))
+    members: dict[str, Any] = getattr(error, "members", {})
+    response = problem(status, title, str(error), **members, **({"type": kind} if isinstance(kind, str) else {}))
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="lakegate"'
+    pause = getattr(error, "retry_after", None)
+    if isinstance(pause, int | float):
+        response.headers["Retry-After"] = str(math.ceil(pause))
     return response
 
 

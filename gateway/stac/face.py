@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from edges.errors import InvalidInput, NotFound
+from edges.errors import NotFound
 from edges.model import Json, Members, Query
 from edges.registry import Registry
 from edges.stac import documents
@@ -20,11 +20,10 @@ from gateway.search.federation import Federation
 from gateway.search.page import Page
 from gateway.search.render import preference, render_item
 from gateway.settings import LimitSettings
+from gateway.stac.demand import Demand, demand_of
 from gateway.stac.openapi import OPENAPI_TYPE, openapi_document, openapi_page
 from gateway.stac.schemas import queryables, sortables
 from quotas.model import Line
-
-_TRUE = ("true", "1", "yes")
 
 
 class StacFace:
@@ -123,7 +122,7 @@ class StacFace:
         return await self._answer(
             request,
             msgspec.structs.replace(search, query=query),
-            strict=_strict(request.query.get("strict")),
+            demand=demand_of({}, request.query),
             own=own,
             following=lambda token: next_by_get(own, parameters, token),
         )
@@ -134,7 +133,7 @@ class StacFace:
         return await self._answer(
             request,
             self._by_get(request),
-            strict=_strict(request.query.get("strict")),
+            demand=demand_of({}, request.query),
             own=own,
             following=lambda token: next_by_get(own, parameters, token),
         )
@@ -150,7 +149,7 @@ class StacFace:
         return await self._answer(
             request,
             search,
-            strict=_strict(members.get("strict", request.query.get("strict"))),
+            demand=demand_of(members, request.query),
             own=own,
             following=lambda token: next_by_post(own, members, token),
         )
@@ -168,14 +167,20 @@ class StacFace:
         request: web.Request,
         search: SearchRequest,
         *,
-        strict: bool,
+        demand: Demand,
         own: str,
         following: Callable[[str], Json],
     ) -> web.Response:
         principal = principal_of(request)
         lines = [Line(resource="requests", amount=1), Line(resource="items", amount=search.query.limit)]
         async with self._charging.request(principal, lines) as spending:
-            page = await self._federation.search(search.query, user=principal.user, token=search.token, strict=strict)
+            page = await self._federation.search(
+                search.query,
+                user=principal.user,
+                token=search.token,
+                strict=demand.strict,
+                require=demand.require,
+            )
             spending.actual("items", len(page.groups))
         items = self._rendered(page, search.query, request)
         link = following(page.next) if page.next is not None else None
@@ -228,14 +233,6 @@ class StacFace:
             },
             "federation:missing": [site.id for site in sites if site.collections is None],
         }
-
-
-def _strict(value: Any) -> bool:
-    if isinstance(value, bool) or value is None:
-        return bool(value)
-    if isinstance(value, str) and value.lower() in (*_TRUE, "false", "0", "no"):
-        return value.lower() in _TRUE
-    raise InvalidInput("strict", f"got {value!r}", "true or false")
 
 
 def _report(page: Page) -> Json:
