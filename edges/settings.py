@@ -43,6 +43,8 @@ class CatalogueSettings(Frozen):
     """A site's STAC API.
 
     ``collections`` maps the site's own collection ids to harmonised ones (what is not named keeps its id).
+    ``profile`` is how the site's other words map to ours: the name of a shipped one, or the path of a YAML file;
+    ``collections`` are then added to those of the profile.
     ``timeout_seconds`` bounds one request: past it the site is reported, and the others are answered without it.
     ``max_page`` is the largest page we ask of it, ``connections`` how many requests run at once: politeness.
     ``max_page_bytes`` bounds what one answer may weigh, decoded: a hostile site cannot fill our memory.
@@ -56,6 +58,7 @@ class CatalogueSettings(Frozen):
     token: Secret | None = None
     write_token: Secret | None = None
     collections: Mapping[str, str] = {}
+    profile: str = ""
     timeout_seconds: float = 15.0
     max_page: int = 1_000
     connections: int = 16

@@ -16,12 +16,13 @@ from aiohttp import web
 from isal import isal_zlib
 from prometheus_client import CollectorRegistry
 
-from edges.catalogues.renamed import RenamedCatalogue
+from edges.catalogues.harmonised import HarmonisedCatalogue
 from edges.catalogues.stac_api import StacApiCatalogue
 from edges.compute.dask_gateway import DaskGateway
 from edges.compute.jupyter import JupyterGateway
 from edges.http import Outbound
 from edges.model import ClusterCap
+from edges.profiles.load import profile_of
 from edges.registry import Registry, Site
 from edges.seams import WritableCatalogue
 from edges.settings import SiteSettings
@@ -63,6 +64,7 @@ from gateway.search.harvest_sources import FederatedSources
 from gateway.secrets import kept_key
 from gateway.settings import Settings
 from gateway.sites import SitesFace
+from gateway.stac.export import ExportFace
 from gateway.stac.face import StacFace
 from harvest.harvester import Harvester
 from harvest.seams import Place, World
@@ -131,12 +133,23 @@ class House:
         )
         self._routes += [
             *stac.routes(),
+            *self._export_face(charging).routes(),
             *SitesFace(registry=self._registry, metrics=self._metrics).routes(),
             *PlacementFace(placer=self._placer, page_items=limits.page_items).routes(),
             *QuotaFace(ledger=self._ledger, public_url=self._base).routes(),
             *AuthFace(authenticator=self._authenticator, cookies=self._cookies, others=[self._oidc]).routes(),
             *self._login_face().routes(),
         ]
+
+    def _export_face(self, charging: Charging) -> ExportFace:
+        return ExportFace(
+            federation=self._federation,
+            registry=self._registry,
+            charging=charging,
+            limits=self._settings.limits,
+            base=self._base,
+            folder=self._state / "exports",
+        )
 
     def _login_face(self) -> LoginFace:
         return LoginFace(
@@ -321,9 +334,7 @@ def _allowed(settings: Settings) -> list[str]:
 
 def _catalogue(site: SiteSettings, session: aiohttp.ClientSession) -> WritableCatalogue:
     catalogue = StacApiCatalogue(site=site.id, settings=site.catalogue, session=session)
-    if not site.catalogue.collections:
-        return catalogue
-    return RenamedCatalogue(catalogue, site.catalogue.collections)
+    return HarmonisedCatalogue(catalogue, profile_of(site.catalogue), site=site.id)
 
 
 def _dask(site: SiteSettings, session: aiohttp.ClientSession) -> DaskGateway:

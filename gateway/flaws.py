@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edges.compute.claims import check_secret
+from edges.profiles.load import profile_of
 from gateway.auth import TokenAuthenticator
 from gateway.secrets import unreadable_secrets
 from gateway.settings import Settings
-from quotas.rules import PolicySet
+from quotas.binding import PolicySet
 
 
 def flaws(settings: Settings) -> list[str]:
@@ -25,6 +26,10 @@ def _unusable(settings: Settings) -> Iterator[str]:
     except ValueError as error:
         yield f"$.quotas.policies: {error}"
     for index, site in enumerate(settings.sites):
+        try:
+            profile_of(site.catalogue)
+        except ValueError as error:
+            yield f"$.sites[{index}].catalogue.profile: {error}"
         if site.dask is not None:
             try:
                 check_secret(site.dask.secret.reveal())

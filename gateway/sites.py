@@ -60,6 +60,7 @@ def _told(site: Site, *, reasons: bool) -> Json:
         "id": site.id,
         "title": site.settings.title or site.id,
         "kind": site.settings.kind,
+        "profile": site.settings.catalogue.profile or None,
         "health": health if reasons else health | {"reason": ""},
         "collections": sorted(site.collection_ids) if site.collection_ids is not None else None,
         "capabilities": msgspec.to_builtins(site.capabilities),

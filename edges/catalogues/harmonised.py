@@ -1,0 +1,99 @@
+"""A catalogue that speaks other words, as a wrapper of the same seam: asked in native words, answered in ours."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edges.model import Batch, Capabilities, Json, Members, Query
+from edges.profiles.items import ItemWords
+from edges.profiles.model import Profile
+from edges.profiles.queries import QueryWords
+from edges.seams import WritableCatalogue
+
+PROVENANCE = "federation:provenance"
+"""The property that tells what was changed, where a query asks for it."""
+
+_MEMBERS = msgspec.json.Decoder(Members)
+
+
+class HarmonisedCatalogue:
+    """Maps collection ids, properties and asset keys both ways, by a profile.
+
+    A filter, or a part of one, that has no exact native words is left out, and the caller evaluates it as ever.
+    """
+
+    def __init__(self, inner: WritableCatalogue, profile: Profile, *, site: str) -> None:
+        self._inner = inner
+        self._site = site
+        self._profile = profile
+        self._queries = QueryWords(profile)
+        self._ids = self._queries.ids
+        self._items = ItemWords(profile, self._ids)
+        self._changes = bool(profile.collections or profile.properties or profile.assets or profile.bands == "common")
+
+    async def capabilities(self) -> Capabilities:
+        """Tell the inner capabilities, less the order of what has other names or values there."""
+        inner = await self._inner.capabilities()
+        return msgspec.structs.replace(
+            inner,
+            text=inner.text and not self._changes,
+            ties=inner.ties and not self._ids.renamed,
+            unsortable=inner.unsortable | self._queries.unsortable,
+        )
+
+    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
+        """Search in the site's words."""
+        native = self._queries.native(query)
+        if native.query.collections == () or native.query.ids == ():
+            return Batch(items=[])  # many servers take an empty list for none
+        batch = await self._inner.search(native.query, limit=limit, after=after)
+        return msgspec.structs.replace(
+            batch,
+            items=[self._told(item, provenance=query.provenance) for item in batch.items],
+            matched=batch.matched if native.exact else None,
+            exact=batch.exact and native.exact,
+        )
+
+    async def collections(self) -> list[Json]:
+        return [self._items.collection(collection) for collection in await self._inner.collections()]
+
+    async def item(self, collection: str, item_id: str) -> Members | None:
+        for native in self._ids.native(collection):
+            found = await self._inner.item(native, item_id)
+            if found is not None:
+                return self._told(found, provenance=False)
+        return None
+
+    async def put_collection(self, collection: Json) -> None:
+        await self._inner.put_collection(collection | {"id": self._writable(collection["id"])})
+
+    async def put_items(self, collection: str, items: Sequence[Json]) -> None:
+        native = self._writable(collection)
+        await self._inner.put_items(native, [self._items.native(item, native) for item in items])
+
+    async def delete_item(self, collection: str, item_id: str) -> bool:
+        gone = [await self._inner.delete_item(native, item_id) for native in self._ids.native(collection)]
+        return any(gone)
+
+    def _writable(self, collection: str) -> str:
+        """Return the native id to write to: the first, where several share a harmonised one."""
+        return next(iter(self._ids.native(collection)), collection)
+
+    def _told(self, item: Members, *, provenance: bool) -> Members:
+        said = self._items.harmonised(item) if self._changes else item
+        return self._with_provenance(item, said) if provenance else said
+
+    def _with_provenance(self, native: Members, said: Members) -> Members:
+        try:
+            changes = self._items.changes(native)
+            properties = _MEMBERS.decode(said["properties"])
+        except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+            return said  # no item: there is nothing to tell
+        told = {
+            "source": self._site,
+            "profile": self._profile.name or None,
+            "harmonized": bool(changes),
+            "changes": changes,
+        }
+        properties[PROVENANCE] = msgspec.Raw(msgspec.json.encode(told))
+        return said | {"properties": msgspec.Raw(msgspec.json.encode(properties))}
