@@ -117,7 +117,8 @@ class QuotaSettings(Frozen):
 class LimitSettings(Frozen):
     """Bounds on what one client may ask for: hostile or careless, the others must not notice.
 
-    ``deadline_seconds`` bounds a whole search. ``probe_seconds`` is how often sites are asked how they are.
+    ``deadline_seconds`` bounds a whole search. ``probe_seconds`` is how often sites are asked how they are. At most
+    ``exports`` run at once; ``export_bytes`` of items at most (as NDJSON) are made into one GeoParquet file.
     """
 
     page_items: int = 1_000
@@ -126,6 +127,8 @@ class LimitSettings(Frozen):
     deadline_seconds: float = 30.0
     probe_seconds: float = 15.0
     cursor_seconds: float = 24 * 3600.0
+    exports: int = 8
+    export_bytes: int = 4 << 30
 
 
 class ComputeSettings(Frozen):

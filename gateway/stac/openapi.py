@@ -22,9 +22,18 @@ _PARAMETERS: Json = {
     "token": ("The token of a next link.", _STRING),
     "strict": ("Fail if any site is missing.", {"type": "boolean"}),
     "near": ("The site whose copies stand first.", _STRING),
+    "format": ("Of an export.", {"type": "string", "enum": ["ndjson", "geoparquet"]}),
+    "records": (
+        "What an NDJSON export tells beside the items.",
+        {"type": "string", "enum": ["items", "trailer", "checkpoints"]},
+    ),
+    "max_items": ("Items of an export in all.", {"type": "integer", "minimum": 1}),
+    "resume": ("Where an export is to be taken up, as it told.", _STRING),
 }
-_SEARCH = tuple(_PARAMETERS)
-_ITEMS = tuple(name for name in _PARAMETERS if name != "collections")
+_OF_EXPORTS = ("format", "records", "max_items", "resume")
+_SEARCH = tuple(name for name in _PARAMETERS if name not in _OF_EXPORTS)
+_EXPORT = tuple(name for name in _PARAMETERS if name not in ("limit", "token"))
+_ITEMS = tuple(name for name in _SEARCH if name != "collections")
 
 # path, method, summary, query parameters, has a body, statuses
 _OPERATIONS: tuple[tuple[str, str, str, tuple[str, ...], bool, tuple[int, ...]], ...] = (
@@ -45,6 +54,8 @@ _OPERATIONS: tuple[tuple[str, str, str, tuple[str, ...], bool, tuple[int, ...]],
     ("/collections/{collection}/sortables", "get", "What can be sorted by", (), False, (200, 404)),
     ("/search", "get", "Search all sites", _SEARCH, False, (200, 400, 429, 502)),
     ("/search", "post", "Search all sites", ("near",), True, (200, 400, 429, 502)),
+    ("/search/export", "get", "All matches as a stream", _EXPORT, False, (200, 400, 406, 429, 502)),
+    ("/search/export", "post", "All matches as a stream", (), True, (200, 400, 406, 429, 502)),
     ("/queryables", "get", "What can be asked for", (), False, (200,)),
     ("/sortables", "get", "What can be sorted by", (), False, (200,)),
     ("/sites", "get", "The sites and how they are", (), False, (200,)),
@@ -75,6 +86,7 @@ _MEANING = {
     401: "Authentication required",
     403: "Not yours",
     404: "Not found",
+    406: "None of the accepted types can be given",
     410: "Dismissed already",
     429: "Quota exceeded; the problem explains",
     502: "No site answered",
