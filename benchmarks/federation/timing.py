@@ -1,0 +1,64 @@
+"""How calls are timed: in turns, so that noise falls on all alike."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+
+from benchmarks.federation.processes import HEADERS, Program
+
+Call = Callable[[], Awaitable[Any]]
+
+
+async def in_turns(calls: Mapping[str, Call], *, rounds: int) -> dict[str, list[float]]:
+    """Return the milliseconds of each call in each round; one round to warm up is not counted."""
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds + 1):
+        for name, call in calls.items():
+            started = time.perf_counter()
+            await call()
+            if number:
+                samples[name].append((time.perf_counter() - started) * 1e3)
+    return samples
+
+
+def median(samples: Sequence[float]) -> float:
+    """Return the median."""
+    return statistics.median(samples)
+
+
+def p95(samples: Sequence[float]) -> float:
+    """Return the 95th percentile."""
+    return statistics.quantiles(samples, n=20, method="inclusive")[-1]
+
+
+async def cpu_per_call(program: Program, calls: Sequence[Call], *, at_once: int = 8) -> float:
+    """Return the CPU milliseconds that the program spends per call, ``at_once`` of them running."""
+    waiting = iter(calls)
+
+    async def worker() -> None:
+        for call in waiting:
+            await call()
+
+    before = program.cpu_seconds()
+    await asyncio.gather(*(worker() for _ in range(at_once)))
+    return (program.cpu_seconds() - before) * 1e3 / len(calls)
+
+
+def reading(
+    session: aiohttp.ClientSession, url: str, *, post: object = None, headers: Mapping[str, str] | None = None
+) -> Call:
+    """Return a call that reads an answer whole, as bytes; anything but 200 is an error."""
+
+    async def call() -> bytes:
+        method = "GET" if post is None else "POST"
+        async with session.request(method, url, json=post, headers={**HEADERS, **(headers or {})}) as response:
+            body = await response.read()
+            if response.status != 200:
+                raise RuntimeError(f"{url} answered {response.status}: {body[:500]!r}")
+            return body
+
+    return call
