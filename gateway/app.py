@@ -263,6 +263,23 @@ class House:
         await asyncio.gather(*(proxy.close() for proxy in self._proxies))
 
 
+async def furnish(settings: Settings, stack: AsyncExitStack) -> tuple[House, Clusters]:
+    """Build the house with all its rooms, into a stack of lifetimes; its clusters are what comms are routed by."""
+    key = _signing_key(settings)
+    allowed = _allowed(settings)
+    calls = Calls(
+        data=await stack.enter_async_context(Outbound(allowed=allowed, connections=_DATA_CONNECTIONS)),
+        compute=await stack.enter_async_context(Outbound(allowed=allowed)),
+    )
+    house = House(settings, stack, calls, base=public_url(settings), key=key)
+    await house.add_foundations()
+    await house.add_catalogue()
+    clusters = await house.add_clusters()
+    await house.add_kernels()
+    await house.add_harvests()
+    return house, clusters
+
+
 @asynccontextmanager
 async def running_gateway(settings: Settings) -> AsyncIterator[str]:
     """Run the gateway while the context lasts; yield the URL that it listens at.
@@ -272,20 +289,9 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
         LookupError: a secret cannot be read.
     """
     aiohttp.set_zlib_backend(isal_zlib)
-    key = _signing_key(settings)
     base = public_url(settings)
     async with AsyncExitStack() as stack:
-        allowed = _allowed(settings)
-        calls = Calls(
-            data=await stack.enter_async_context(Outbound(allowed=allowed, connections=_DATA_CONNECTIONS)),
-            compute=await stack.enter_async_context(Outbound(allowed=allowed)),
-        )
-        house = House(settings, stack, calls, base=base, key=key)
-        await house.add_foundations()
-        await house.add_catalogue()
-        clusters = await house.add_clusters()
-        await house.add_kernels()
-        await house.add_harvests()
+        house, clusters = await furnish(settings, stack)
         runner = web.AppRunner(house.application(), access_log=None, shutdown_timeout=settings.server.shutdown_seconds)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

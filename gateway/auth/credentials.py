@@ -1,12 +1,13 @@
 """Where clients put their credentials. Pure.
 
 Every kind of client that we serve unmodified sends tokens its own way: ``Bearer`` (RFC 6750), ``token``
-(Jupyter), ``jupyterhub`` (Dask with JupyterHub), ``Basic`` with the token as password (RFC 7617; Dask,
-browsers), ``?token=`` where a websocket cannot have headers.
+(Jupyter), ``jupyterhub`` (Dask with JupyterHub), ``Basic`` with the token as password (RFC 7617; Dask, EODAG,
+browsers), ``X-API-Key`` (EODAG), ``?token=`` where a websocket cannot have headers.
 """
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -17,7 +18,8 @@ MAX_SECRET = 8_192
 """The longest credentials that are looked at, in characters."""
 
 _TOKEN_SCHEMES = frozenset({"bearer", "token", "jupyterhub"})
-_QUERY_ROOTS = ("/api/kernels", "/api/kernelspecs", "/api/sessions", "/kernelspecs")
+_WEBSOCKET = re.compile(r"/api/kernels/[^/]+/channels")
+"""Jupyter's client opens a kernel's websocket with nothing but an address; addresses are logged and remembered."""
 
 
 class Credential(Frozen):
@@ -38,8 +40,11 @@ def credential_of(
     header = headers.get("Authorization")
     if header is not None:
         return Credential(secret=_secret_of(header), source="header")
+    key = headers.get("X-API-Key")
+    if key:
+        return Credential(secret=_bounded(key.strip()), source="header")
     token = query.get("token")
-    if token and any(path == root or path.startswith(root + "/") for root in _QUERY_ROOTS):
+    if token and _WEBSOCKET.fullmatch(path):
         return Credential(secret=_bounded(token), source="query")
     return Credential(secret=_bounded(cookie), source="cookie") if cookie else None
 

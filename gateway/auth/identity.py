@@ -13,10 +13,6 @@ Scope = Literal["read", "compute", "harvest", "admin"]
 UNGROUPED = "users"
 """The group that pays for users who are in none."""
 
-_COMPUTE = ("/api/v1", "/api/kernels", "/api/sessions", "/clusters")
-_HARVEST = ("/processes", "/jobs", "/hook")
-_READING = ("GET", "HEAD", "OPTIONS")
-
 
 class InvalidCredentials(Unauthenticated):
     """Credentials came with the request, and they are not valid: expired, revoked, malformed or made up."""
@@ -89,31 +85,6 @@ def principal_for(identity: Identity, wanted_group: str | None) -> Principal:
         charging_group=own if wanted_group is None else wanted_group,
         admin=identity.admin and (not identity.scopes or "admin" in identity.scopes),
     )
-
-
-def check_scope(scopes: tuple[Scope, ...], method: str, path: str) -> None:
-    """Check that restricted credentials may make a request.
-
-    Raises:
-        Forbidden: they may not; the message names the scope that is missing.
-    """
-    needed = _scope_of(method, path)
-    if scopes and needed != "read" and needed not in scopes:
-        raise Forbidden(f"this token is restricted to {', '.join(scopes)}; this needs the scope {needed!r}")
-
-
-def _scope_of(method: str, path: str) -> Scope:
-    if _below(path, ("/admin",)):
-        return "admin"
-    if _below(path, _COMPUTE):
-        return "compute"
-    if _below(path, _HARVEST) and method not in _READING:
-        return "harvest"
-    return "read"
-
-
-def _below(path: str, roots: tuple[str, ...]) -> bool:
-    return any(path == root or path.startswith(root + "/") for root in roots)
 
 
 def wanted_group(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:

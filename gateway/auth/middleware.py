@@ -14,10 +14,10 @@ from gateway.auth.identity import (
     Forbidden,
     Identity,
     InvalidCredentials,
-    check_scope,
     principal_for,
     wanted_group,
 )
+from gateway.auth.scopes import READING, check_scope
 from gateway.principal import PRINCIPAL, Principal, Unauthenticated
 from gateway.problems import problem
 from gateway.settings import AuthSettings
@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 
 ANONYMOUS = "anonymous"
-_READING = ("GET", "HEAD", "OPTIONS")
 
 
 def auth_middleware(
@@ -114,7 +113,7 @@ class _Gate:
     def _check_own_page(self, request: web.Request) -> None:
         """Refuse what a foreign page makes a browser do with our cookie (CSRF, websocket hijacking)."""
         websocket = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
-        if request.method in _READING and not websocket:
+        if request.method in READING and not websocket:
             return
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is None:

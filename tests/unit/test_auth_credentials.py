@@ -14,7 +14,8 @@ from gateway.auth import (
     principal_for,
 )
 from gateway.auth.credentials import MAX_SECRET
-from gateway.auth.identity import UNGROUPED, check_scope
+from gateway.auth.identity import UNGROUPED
+from gateway.auth.scopes import check_scope
 from gateway.principal import Principal
 
 ALICE = Identity(user="alice", groups=("eo/coast", "eo/ice"), charging_group="eo/ice", via="static:1")
