@@ -37,6 +37,17 @@ class _Step:
         self.conversion = conversion_of(rule)
         self.convert = _converter(self.conversion)
 
+    def undo(self, properties: Json) -> None:
+        """Say our value in native words, in place."""
+        value = properties[self.ours]
+        if self.keep and properties.get(self.native) is not None:
+            if self.conversion.forward(properties[self.native]) == value:
+                del properties[self.ours]  # it is there in native words, too
+        elif not self.keep or self.rule.exclusive:
+            if self.moves:
+                del properties[self.ours]
+            properties[self.native] = self.conversion.backward(value)
+
 
 def _converter(conversion: Conversion) -> _Convert:
     """Return the conversion on encoded values; the same object where a value does not change."""
@@ -140,16 +151,8 @@ class ItemWords:
         recipe = self._recipe(collection)
         properties = dict(item.get("properties") or {})
         for step in recipe.steps:
-            value = properties.get(step.ours)
-            if value is None:
-                continue
-            if step.moves and (step.native not in properties or not step.keep):
-                del properties[step.ours]
-            elif step.moves:
-                if step.conversion.forward(properties[step.native]) == value:
-                    del properties[step.ours]
-                continue
-            properties[step.native] = step.conversion.backward(value)
+            if properties.get(step.ours) is not None:
+                step.undo(properties)
         natives = {ours: native for native, ours in recipe.assets.items()}
         told = item.get("assets") or {}
         assets = {natives.get(key, key) if natives.get(key) not in told else key: told[key] for key in told}
