@@ -14,12 +14,16 @@ _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Prefer, X-Lakegate-Group",
-    "Access-Control-Expose-Headers": "Link, Location, Retry-After, RateLimit, RateLimit-Policy",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer,"
+    " X-Lakegate-Group",
+    "Access-Control-Expose-Headers": "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy",
     "Access-Control-Max-Age": "3600",
 }
 _OPEN_TO_BROWSERS = frozenset(
-    {"", "search", "collections", "conformance", "api", "api.html", "queryables", "sortables", "sites"}
+    {
+        *("", "search", "collections", "collections-queryables", "collections-sortables", "catalogs", "children"),
+        *("conformance", "api", "api.html", "queryables", "sortables", "aggregations", "aggregate", "sites"),
+    }
 )
 """First path segments that pages of other origins may read; but nothing below ``/api/``, which runs code."""
 
@@ -49,6 +53,8 @@ async def cors_middleware(request: web.Request, handler: Handler) -> web.StreamR
     if open_face and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
         return web.Response(status=204, headers=_CORS)
     response = await handler(request)
+    if open_face and request.method == "OPTIONS" and response.status == 405:  # nobody handles it: tell what is handled
+        response = web.Response(status=204, headers={"Allow": f"{response.headers.get('Allow', 'GET, HEAD')},OPTIONS"})
     if open_face and not response.prepared:
         response.headers.update(_CORS)
     if not response.prepared:

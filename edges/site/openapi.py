@@ -13,6 +13,7 @@ _PARAMETERS: dict[str, tuple[str, Json]] = {
     "bbox": ("west,south,east,north in degrees; west > east crosses the antimeridian.", _STRING),
     "intersects": ("A GeoJSON geometry; not together with bbox.", _STRING),
     "datetime": ("An instant or interval (RFC 3339); `..` is an open end.", _STRING),
+    "q": ('Words to look for: sea ice,climate or +ice -sea AND "a phrase".', _STRING),
     "limit": ("Items on a page; more than the most is clamped.", {"type": "integer", "minimum": 1}),
     "sortby": ("Fields, as -datetime,+eo:cloud_cover; nulls stand last.", _STRING),
     "fields": ("What to include, and with - to exclude.", _STRING),

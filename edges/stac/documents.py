@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from edges.model import Json, Members
+from edges.stac.free_text import FREE_TEXT_CLASS
 from edges.stac.links import (
     GEOJSON_TYPE,
     JSON_TYPE,
@@ -58,9 +59,15 @@ CONFORMANCE: tuple[str, ...] = (
     f"{_API}/v1.0.0/ogcapi-features#query",
     f"{_API}/v1.0.0/item-search#filter",
     f"{_API}/v1.0.0-rc.2/item-search#filter",
+    f"{_API}/v1.0.0-rc.1/item-search#free-text",
+    f"{_API}/v1.0.0-rc.1/item-search#advanced-free-text",
+    f"{_API}/v1.0.0-rc.1/ogcapi-features#free-text",
+    f"{_API}/v1.0.0-rc.1/ogcapi-features#advanced-free-text",
+    FREE_TEXT_CLASS,
     f"{_OGC}/ogcapi-common-2/1.0/conf/simple-query",
     f"{_OGC}/ogcapi-features-1/1.0/conf/core",
     f"{_OGC}/ogcapi-features-1/1.0/conf/geojson",
+    f"{_OGC}/ogcapi-features-3/1.0/conf/queryables",
     f"{_OGC}/ogcapi-features-3/1.0/conf/filter",
     f"{_OGC}/ogcapi-features-3/1.0/conf/features-filter",
     f"{_OGC}/ogcapi-features-5/1.0/conf/sortables",

@@ -76,6 +76,12 @@ def next_by_post(url: str, body: Json, token: str) -> Json:
     }
 
 
+def page_link(rel: str, url: str, asked: Json | list[tuple[str, str]], token: str) -> Json:
+    """Return a link to a page beside this one: ``asked`` are the parameters of a GET, or the body of a POST."""
+    made = next_by_post(url, asked, token) if isinstance(asked, dict) else next_by_get(url, asked, token)
+    return made | {"rel": rel, "type": JSON_TYPE}
+
+
 def with_links(members: Members, own: list[Json]) -> Members:
     """Return an item or collection with these links of its own; foreign links are kept byte by byte."""
     kept = [raw for raw in _links(members) if _rel(raw) not in OWN_RELS]

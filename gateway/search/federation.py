@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 
 from edges.audit import ranked_keys
 from edges.errors import EdgeError, InvalidInput
@@ -112,13 +112,17 @@ class Federation:
             for group in page.groups:
                 yield group
 
-    async def item(self, collection: str, item_id: str) -> Group:
+    async def item(self, collection: str, item_id: str, *, sites: Collection[str] | None = None) -> Group:
         """Return all copies of one item; empty where every site that may hold it says that it does not.
+
+        Only ``sites`` are asked, None for all.
 
         Raises:
             AllSitesFailed: no copy was found, and a site that may hold it did not answer.
         """
-        group, failures = await look_up(self._registry, collection, item_id, seconds=self._deadline)
+        group, failures = await look_up(
+            self._registry, collection, item_id, seconds=self._deadline, among=sites
+        )
         if not group and failures:
             raise AllSitesFailed("; ".join(str(failure) for failure in failures))
         return group

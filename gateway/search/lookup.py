@@ -1,6 +1,7 @@
 """One item by its name: all sites that may hold it are asked at once."""
 
 import asyncio
+from collections.abc import Collection
 
 import msgspec
 
@@ -13,10 +14,14 @@ from gateway.search.merge import Group, Row
 
 
 async def look_up(
-    registry: Registry, collection: str, item_id: str, *, seconds: float
+    registry: Registry, collection: str, item_id: str, *, seconds: float, among: Collection[str] | None = None
 ) -> tuple[Group, list[EdgeError]]:
-    """Return the copies of an item, and the failures of sites that may hold one too."""
-    sites = [site for site in registry.sites() if site.collection_ids is None or collection in site.collection_ids]
+    """Return the copies of an item, and the failures of sites that may hold one too; ``among`` these sites, or all."""
+    sites = [
+        site
+        for site in registry.sites()
+        if (among is None or site.id in among) and (site.collection_ids is None or collection in site.collection_ids)
+    ]
     answers = await asyncio.gather(*(_item_at(site, collection, item_id, seconds) for site in sites))
     group = [
         Row(key=(), site=site.id, item=answer)

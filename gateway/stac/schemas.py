@@ -17,6 +17,31 @@ def sortables(collections: Sequence[Json], own: str) -> Json:
     return sortables_document(_summarised(collections), own)
 
 
+def collection_queryables(own: str) -> Json:
+    """Return what Collection Search can be asked for."""
+    members = _OF_COLLECTIONS | {"summaries": {"title": "Summaries; summaries.platform is one of them"}}
+    return queryables_document(members, own) | {"title": "Queryables of collections"}
+
+
+def collection_sortables(own: str) -> Json:
+    """Return what Collection Search can be sorted by."""
+    sortable = {name: schema for name, schema in _OF_COLLECTIONS.items() if schema["type"] == "string"}
+    return sortables_document(sortable, own) | {"title": "Sortables of collections"}
+
+
+_TEXT: Json = {"type": "string"}
+_TIME: Json = {"type": "string", "format": "date-time"}
+_OF_COLLECTIONS: dict[str, Json] = {
+    "title": {"title": "Title"} | _TEXT,
+    "description": {"title": "Description"} | _TEXT,
+    "license": {"title": "Licence"} | _TEXT,
+    "keywords": {"title": "Keywords", "type": "array", "items": _TEXT},
+    "start_datetime": {"title": "Begin of the extent in time"} | _TIME,
+    "end_datetime": {"title": "End of the extent in time"} | _TIME,
+    "federation:backends": {"title": "Sites that hold it", "type": "array", "items": _TEXT},
+}
+
+
 def _summarised(collections: Sequence[Json]) -> Json:
     found: Json = {}
     for collection in collections:

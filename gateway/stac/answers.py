@@ -1,0 +1,95 @@
+"""Answers of the STAC face: what a client may send and accept, and what it may keep (RFC 9110, 9111)."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+import msgspec
+from aiohttp import hdrs, web
+
+from edges.stac.links import JSON_TYPE
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+FRESH = "max-age=60"
+"""How long a client may keep what describes the catalogue without asking again; the sites are asked as often."""
+
+_NO_JSON = ("application/x-www-form-urlencoded", "multipart/", "text/html", "text/csv", "image/", "audio/", "video/")
+
+
+class NotAcceptable(Exception):
+    """The client accepts nothing that can be given."""
+
+    status: ClassVar[int] = 406
+    title: ClassVar[str] = "Not acceptable"
+
+
+class UnsupportedMediaType(Exception):
+    """The body is of a kind that is no JSON."""
+
+    status: ClassVar[int] = 415
+    title: ClassVar[str] = "Unsupported media type"
+
+
+def json_answer(request: web.Request, content: Any, kind: str = JSON_TYPE, *, keep: bool = True) -> web.Response:
+    """Return a document that describes the catalogue; 304 where the client has it already.
+
+    ``keep`` is False where it is not whole: a site is missing.
+    """
+    return body_answer(request, msgspec.json.encode(content), kind, keep=keep)
+
+
+def body_answer(request: web.Request, body: bytes, kind: str, *, keep: bool = True) -> web.Response:
+    """Return a document that is encoded already; see :func:`json_answer`."""
+    tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {hdrs.ETAG: tag, hdrs.CACHE_CONTROL: FRESH if keep else "no-cache"}
+    if _has(request, tag):
+        return web.Response(status=304, headers=headers)
+    response = web.Response(body=body, headers=headers)
+    response.headers[hdrs.CONTENT_TYPE] = kind
+    return response
+
+
+def _has(request: web.Request, tag: str) -> bool:
+    given = request.headers.get(hdrs.IF_NONE_MATCH, "")
+    return given.strip() == "*" or tag.removeprefix("W/") in [
+        each.strip().removeprefix("W/") for each in given.split(",")
+    ]
+
+
+def json_only(handler: Handler, kinds: tuple[str, ...] = ()) -> Handler:
+    """Wrap a handler: it gives JSON (or one of ``kinds``), and takes no body of another kind.
+
+    Any JSON is as good as another, and a body without a type is taken for JSON: clients are careless about both.
+    """
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        _check_accept(request, kinds)
+        if request.method == "POST":
+            _check_content(request)
+        return await handler(request)
+
+    return handle
+
+
+def _check_accept(request: web.Request, kinds: tuple[str, ...]) -> None:
+    accepted = ",".join(request.headers.getall(hdrs.ACCEPT, []))
+    ranges = [part.partition(";") for part in accepted.lower().split(",") if part.strip()]
+    wanted = [kind.strip() for kind, _, rest in ranges if "q=0" not in rest.replace(" ", "").split(";")]
+    if not ranges or any(_fits(kind, kinds) for kind in wanted):
+        return
+    raise NotAcceptable(f"the client accepts {accepted[:100]}; this is {' or '.join(kinds) or 'JSON'}")
+
+
+def _fits(kind: str, kinds: tuple[str, ...]) -> bool:
+    if kind in ("*/*", "application/*") or kind in kinds:
+        return True
+    if any(kind == f"{each.partition('/')[0]}/*" for each in kinds):
+        return True
+    return not kinds and kind.startswith("application/") and kind.endswith("json")
+
+
+def _check_content(request: web.Request) -> None:
+    kind = request.headers.get(hdrs.CONTENT_TYPE, "").lower()
+    if kind.startswith(_NO_JSON) or kind.partition(";")[0].strip().endswith("xml"):
+        raise UnsupportedMediaType(f"a body of {kind[:80]}; expected {JSON_TYPE}")

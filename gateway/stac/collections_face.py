@@ -1,0 +1,121 @@
+"""Collections over HTTP: Collections, Collection Search, queryables and sortables."""
+
+import msgspec
+from aiohttp import web
+
+from edges.model import MAX_LIMIT, Json
+from edges.stac.links import QUERYABLES_REL, SORTABLES_REL, link, page_link
+from edges.stac.request import SearchRequest, search_from_get, search_from_post
+from gateway.principal import principal_of
+from gateway.stac.answers import json_answer, json_only
+from gateway.stac.collection_search import CollectionPage, search_collections
+from gateway.stac.harmonised import Harmonised
+from gateway.stac.schemas import collection_queryables, collection_sortables, queryables, sortables
+from gateway.stac.scope import SCHEMA_TYPE, Scope
+
+_PAGE = 1_000
+"""Collections on a page where no limit is asked: clients expect them all at once."""
+
+
+class CollectionsFace:
+    """Serves the harmonised collections of the whole lake, and of each site's catalogue."""
+
+    def __init__(self, *, harmonised: Harmonised) -> None:
+        self._harmonised = harmonised
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of the whole lake and of one site's catalogue."""
+        return [
+            route
+            for root in ("", "/catalogs/{catalogue}")
+            for route in (
+                web.get(f"{root}/collections", json_only(self.by_get)),
+                web.post(f"{root}/collections", json_only(self.by_post)),
+                web.get(f"{root}/collections-queryables", json_only(self.collection_queryables)),
+                web.get(f"{root}/collections-sortables", json_only(self.collection_sortables)),
+                web.get(f"{root}/collections/{{collection}}", json_only(self.collection)),
+                web.get(f"{root}/collections/{{collection}}/queryables", json_only(self.queryables)),
+                web.get(f"{root}/collections/{{collection}}/sortables", json_only(self.sortables)),
+                web.get(f"{root}/queryables", json_only(self.queryables)),
+                web.get(f"{root}/sortables", json_only(self.sortables)),
+            )
+        ]
+
+    async def by_get(self, request: web.Request) -> web.Response:
+        """``GET /collections``: those that match, by default all of them on one page."""
+        search = search_from_get(request.query, default_limit=_PAGE, max_limit=MAX_LIMIT)
+        return self._found(request, search, None)
+
+    async def by_post(self, request: web.Request) -> web.Response:
+        """``POST /collections``: the same search, in a body."""
+        body = await request.read()
+        search = search_from_post(body, default_limit=_PAGE, max_limit=MAX_LIMIT)
+        return self._found(request, search, msgspec.json.decode(body) if body.strip() else {})
+
+    def _found(self, request: web.Request, search: SearchRequest, members: Json | None) -> web.Response:
+        scope = self._scope(request)
+        page = search_collections(self._harmonised.collections(scope).values(), search)
+        backends = self._harmonised.backends(scope)
+        content = {
+            "collections": page.collections,
+            "links": self._links(request, scope, page, members),
+            "numberMatched": page.matched,
+            "numberReturned": len(page.collections),
+        }
+        return json_answer(request, content | backends, keep=not backends["federation:missing"])
+
+    def _links(self, request: web.Request, scope: Scope, page: CollectionPage, members: Json | None) -> list[Json]:
+        own, parameters = scope.url("collections"), list(request.query.items())
+        beside = [
+            page_link(rel, own, parameters if members is None else members, token)
+            for rel, token in (("next", page.next), ("prev", page.previous))
+            if token is not None
+        ]
+        return [
+            link("self", own),
+            link("root", Scope(base=scope.base).url()),
+            link("parent", scope.url()),
+            link(QUERYABLES_REL, scope.url("collections-queryables"), SCHEMA_TYPE),
+            link(SORTABLES_REL, scope.url("collections-sortables"), SCHEMA_TYPE),
+            *beside,
+        ]
+
+    async def collection(self, request: web.Request) -> web.Response:
+        """``GET /collections/{collection}``."""
+        scope = self._scope(request)
+        return json_answer(request, self._harmonised.collection(scope, request.match_info["collection"]))
+
+    async def queryables(self, request: web.Request) -> web.Response:
+        """``GET /queryables``, also of one collection."""
+        chosen, own = self._chosen(request, "queryables")
+        return json_answer(request, queryables(chosen, own), SCHEMA_TYPE)
+
+    async def sortables(self, request: web.Request) -> web.Response:
+        """``GET /sortables``, also of one collection."""
+        chosen, own = self._chosen(request, "sortables")
+        return json_answer(request, sortables(chosen, own), SCHEMA_TYPE)
+
+    async def collection_queryables(self, request: web.Request) -> web.Response:
+        """``GET /collections-queryables``: what Collection Search can be asked for."""
+        own = self._scope(request).url("collections-queryables")
+        return json_answer(request, collection_queryables(own), SCHEMA_TYPE)
+
+    async def collection_sortables(self, request: web.Request) -> web.Response:
+        """``GET /collections-sortables``: what Collection Search can be sorted by."""
+        own = self._scope(request).url("collections-sortables")
+        return json_answer(request, collection_sortables(own), SCHEMA_TYPE)
+
+    def _chosen(self, request: web.Request, what: str) -> tuple[list[Json], str]:
+        """Return the collections that a schema is of (one, those of ``?collections=``, or all), and its address."""
+        scope = self._scope(request)
+        name = request.match_info.get("collection")
+        if name is not None:
+            return [self._harmonised.collection(scope, name)], scope.url("collections", name, what)
+        wanted = [part.strip() for part in request.query.get("collections", "").split(",") if part.strip()]
+        if not wanted:
+            return list(self._harmonised.collections(scope).values()), scope.url(what)
+        return [self._harmonised.collection(scope, each) for each in dict.fromkeys(wanted)], scope.url(what)
+
+    def _scope(self, request: web.Request) -> Scope:
+        principal_of(request)
+        return self._harmonised.scope(request.match_info.get("catalogue"))

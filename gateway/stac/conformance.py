@@ -1,0 +1,32 @@
+"""What the gateway guarantees, whatever its sites can do: all of it is evaluated here where a site does not."""
+
+from edges.stac.documents import CONFORMANCE as OF_ITEMS
+
+_API = "https://api.stacspec.org"
+_COLLECTION_SEARCH = (
+    f"{_API}/v1.0.0-rc.1/collection-search",
+    f"{_API}/v1.0.0-rc.1/collection-search#free-text",
+    f"{_API}/v1.0.0-rc.1/collection-search#advanced-free-text",
+    f"{_API}/v1.0.0-rc.1/collection-search#query",
+    f"{_API}/v1.0.0-rc.1/collection-search#filter",
+    f"{_API}/v1.0.0-rc.1/collection-search#fields",
+    f"{_API}/v1.0.0-rc.1/collection-search#sort",
+    f"{_API}/v1.1.0/collection-search#sort",
+    f"{_API}/v1.1.0/collection-search#sortables",
+)
+_CHILDREN = (
+    f"{_API}/v1.0.0-rc.2/children",
+    f"{_API}/v1.0.0-rc.2/children#type-filter",
+    f"{_API}/v1.0.0/children",
+    f"{_API}/v1.0.0/children#type-filter",
+)
+_CATALOGUES = (
+    f"{_API}/v1.0.0-rc.2/multi-tenant-catalogs",
+    f"{_API}/v1.0.0-rc.2/multi-tenant-catalogs/search",
+)
+
+OF_A_CATALOGUE: tuple[str, ...] = (*OF_ITEMS, *_COLLECTION_SEARCH, *_CHILDREN)
+"""Of one site's catalogue."""
+
+CONFORMANCE: tuple[str, ...] = (*OF_A_CATALOGUE, *_CATALOGUES)
+"""Of the whole lake."""

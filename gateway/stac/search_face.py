@@ -1,0 +1,171 @@
+"""Items over HTTP: Item Search, and Features of one collection, of the whole lake or of one site's catalogue."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import hdrs, web
+
+from edges.errors import NotFound
+from edges.model import Json, Members, Query
+from edges.registry import Registry
+from edges.stac import documents
+from edges.stac.fields import apply_fields
+from edges.stac.links import GEOJSON_TYPE, next_by_get, next_by_post
+from edges.stac.request import SearchRequest, search_from_get, search_from_post
+from gateway.principal import principal_of
+from gateway.quota.charging import Charging
+from gateway.search.federation import Federation
+from gateway.search.page import Page
+from gateway.search.render import preference, render_item
+from gateway.settings import LimitSettings
+from gateway.stac.answers import json_only
+from gateway.stac.demand import demand_of
+from gateway.stac.harmonised import Harmonised
+from gateway.stac.scope import Scope
+from quotas.model import Line
+
+_LONGEST_LINK = 2_000
+"""Longest next link that is also told in a header, in characters: proxies bound their lines."""
+
+
+class SearchFace:
+    """Serves items and searches; the principal is charged for requests and items."""
+
+    def __init__(
+        self,
+        *,
+        federation: Federation,
+        registry: Registry,
+        charging: Charging,
+        limits: LimitSettings,
+        harmonised: Harmonised,
+    ) -> None:
+        self._federation = federation
+        self._registry = registry
+        self._charging = charging
+        self._limits = limits
+        self._harmonised = harmonised
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of the whole lake and of one site's catalogue."""
+        return [
+            route
+            for root in ("", "/catalogs/{catalogue}")
+            for route in (
+                web.get(f"{root}/search", json_only(self.search_by_get)),
+                web.post(f"{root}/search", json_only(self.search_by_post)),
+                web.get(f"{root}/collections/{{collection}}/items", json_only(self.items)),
+                web.get(f"{root}/collections/{{collection}}/items/{{item}}", json_only(self.item)),
+            )
+        ]
+
+    async def item(self, request: web.Request) -> web.Response:
+        """``GET /collections/{collection}/items/{item}``: one item with all its copies."""
+        principal = principal_of(request)
+        scope = self._scope(request)
+        collection, item_id = request.match_info["collection"], request.match_info["item"]
+        async with self._charging.request(principal, [Line(resource="requests", amount=1)]):
+            group = await self._federation.item(collection, item_id, sites=scope.sites)
+        if not group:
+            raise NotFound(f"no site has an item {item_id!r} in collection {collection!r}")
+        item = render_item(group, base=scope.url(), prefer=self._preference(request))
+        return web.Response(body=_checked(msgspec.json.encode(item)), content_type=GEOJSON_TYPE)
+
+    async def items(self, request: web.Request) -> web.Response:
+        """``GET /collections/{collection}/items`` (OGC API Features, with the search parameters)."""
+        principal_of(request)
+        scope = self._scope(request)
+        collection = request.match_info["collection"]
+        self._harmonised.collection(scope, collection)
+        search = self._by_get(request)
+        query = msgspec.structs.replace(search.query, collections=(collection,))
+        return await self._answer(
+            request,
+            msgspec.structs.replace(search, query=query),
+            scope=scope,
+            own=scope.url("collections", collection, "items"),
+            members=None,
+        )
+
+    async def search_by_get(self, request: web.Request) -> web.Response:
+        """``GET /search``."""
+        scope = self._scope(request)
+        return await self._answer(request, self._by_get(request), scope=scope, own=scope.url("search"), members=None)
+
+    async def search_by_post(self, request: web.Request) -> web.Response:
+        """``POST /search``."""
+        scope = self._scope(request)
+        body = await request.read()
+        search = search_from_post(
+            body, default_limit=self._limits.default_page_items, max_limit=self._limits.page_items
+        )
+        members: Json = msgspec.json.decode(body) if body.strip() else {}
+        return await self._answer(request, search, scope=scope, own=scope.url("search"), members=members)
+
+    async def _answer(
+        self, request: web.Request, search: SearchRequest, *, scope: Scope, own: str, members: Json | None
+    ) -> web.Response:
+        """Search and answer; ``members`` is the body of a POST, None for a GET."""
+        principal = principal_of(request)
+        demand = demand_of(members or {}, request.query)
+        query = msgspec.structs.replace(search.query, sites=scope.sites)
+        lines = [Line(resource="requests", amount=1), Line(resource="items", amount=query.limit)]
+        async with self._charging.request(principal, lines) as spending:
+            page = await self._federation.search(
+                query, user=principal.user, token=search.token, strict=demand.strict, require=demand.require
+            )
+            spending.actual("items", len(page.groups))
+        items = self._rendered(page, query, request, scope)
+        link = None
+        if page.next is not None:
+            link = _next(own, request, page.next) if members is None else next_by_post(own, members, page.next)
+        body = documents.item_collection(
+            items,
+            links=documents.page_links(scope.base, own, link),
+            matched=page.matched,
+            extra=_report(page, scope),
+        )
+        response = web.Response(body=_checked(body), content_type=GEOJSON_TYPE)
+        if link is not None and members is None and len(link["href"]) <= _LONGEST_LINK:
+            response.headers[hdrs.LINK] = f'<{link["href"]}>; rel="next"; type="{GEOJSON_TYPE}"'
+        if page.missing:
+            response.headers[hdrs.CACHE_CONTROL] = "no-store"
+        return response
+
+    def _rendered(self, page: Page, query: Query, request: web.Request, scope: Scope) -> list[Members]:
+        prefer, base = self._preference(request), scope.url()
+        rendered = [render_item(group, base=base, prefer=prefer) for group in page.groups]
+        return rendered if query.fields is None else [apply_fields(item, query.fields) for item in rendered]
+
+    def _preference(self, request: web.Request) -> Callable[[Any], Any]:
+        priorities = {site.id: site.settings.priority for site in self._registry.sites()}
+        return preference(priorities, request.query.get("near"))
+
+    def _by_get(self, request: web.Request) -> SearchRequest:
+        return search_from_get(
+            request.query, default_limit=self._limits.default_page_items, max_limit=self._limits.page_items
+        )
+
+    def _scope(self, request: web.Request) -> Scope:
+        return self._harmonised.scope(request.match_info.get("catalogue"))
+
+
+def _next(own: str, request: web.Request, token: str) -> Json:
+    return next_by_get(own, list(request.query.items()), token)
+
+
+def _report(page: Page, scope: Scope) -> Json:
+    reports = {
+        report.site: {k: v for k, v in msgspec.to_builtins(report).items() if k != "site"}
+        for report in page.reports
+        if scope.site in (None, report.site)
+    }
+    return {"federation": reports, "federation:missing": page.missing}
+
+
+def _checked(body: bytes) -> bytes:
+    """Let no invalid UTF-8 of a site pass: raw members were never decoded."""
+    if body.isascii():
+        return body
+    return body.decode("utf-8", "replace").encode()
