@@ -58,17 +58,20 @@ def test_absurdly_long_credentials_are_refused():
         credential_of({"Authorization": "Bearer " + "x" * (MAX_SECRET + 1)}, {}, None, "/")
 
 
-def test_a_token_in_the_address_counts_for_kernels_only():
+def test_a_token_in_the_address_counts_for_the_websockets_of_kernels_only():
     query = {"token": "s3cret"}
     assert credential_of({}, query, None, "/api/kernels/1/channels") == Credential(secret="s3cret", source="query")
-    assert credential_of({}, query, None, "/api/kernelsX") is None
+    for path in ("/api/kernels", "/api/kernels/1", "/api/kernels/1/channels/x", "/api/kernelspecs", "/collections"):
+        assert credential_of({}, query, None, path) is None
     assert credential_of({}, query, None, "/search") is None
 
 
 def test_the_header_comes_before_the_address_and_that_before_the_cookie():
     headers, query = {"Authorization": "token h"}, {"token": "q"}
-    assert credential_of(headers, query, "c", "/api/kernels").secret == "h"
-    assert credential_of({}, query, "c", "/api/kernels").secret == "q"
+    keyed = {"X-API-Key": " k "}
+    assert credential_of({**headers, **keyed}, query, "c", "/api/kernels/1/channels").secret == "h"
+    assert credential_of(keyed, query, "c", "/api/kernels/1/channels") == Credential(secret="k", source="header")
+    assert credential_of({}, query, "c", "/api/kernels/1/channels").secret == "q"
     assert credential_of({}, {}, "c", "/api/kernels") == Credential(secret="c", source="cookie")
     assert credential_of({}, {}, None, "/") is None
 

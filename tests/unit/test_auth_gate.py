@@ -126,7 +126,8 @@ async def test_a_request_names_one_of_the_users_groups_to_pay(opened):
 async def test_a_restricted_token_does_not_reach_further(opened):
     async with opened() as gateway:
         secret, _ = await issue(gateway, scopes=("read",))
-        assert (await gateway.see(headers=bearer(secret)))[0] == 200
+        assert (await gateway.see("/auth/me", headers=bearer(secret)))[0] == 200
+        assert (await gateway.see("/who", headers=bearer(secret)))[0] == 403
         status, body, _ = await gateway.see("/api/kernels/1/channels", headers=bearer(secret))
         assert (status, "compute" in body["detail"]) == (403, True)
 
