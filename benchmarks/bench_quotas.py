@@ -101,7 +101,7 @@ async def _measure(reserve: Reserve, tasks: int, seconds: float) -> tuple[float,
 async def _floor(folder: Path, tasks: int, seconds: float) -> tuple[float, float]:
     bare = BareStore(folder / "bare.sqlite")
     async with GroupCommit(bare, "bare") as writer:
-        return await _measure(lambda key: writer.call(key, lambda now: bare.take(key, now)), tasks, seconds)
+        return await _measure(lambda key: writer.call((key,), lambda now: bare.take(key, now)), tasks, seconds)
 
 
 async def _ours(folder: Path, tasks: int, seconds: float) -> tuple[float, float]:

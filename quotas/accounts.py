@@ -6,20 +6,11 @@ them at any time: they are what makes a decision quick, not where the truth is.
 
 from collections.abc import Iterable
 
+from quotas.binding import Bound, Bounds, Fact, PolicySet, holder_of
 from quotas.model import Policy, Usage
-from quotas.rules import (
-    Bound,
-    Bounds,
-    Fact,
-    PolicySet,
-    Taken,
-    advance,
-    bound_to,
-    bucket_frees_at,
-    bucket_of,
-    holder_of,
-    level,
-)
+from quotas.rates import advance, level
+from quotas.rules import Taken
+from quotas.windows import bucket_frees_at, bucket_of
 
 _NOTHING: Taken = (0.0, 0.0)
 
@@ -55,20 +46,20 @@ class Account:
         _, amount = self.held.pop(key, (0.0, 0.0))
         self.reserved -= amount
 
-    def spend(self, window_seconds: int, bucket: int, amount: float) -> None:
+    def spend(self, span: int, bucket: int, amount: float) -> None:
         """Count what was used in a bucket of the window."""
-        frees_at = bucket_frees_at(window_seconds, bucket)
+        frees_at = bucket_frees_at(span, bucket)
         self.oldest = min(self.oldest, frees_at) if self.buckets else frees_at
         self.buckets[bucket] = self.buckets.get(bucket, 0.0) + amount
         self.used += amount
 
-    def roll(self, window_seconds: int, now: float) -> None:
+    def roll(self, span: int, now: float) -> None:
         """Give back the buckets that the window has left behind."""
         if not self.buckets or now < self.oldest:
             return
-        for bucket in [b for b in self.buckets if bucket_frees_at(window_seconds, b) <= now]:
+        for bucket in [b for b in self.buckets if bucket_frees_at(span, b) <= now]:
             self.used -= self.buckets.pop(bucket)
-        self.oldest = bucket_frees_at(window_seconds, min(self.buckets)) if self.buckets else 0.0
+        self.oldest = bucket_frees_at(span, min(self.buckets)) if self.buckets else 0.0
 
 
 class Accounts:
@@ -87,7 +78,7 @@ class Accounts:
         if policy.kind == "rate":
             return level(policy, account.tat, now), 0.0
         if policy.kind == "window":
-            account.roll(policy.window_seconds, now)
+            account.roll(policy.span, now)
         return account.used, account.reserved
 
     def frees(self, bound: Bound, now: float) -> Iterable[tuple[float, float]]:
@@ -97,7 +88,7 @@ class Accounts:
             return
         yield from account.held.values()
         for bucket, amount in account.buckets.items():
-            yield bucket_frees_at(bound.policy.window_seconds, bucket), amount
+            yield bucket_frees_at(bound.policy.span, bucket), amount
 
     def _account(self, bound: Bound) -> Account:
         account = self._accounts.get(bound.key)
@@ -136,8 +127,7 @@ class Accounts:
             if policy.kind == "stock":
                 self._account(bound).used += amount
             elif policy.kind == "window":
-                bucket = bucket_of(policy.window_seconds, now)
-                self._account(bound).spend(policy.window_seconds, bucket, amount)
+                self._account(bound).spend(policy.span, bucket_of(policy.span, now), amount)
 
     def stock(self, fact: Fact, amount: float) -> None:
         """Count stock only: found at the start, or (negative) given back."""
@@ -145,11 +135,19 @@ class Accounts:
             if bound.policy.kind == "stock":
                 self._account(bound).used += amount
 
-    def spent(self, fact: Fact, window_seconds: int, bucket: int, amount: float) -> None:
+    def spent(self, fact: Fact, span: int, bucket: int, amount: float) -> None:
         """Count a bucket of a window that was found at the start."""
         for bound in self.policies.bind(fact).held:
-            if bound.policy.kind == "window" and bound.policy.window_seconds == window_seconds:
-                self._account(bound).spend(window_seconds, bucket, amount)
+            if bound.policy.kind == "window" and bound.policy.span == span:
+                self._account(bound).spend(span, bucket, amount)
+
+    def unspend(self, bounds: Bounds, amount: float, at: float) -> None:
+        """Take back from the windows what was counted at a time, as far as they have not given it back."""
+        for bound in bounds.held:
+            account = self._account(bound)
+            bucket = bucket_of(bound.policy.span, at) if bound.policy.kind == "window" else 0
+            if bucket in account.buckets:
+                account.spend(bound.policy.span, bucket, -amount)
 
     def arrive(self, key: tuple[str, str], tat: float) -> None:
         """Set a rate's arrival time that was found at the start."""
@@ -162,8 +160,8 @@ class Accounts:
         for policy in self.policies.policies:
             for holder in self._holders(policy, asked, user, now):
                 key = (policy.name, holder)
-                bounds[key] = bound_to(policy, holder)
-        return [_usage(bound, self.taken(bound, now)) for bound in bounds.values()]
+                bounds[key] = self.policies.bound_to(policy, holder)
+        return [usage_of(bound, self.taken(bound, now), now) for bound in bounds.values()]
 
     def _holders(self, policy: Policy, groups: tuple[str, ...], user: str | None, now: float) -> Iterable[str]:
         for group in groups:
@@ -175,14 +173,16 @@ class Accounts:
 
     def _taking(self, policy: Policy, now: float) -> Iterable[str]:
         known = [holder for name, holder in self._accounts if name == policy.name]
-        return (holder for holder in known if any(self.taken(bound_to(policy, holder), now)))
+        return (holder for holder in known if any(self.taken(self.policies.bound_to(policy, holder), now)))
 
 
-def _usage(bound: Bound, taken: Taken) -> Usage:
+def usage_of(bound: Bound, taken: Taken, now: float) -> Usage:
+    """Tell where a holder stands."""
     return Usage(
         policy=bound.policy,
         holder=bound.holder,
         edge=bound.policy.edge,
         used=taken[0],
         reserved=taken[1],
+        granted=bound.granted(now),
     )

@@ -7,47 +7,27 @@ changes nothing (it refuses or raises) or leaves a complete record in the journa
 import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import NamedTuple
+
+import msgspec
 
 from quotas.accounts import Accounts
+from quotas.amounts import exact, shares
+from quotas.binding import Bound, Fact, Part, PolicySet, covers, demand_of
 from quotas.errors import InvalidAmount, KeyReused, LeaseLost, QuotaExceeded
-from quotas.model import Charge, Explanation, Frozen, Lease, Line, Refusal, Usage
-from quotas.rules import Bound, Fact, Part, PolicySet, bucket_of, demand_of, evaluate, refusal, shares
-
-End = Literal["commit", "release", "expire"]
+from quotas.fairness import ENTRY_SECONDS, used_more
+from quotas.journal import End, Ended, Journal, Share
+from quotas.model import CONSUMED, Charge, Explanation, Lease, Line, Refusal, Usage
+from quotas.rules import Verdict, evaluate, explain, refusal
+from quotas.series import KEPT
+from quotas.windows import bucket_of
 
 Observer = Callable[[Explanation, bool], None]
 """Told of each refusal, and whether it was enforced (False: a shadow policy would have refused)."""
 
 
-class Ended(Frozen):
-    """A lease that has ended: how, and when (epoch seconds)."""
-
-    lease: Lease
-    how: End
-    at: float
-
-
-class Journal:
-    """What changed since the last write, as the rows that a store must write, in this order.
-
-    ``revived``: keys of ended leases that are forgotten. ``ended``: leases that are open no more. ``opened``:
-    leases to be written as they are now. ``stock`` and ``rates``: new values. ``spent``: (fact, window in
-    seconds, bucket) -> what is added.
-    """
-
-    def __init__(self) -> None:
-        self.revived: list[str] = []
-        self.ended: dict[str, Ended] = {}
-        self.opened: dict[str, Lease] = {}
-        self.returned: dict[str, float] = {}
-        self.entries: list[tuple[object, ...]] = []
-        self.stock: dict[Fact, float] = {}
-        self.spent: dict[tuple[Fact, int, int], float] = {}
-        self.rates: dict[tuple[str, str], float] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self.opened or self.ended or self.entries or self.returned)
+SLICES = "slice/"
+"""How the keys of leases begin that are slices: at their end, what is used up counts as used."""
 
 
 class Book:
@@ -63,13 +43,19 @@ class Book:
         self.leases: dict[str, Lease] = {}
         self.seq = seq
         self.fence = fence
-        self._accounts = Accounts(policies)
+        self.claimed: Mapping[tuple[str, str], int] = {}
+        """The accounts that somebody in the line waits for, and how many do: nobody overtakes."""
+        self.shares: dict[tuple[str, str], Share] = {}
+        """What users used lately of what others wait for: (group, user) -> usage."""
+        self.freed = True
+        """Whether something came free since the line was looked through."""
+        self.accounts = Accounts(policies)
         self._stock: dict[Fact, float] = {}
         self._reserved: dict[Fact, float] = {}
         self._expiries: list[tuple[float, str]] = []
         self._windows: dict[str, list[int]] = {}
-        for resource, seconds in sorted(policies.windows()):
-            self._windows.setdefault(resource, []).append(seconds)
+        for resource, span in sorted(policies.spans()):
+            self._windows.setdefault(resource, []).append(span)
         self._observer = observer
 
     # What the store has found when it opens.
@@ -83,15 +69,19 @@ class Book:
     def load_stock(self, fact: Fact, amount: float) -> None:
         """Count what was committed and not given back."""
         self._stock[fact] = amount
-        self._accounts.stock(fact, amount)
+        self.accounts.stock(fact, amount)
 
-    def load_spent(self, fact: Fact, window_seconds: int, bucket: int, amount: float) -> None:
+    def load_spent(self, fact: Fact, span: int, bucket: int, amount: float) -> None:
         """Count what was used in one bucket of a window."""
-        self._accounts.spent(fact, window_seconds, bucket, amount)
+        self.accounts.spent(fact, span, bucket, amount)
 
     def load_rate(self, policy: str, holder: str, tat: float) -> None:
         """Set a rate's theoretical arrival time."""
-        self._accounts.arrive((policy, holder), tat)
+        self.accounts.arrive((policy, holder), tat)
+
+    def load_share(self, place: tuple[str, str], amount: float, at: float) -> None:
+        """Set what a user of a group used lately of what others wait for."""
+        self.shares[place] = Share(amount=amount, at=at)
 
     # The operations.
 
@@ -108,45 +98,92 @@ class Book:
         known = self._known(key, charge, wanted)
         if known is not None:
             return known
-        if not wanted or not 0 < ttl < math.inf:
-            raise InvalidAmount("a reservation needs a line or more, and a time to live of more than 0 seconds")
-        parts = self.policies.parts(charge, wanted)
-        refused = self._judge(demand_of(parts), now)
+        parts = self.parts(charge, wanted, ttl)
+        refused, degraded = self._judge(demand_of(parts), now)
         if refused is not None:
             return refused
-        if self.ended.pop(key, None) is not None:
-            self.journal.ended.pop(key, None)
-            self.journal.revived.append(key)
+        return self.open(now, key, Asked(charge, wanted, ttl, why), parts, degraded)
+
+    def parts(self, charge: Charge, lines: Sequence[Line], ttl: float) -> list[Part]:
+        """Take a reservation apart.
+
+        Raises:
+            InvalidAmount: there are no lines, or ``ttl`` is not more than 0.
+        """
+        if not lines or not 0 < ttl < math.inf:
+            raise InvalidAmount("a reservation needs a line or more, and a time to live of more than 0 seconds")
+        return self.policies.parts(charge, lines)
+
+    def open(
+        self, now: float, key: str, asked: "Asked", parts: Sequence[Part], degraded: tuple[str, ...] = ()
+    ) -> Lease:
+        """Open a lease that fits."""
+        self.forget(key)
         self.fence += 1
-        lease = Lease(key=key, charge=charge, lines=wanted, fence=self.fence, expires_at=now + ttl)
+        lease = Lease(
+            key=key,
+            charge=asked.charge,
+            lines=asked.lines,
+            fence=self.fence,
+            expires_at=now + asked.ttl,
+            degraded=degraded,
+        )
         self.journal.opened[key] = lease
         for part in parts:
             before = self._taken(part.fact)
-            self._enter(now, "reserve", key, part, (before, before + part.amount), why)
+            self._enter(now, "reserve", key, part, (before, before + part.amount), asked.why)
             self._take(part, part.amount, now)
             self._hold(lease, part)
         self._keep(lease)
+        self._use(lease, parts, ENTRY_SECONDS, asked.ttl, now)
         return lease
 
-    def _known(self, key: str, charge: Charge, lines: tuple[Line, ...]) -> Lease | None:
+    def known(self, key: str) -> Lease | None:
+        """Return what a repeated reservation would get: the open lease, or the committed one."""
         lease = self.leases.get(key)
         if lease is None:
             ended = self.ended.get(key)
-            if ended is None or ended.how != "commit":
-                return None
-            lease = ended.lease
-        if lease.charge != charge or lease.lines != lines:
-            raise KeyReused(f"reservation {key!r} was made for something else, or for somebody else")
+            return ended.lease if ended is not None and ended.how == "commit" else None
         return lease
 
-    def _judge(self, demand: Iterable[tuple[Bound, float]], now: float) -> Refusal | None:
-        verdict = evaluate(demand, self._accounts, now)
+    def _known(self, key: str, charge: Charge, lines: tuple[Line, ...]) -> Lease | None:
+        lease = self.known(key)
+        if lease is not None and (lease.charge != charge or lease.lines != lines):
+            raise reused(key)
+        return lease
+
+    def _judge(self, demand: Iterable[tuple[Bound, float]], now: float) -> tuple[Refusal | None, tuple[str, ...]]:
+        asked = demand if not self.claimed else list(demand)
+        verdict = evaluate(asked, self.accounts, now)
+        self._tell(verdict)
+        refused = refusal(verdict, now)
+        if refused is None and self.claimed:
+            refused = self._overtaking(asked, now)
+        if refused is not None:
+            refused = msgspec.structs.replace(refused, violated=tuple(map(self._placed, refused.violated)))
+        return refused, tuple(each.policy for each in verdict.degraded) if verdict.degraded else ()
+
+    def _tell(self, verdict: Verdict) -> None:
         if self._observer is not None:
             for explanation in verdict.violated:
                 self._observer(explanation, True)
-            for explanation in verdict.shadow:
+            for explanation in (*verdict.degraded, *verdict.shadow):
                 self._observer(explanation, False)
-        return refusal(verdict, now)
+
+    def _placed(self, explanation: Explanation) -> Explanation:
+        """Say which place in the line the request would have, where it can wait."""
+        if explanation.on_exceed != "queue":
+            return explanation
+        ahead = self.claimed.get((explanation.policy, explanation.group), 0)
+        return msgspec.structs.replace(explanation, position=ahead + 1)
+
+    def _overtaking(self, demand: Iterable[tuple[Bound, float]], now: float) -> Refusal | None:
+        """Refuse what would fit, but that somebody in the line waits for."""
+        waited_for = [(bound, amount) for bound, amount in demand if bound.key in self.claimed and amount > 0]
+        if not waited_for:
+            return None
+        told = tuple(explain(bound, amount, self.accounts, now) for bound, amount in waited_for)
+        return Refusal(violated=tuple(msgspec.structs.replace(each, admissible=0.0) for each in told))
 
     def renew(self, now: float, key: str, ttl: float) -> Lease:
         """Extend a lease under a new fence.
@@ -161,11 +198,14 @@ class Book:
         if not 0 < ttl < math.inf:
             raise InvalidAmount("a time to live must be more than 0 seconds")
         self.fence += 1
-        lease = Lease(key=key, charge=lease.charge, lines=lease.lines, fence=self.fence, expires_at=now + ttl)
+        longer = now + ttl - lease.expires_at
+        lease = msgspec.structs.replace(lease, fence=self.fence, expires_at=now + ttl)
         self.journal.opened[key] = lease
         self._keep(lease)
-        for part in self.policies.parts(lease.charge, lease.lines):
-            self._accounts.prolong(part.bounds, key, lease.expires_at)
+        parts = self.policies.parts(lease.charge, lease.lines)
+        for part in parts:
+            self.accounts.prolong(part.bounds, key, lease.expires_at)
+        self._use(lease, parts, 0.0, longer, now)
         return lease
 
     def commit(self, now: float, key: str, actual: Mapping[str, float] | None) -> None:
@@ -182,10 +222,15 @@ class Book:
                 return
             raise self._lost(key)
         used = shares(lease.lines, actual)
-        refused = self._judge(self._surplus(lease, used), now)
+        refused = refusal(self._more(lease, used, now), now)
         if refused is not None:
             raise QuotaExceeded(refused)
         self._end(lease, "commit", now, used)
+
+    def _more(self, lease: Lease, used: Sequence[float], now: float) -> Verdict:
+        verdict = evaluate(self._surplus(lease, used), self.accounts, now)
+        self._tell(verdict)
+        return verdict
 
     def _surplus(self, lease: Lease, used: Sequence[float]) -> list[tuple[Bound, float]]:
         parts = self.policies.parts(lease.charge, lease.lines)
@@ -208,9 +253,41 @@ class Book:
             _, key = heapq.heappop(self._expiries)
             lease = self.leases.get(key)
             if lease is not None and lease.expires_at <= now:
-                self._end(lease, "expire", now, [0.0] * len(lease.lines))
+                self._expire(lease, now)
                 count += 1
         return count
+
+    def _expire(self, lease: Lease, now: float) -> None:
+        if lease.key.startswith(SLICES):
+            used = [exact(line.amount) if line.resource in CONSUMED else 0.0 for line in lease.lines]
+        else:
+            used = [0.0] * len(lease.lines)
+        self._end(lease, "expire", now, used)
+
+    def settle(self, now: float, lease: Lease) -> None:
+        """End a lease as committed, with nothing used of it."""
+        self._end(lease, "commit", now, [0.0] * len(lease.lines))
+
+    def unspend(self, now: float, ended: Ended) -> None:
+        """Take back what was presumed to be used of a slice at its end, which then counts as committed."""
+        lease = ended.lease
+        for part in self.policies.parts(lease.charge, lease.lines):
+            if part.fact.resource in CONSUMED and part.amount > 0:
+                before = self._taken(part.fact)
+                self._enter(now, "give-back", lease.key, part, (before, before - part.amount), "settled later")
+                self._unstock(part.fact, part.amount)
+                for span in self._windows.get(part.fact.resource, ()):
+                    self.journal.add_spent(part.fact, span, bucket_of(span, ended.at), -part.amount)
+                self.accounts.unspend(part.bounds, part.amount, ended.at)
+        self.journal.revived.append(lease.key)
+        self.ended[lease.key] = self.journal.ended[lease.key] = Ended(lease=lease, how="commit", at=now)
+        self.freed = True
+
+    def forget(self, key: str) -> None:
+        """Forget that a lease has ended, so that its key can be reserved again even if it was committed."""
+        if self.ended.pop(key, None) is not None:
+            self.journal.ended.pop(key, None)
+            self.journal.revived.append(key)
 
     def give_back(self, now: float, charge: Charge, line: Line, key: str, why: str) -> None:
         """Return stock, at most as much as there is; does nothing where the key has been seen."""
@@ -221,24 +298,36 @@ class Book:
         stock = self._stock.get(fact, 0.0)
         amount = min(stock, part.amount)
         before = self._taken(fact)
-        self._stock[fact] = self.journal.stock[fact] = stock - amount
-        self._accounts.stock(fact, -amount)
+        self._unstock(fact, amount)
+        self.freed = True
         self.returned[key] = self.journal.returned[key] = now
         self._enter(now, "give-back", key, Part(part.fact, amount, part.bounds), (before, before - amount), why)
 
     def check(self, now: float, charge: Charge, lines: Iterable[Line]) -> Refusal | None:
         """Say what a reservation would answer."""
-        return refusal(evaluate(demand_of(self.policies.parts(charge, lines)), self._accounts, now), now)
+        demand = list(demand_of(self.policies.parts(charge, lines)))
+        refused = refusal(evaluate(demand, self.accounts, now), now)
+        return self._overtaking(demand, now) if refused is None and self.claimed else refused
 
     def usage(self, now: float, groups: Sequence[str], user: str | None) -> list[Usage]:
         """Tell where the policies stand that bind these groups."""
-        return self._accounts.usage(groups, user, now)
+        return self.accounts.usage(groups, user, now)
+
+    def held(self, group: str, resource: str) -> dict[Fact, float]:
+        """Tell what is held of a resource by a group and those below it: reserved, and kept (storage)."""
+        kept = self._stock if resource in KEPT else {}
+        facts = self._reserved.keys() | kept.keys()
+        return {
+            fact: self._reserved.get(fact, 0.0) + kept.get(fact, 0.0)
+            for fact in facts
+            if fact.resource == resource and covers(group, fact.group)
+        }
 
     # The parts of the operations.
 
     def _hold(self, lease: Lease, part: Part) -> None:
         self._reserved[part.fact] = self._reserved.get(part.fact, 0.0) + part.amount
-        self._accounts.hold(part.bounds, lease.key, lease.expires_at, part.amount)
+        self.accounts.hold(part.bounds, lease.key, lease.expires_at, part.amount)
 
     def _keep(self, lease: Lease) -> None:
         self.leases[lease.key] = lease
@@ -252,18 +341,38 @@ class Book:
 
     def _end(self, lease: Lease, how: End, now: float, used: Sequence[float]) -> None:
         del self.leases[lease.key]
+        self.freed = True
         self.journal.opened.pop(lease.key, None)
         self.ended[lease.key] = self.journal.ended[lease.key] = Ended(lease=lease, how=how, at=now)
-        for part, amount in zip(self.policies.parts(lease.charge, lease.lines), used, strict=True):
+        parts = self.policies.parts(lease.charge, lease.lines)
+        for part, amount in zip(parts, used, strict=True):
             before = self._taken(part.fact)
             change = (before, before - part.amount + amount)
-            told = Part(part.fact, amount, part.bounds) if how == "commit" else part
-            self._enter(now, how, lease.key, told, change, "")
+            event, told = how, part
+            if how == "commit" or amount > 0:  # a slice that has run out is presumed to be used
+                event, told = "commit", Part(part.fact, amount, part.bounds)
+            self._enter(now, event, lease.key, told, change, "" if event == how else "presumed: not settled in time")
             self._unreserve(part)
-            self._accounts.drop(part.bounds, lease.key)
+            self.accounts.drop(part.bounds, lease.key)
             self._take(part, amount - part.amount, now)
             if amount > 0:
                 self._settle(part.fact, amount, now)
+        self._use(lease, parts, 0.0, min(0.0, now - lease.expires_at), now)
+
+    def _use(self, lease: Lease, parts: Sequence[Part], entry: float, seconds: float, now: float) -> None:
+        """Count for the fair order what is held of that which others may wait for, ahead until it ends."""
+        most = 0.0
+        for part in parts:
+            for bound in part.bounds.queued:
+                most = max(most, part.amount / bound.policy.amount)
+        if most > 0:
+            place = (lease.charge.group, lease.charge.user)
+            more = entry + most * seconds
+            self.shares[place] = self.journal.shares[place] = used_more(self.shares.get(place), more, now)
+
+    def _unstock(self, fact: Fact, amount: float) -> None:
+        self._stock[fact] = self.journal.stock[fact] = self._stock.get(fact, 0.0) - amount
+        self.accounts.stock(fact, -amount)
 
     def _unreserve(self, part: Part) -> None:
         left = self._reserved.pop(part.fact, 0.0) - part.amount  # gone already where another line asked for nothing
@@ -272,18 +381,30 @@ class Book:
 
     def _settle(self, fact: Fact, amount: float, now: float) -> None:
         self._stock[fact] = self.journal.stock[fact] = self._stock.get(fact, 0.0) + amount
-        self._accounts.settle(fact, amount, now)
-        for seconds in self._windows.get(fact.resource, ()):
-            place = (fact, seconds, bucket_of(seconds, now))
-            self.journal.spent[place] = self.journal.spent.get(place, 0.0) + amount
+        self.accounts.settle(fact, amount, now)
+        for span in self._windows.get(fact.resource, ()):
+            self.journal.add_spent(fact, span, bucket_of(span, now), amount)
 
     def _take(self, part: Part, amount: float, now: float) -> None:
         if amount != 0 and part.bounds.rates:
-            for bound, tat in self._accounts.take(part.bounds, amount, now):
+            for bound, tat in self.accounts.take(part.bounds, amount, now):
                 self.journal.rates[bound.key] = tat
 
     def _taken(self, fact: Fact) -> float:
         return self._reserved.get(fact, 0.0) + self._stock.get(fact, 0.0)
+
+    def note(
+        self,
+        at: float,
+        event: str,
+        key: str,
+        place: tuple[str, str, str, str],
+        amounts: tuple[float, float, float],
+        why: str,
+    ) -> None:
+        """Write the history: what about whom, the amount with before and after, and why."""
+        self.seq += 1
+        self.journal.entries.append((self.seq, at, event, key, *place, *amounts, why))
 
     def _enter(self, at: float, event: str, key: str, part: Part, change: tuple[float, float], why: str) -> None:
         self.seq += 1
@@ -298,3 +419,17 @@ class Book:
 def _keeps(bound: Bound) -> bool:
     """Whether what was used goes on counting after the lease."""
     return bound.policy.kind != "concurrent"
+
+
+class Asked(NamedTuple):
+    """What a reservation is for."""
+
+    charge: Charge
+    lines: tuple[Line, ...]
+    ttl: float
+    why: str
+
+
+def reused(key: str) -> KeyReused:
+    """Say that a key stands for something else."""
+    return KeyReused(f"reservation {key!r} was made for something else, or for somebody else")

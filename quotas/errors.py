@@ -72,3 +72,10 @@ class UnknownGrant(QuotaError):
 
     status = 404
     title = "No such grant"
+
+
+class LineFull(QuotaError):
+    """Too many are waiting already."""
+
+    status = 503
+    title = "Too many reservations are waiting"

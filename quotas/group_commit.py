@@ -23,10 +23,10 @@ CLOSE_SECONDS = 30.0
 class Job(Generic[Result]):
     """An operation on its way: what to do, and where its outcome goes."""
 
-    __slots__ = ("error", "future", "key", "result", "run")
+    __slots__ = ("error", "future", "keys", "result", "run")
 
-    def __init__(self, key: str | None, run: Callable[[float], Result], future: asyncio.Future[Result]) -> None:
-        self.key = key
+    def __init__(self, keys: tuple[str, ...], run: Callable[[float], Result], future: asyncio.Future[Result]) -> None:
+        self.keys = keys
         self.run = run
         self.future = future
         self.result: Result | None = None
@@ -78,8 +78,10 @@ class GroupCommit:
         self._jobs.put(None)
         await asyncio.wait_for(asyncio.shield(self._ended), CLOSE_SECONDS)
 
-    async def call(self, key: str | None, run: Callable[[float], Result]) -> Result:
+    async def call(self, keys: tuple[str, ...], run: Callable[[float], Result]) -> Result:
         """Have ``run`` called in the writer thread, with the time; return its result when it is durable.
+
+        ``keys`` are what the store must know about before.
 
         Raises:
             LedgerUnavailable: the store is closed, or could not write.
@@ -87,7 +89,7 @@ class GroupCommit:
         if not self._running:
             raise LedgerUnavailable("the ledger is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._jobs.put(Job(key, run, future))
+        self._jobs.put(Job(keys, run, future))
         return await future
 
     def _main(self, opened: "asyncio.Future[None]") -> None:

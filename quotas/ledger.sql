@@ -1,15 +1,15 @@
 -- name: read_leases
 -- All open leases.
-SELECT key, grp, user, lines, fence, expires_at FROM lease;
+SELECT key, grp, user, lines, fence, expires_at, degraded FROM lease;
 
 -- name: read_ended
 -- Those of the given keys (a JSON array) whose lease has ended.
-SELECT key, grp, user, lines, fence, expires_at, how, at FROM ended
+SELECT key, grp, user, lines, fence, expires_at, degraded, how, at FROM ended
 WHERE key IN (SELECT value FROM json_each(?));
 
 -- name: read_returned
--- Whether the key gave back already.
-SELECT key, at FROM returned WHERE key = ?;
+-- Which of the given keys (a JSON array) gave back already.
+SELECT key, at FROM returned WHERE key IN (SELECT value FROM json_each(?));
 
 -- name: read_stock
 SELECT grp, user, resource, edge, amount FROM stock;
@@ -28,10 +28,20 @@ SELECT (SELECT coalesce(max(seq), 0) FROM entry), (SELECT last FROM fence);
 SELECT resource, window_seconds FROM counted;
 
 -- name: read_history
--- A group and all below it ('*': all groups): '0' is the character after '/'.
+-- A group and all below it ('*': all groups): '0' is the character after '/'. Empty wishes restrict nothing.
 SELECT seq, at, event, key, grp, user, resource, edge, amount, before, after, why FROM entry
 WHERE seq > :after AND (:grp IN ('*', grp) OR (grp >= :grp || '/' AND grp < :grp || '0'))
+  AND (:events = '[]' OR event IN (SELECT value FROM json_each(:events)))
+  AND :user IN ('', user) AND :resource IN ('', resource) AND :edge IN ('', edge) AND :key IN ('', key)
+  AND at >= :since AND at < :until
 ORDER BY seq LIMIT :limit;
+
+-- name: read_bounds
+-- Before the first, and the last number of the history.
+SELECT coalesce(min(seq), 1) - 1, coalesce(max(seq), 0) FROM entry;
+
+-- name: read_entry_time
+SELECT at FROM entry WHERE seq = ?;
 
 -- name: forget_ended
 DELETE FROM ended WHERE key = ?;
@@ -40,11 +50,11 @@ DELETE FROM ended WHERE key = ?;
 DELETE FROM lease WHERE key = ?;
 
 -- name: write_lease
-INSERT INTO lease (key, grp, user, lines, fence, expires_at) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO lease (key, grp, user, lines, fence, expires_at, degraded) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET fence = excluded.fence, expires_at = excluded.expires_at;
 
 -- name: write_ended
-INSERT INTO ended (key, grp, user, lines, fence, expires_at, how, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO ended (key, grp, user, lines, fence, expires_at, degraded, how, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: write_returned
 INSERT INTO returned (key, at) VALUES (?, ?);
@@ -69,21 +79,21 @@ ON CONFLICT (policy, holder) DO UPDATE SET tat = excluded.tat;
 UPDATE fence SET last = ?;
 
 -- name: begin_counting
--- A new window starts with what the history knows of it.
+-- A new window starts with what the history knows of it. `bucket_of` is our own function.
 INSERT INTO spent (grp, user, resource, edge, window_seconds, bucket, amount)
-SELECT grp, user, resource, edge, :window, CAST(at * :buckets / :window AS INTEGER) AS bucket, sum(amount)
+SELECT grp, user, resource, edge, :span, bucket_of(:span, at) AS bucket, sum(amount)
 FROM entry
 WHERE event = 'commit' AND amount > 0 AND resource = :resource AND at > :since
 GROUP BY grp, user, resource, edge, bucket;
 
 -- name: write_counted
-INSERT INTO counted (resource, window_seconds) VALUES (:resource, :window);
+INSERT INTO counted (resource, window_seconds) VALUES (:resource, :span);
 
 -- name: end_counting_spent
-DELETE FROM spent WHERE resource = :resource AND window_seconds = :window;
+DELETE FROM spent WHERE resource = :resource AND window_seconds = :span;
 
 -- name: end_counting
-DELETE FROM counted WHERE resource = :resource AND window_seconds = :window;
+DELETE FROM counted WHERE resource = :resource AND window_seconds = :span;
 
 -- name: drop_rate
 DELETE FROM rate WHERE policy = ?;
@@ -98,4 +108,44 @@ DELETE FROM returned WHERE key IN (SELECT key FROM returned WHERE at < ? LIMIT 1
 DELETE FROM rate WHERE tat < ?;
 
 -- name: prune_spent
-DELETE FROM spent WHERE (bucket + 1 + :buckets) * window_seconds <= :now * :buckets;
+-- Of calendar months (span -1) nothing is pruned here: a row a month.
+DELETE FROM spent WHERE window_seconds > 0 AND (bucket + 1 + :buckets) * window_seconds <= :now * :buckets;
+
+-- name: prune_permits
+DELETE FROM permit WHERE expires_at < ?;
+
+-- name: read_policies
+SELECT name, body FROM policy;
+
+-- name: write_policy
+INSERT INTO policy (source, name, body) VALUES (?, ?, ?)
+ON CONFLICT (source, name) DO UPDATE SET body = excluded.body;
+
+-- name: delete_policy
+DELETE FROM policy WHERE source = ? AND name = ?;
+
+-- name: read_permits
+SELECT id, body FROM permit;
+
+-- name: write_permit
+INSERT INTO permit (id, body, expires_at) VALUES (?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET body = excluded.body, expires_at = excluded.expires_at;
+
+-- name: delete_permit
+DELETE FROM permit WHERE id = ?;
+
+-- name: read_waiting
+SELECT body FROM waiting;
+
+-- name: write_waiting
+INSERT INTO waiting (key, body) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET body = excluded.body;
+
+-- name: delete_waiting
+DELETE FROM waiting WHERE key = ?;
+
+-- name: read_shares
+SELECT grp, user, amount, at FROM share;
+
+-- name: write_share
+INSERT INTO share (grp, user, amount, at) VALUES (?, ?, ?, ?)
+ON CONFLICT (grp, user) DO UPDATE SET amount = excluded.amount, at = excluded.at;

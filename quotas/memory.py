@@ -7,28 +7,19 @@ so there is nothing that could be counted wrongly: the other stores are tested a
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
-from quotas.book import End, Ended
+import msgspec
+
+from quotas.accounts import usage_of
+from quotas.amounts import exact, shares
+from quotas.binding import Bound, Fact, PolicySet, covers, demand_of, fact_of, holder_of
 from quotas.clock import steady_clock
 from quotas.errors import InvalidAmount, KeyReused, LeaseLost, QuotaExceeded
+from quotas.journal import End, Ended
 from quotas.model import Charge, Entry, Frozen, Lease, Line, Policy, Refusal, Usage
-from quotas.rules import (
-    Bound,
-    Fact,
-    PolicySet,
-    Taken,
-    advance,
-    bound_to,
-    bucket_frees_at,
-    bucket_of,
-    demand_of,
-    evaluate,
-    exact,
-    fact_of,
-    holder_of,
-    level,
-    refusal,
-    shares,
-)
+from quotas.rates import advance, level
+from quotas.records import Wanted, is_wanted
+from quotas.rules import Taken, evaluate, refusal
+from quotas.windows import bucket_frees_at, bucket_of
 
 
 class _Event(Frozen):
@@ -46,7 +37,7 @@ class MemoryLedger:
     """A :class:`quotas.ledger.Ledger` that adds up its events for each question."""
 
     def __init__(self, policies: Iterable[Policy], *, clock: Callable[[], float] | None = None) -> None:
-        self._policies = PolicySet(policies)
+        self._policies = _by_name(policies)
         self._clock = clock or steady_clock()
         self._rates_since = {policy.name: 0 for policy in self._policies.policies}
         self._events: list[_Event] = []
@@ -82,11 +73,11 @@ class MemoryLedger:
         return used, reserved
 
     def _window(self, bound: Bound) -> list[tuple[float, float]]:
-        seconds = bound.policy.window_seconds
+        span = bound.policy.span
         if bound.policy.kind != "window":
             return []
         return [
-            (bucket_frees_at(seconds, bucket_of(seconds, event.at)), event.used)
+            (bucket_frees_at(span, bucket_of(span, event.at)), event.used)
             for event in self._events_of(bound)
             if event.used
         ]
@@ -129,11 +120,15 @@ class MemoryLedger:
             return known
         if not lines or not 0 < ttl < float("inf"):
             raise InvalidAmount("no lines, or no time to live")
-        refused = refusal(evaluate(demand_of(self._policies.parts(charge, lines)), self, now), now)
+        verdict = evaluate(demand_of(self._policies.parts(charge, lines)), self, now)
+        refused = refusal(verdict, now)
         if refused is not None:
             return refused
         self._ended.pop(key, None)
         lease = self._leased(key, charge, tuple(lines), now + ttl)
+        if verdict.degraded:
+            names = tuple(each.policy for each in verdict.degraded)
+            lease = self._open[key] = msgspec.structs.replace(lease, degraded=names)
         for line in lines:
             amount = exact(line.amount)
             event = _Event(at=now, fact=fact_of(charge, line), reserved=amount, taken_from_rate=amount)
@@ -153,7 +148,9 @@ class MemoryLedger:
             raise LeaseLost(key)
         if not 0 < ttl < float("inf"):
             raise InvalidAmount("no time to live")
-        return self._leased(key, lease.charge, lease.lines, now + ttl)
+        renewed = self._leased(key, lease.charge, lease.lines, now + ttl)
+        self._open[key] = msgspec.structs.replace(renewed, degraded=lease.degraded)
+        return self._open[key]
 
     async def commit(self, key: str, actual: Mapping[str, float] | None = None) -> None:
         """End a lease by what was used (see :class:`quotas.ledger.Ledger`)."""
@@ -202,8 +199,8 @@ class MemoryLedger:
         for policy in self._policies.policies:
             for holder in self._holders(policy, groups, user, now):
                 key = (policy.name, holder)
-                taken = self.taken(bound_to(policy, holder), now)
-                told[key] = Usage(policy=policy, holder=holder, edge=policy.edge, used=taken[0], reserved=taken[1])
+                bound = self._policies.bound_to(policy, holder)
+                told[key] = usage_of(bound, self.taken(bound, now), now)
         return list(told.values())
 
     def _holders(self, policy: Policy, groups: Sequence[str], user: str | None, now: float) -> Iterable[str]:
@@ -226,10 +223,12 @@ class MemoryLedger:
         self._now()
         return [lease for key, lease in sorted(self._open.items()) if key.startswith(prefix)]
 
-    async def history(self, group: str, *, after: int = 0, limit: int = 100) -> list[Entry]:
+    async def history(
+        self, group: str, *, after: int = 0, limit: int = 100, wanted: Wanted | None = None
+    ) -> list[Entry]:
         """Read the history (see :class:`quotas.ledger.Ledger`)."""
-        inside = (e for e in self._entries if group in ("*", e.group) or e.group.startswith(group + "/"))
-        return [entry for entry in inside if entry.seq > after][:limit]
+        inside = (entry for entry in self._entries if covers(group, entry.group) and entry.seq > after)
+        return [entry for entry in inside if wanted is None or is_wanted(entry, wanted)][:limit]
 
     async def expire(self) -> int:
         """End the leases whose time is over (see :class:`quotas.ledger.Ledger`)."""
@@ -239,7 +238,7 @@ class MemoryLedger:
 
     async def set_policies(self, policies: Iterable[Policy]) -> None:
         """Replace all policies (see :class:`quotas.ledger.Ledger`)."""
-        new = PolicySet(policies)
+        new = _by_name(policies)
         old = {policy.name: policy for policy in self._policies.policies}
         self._rates_since = {
             policy.name: self._rates_since[policy.name]
@@ -289,6 +288,10 @@ class MemoryLedger:
         )
 
 
+def _by_name(policies: Iterable[Policy]) -> PolicySet:
+    return PolicySet(sorted(policies, key=lambda policy: policy.name))
+
+
 def _same_rate(new: Policy, old: Policy | None) -> bool:
     def parts(policy: Policy) -> tuple[object, ...]:
         return (
@@ -297,7 +300,7 @@ def _same_rate(new: Policy, old: Policy | None) -> bool:
             policy.edge,
             policy.resource,
             policy.amount,
-            policy.window_seconds,
+            policy.span,
         )
 
     return old is not None and parts(new) == parts(old)

@@ -40,6 +40,9 @@ RESOURCES: dict[str, str] = {
 }
 """What can be limited, and the unit that an explanation uses."""
 
+CONSUMED = frozenset({"requests", "items", "egress_bytes", "harvest_bytes", "storage_bytes", "core_hours"})
+"""The resources that are used up, or kept; the others are held, and free again when their lease ends."""
+
 EVERYONE = "*"
 """As a policy's ``group``: all groups together; as its ``edge``: all edges together."""
 

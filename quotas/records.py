@@ -3,7 +3,9 @@
 import math
 from typing import Literal
 
-from quotas.model import LARGEST, RESOURCES, Charge, Explanation, Frozen, Lease, Line, Policy, Refusal
+from quotas.model import LARGEST, RESOURCES, Charge, Entry, Explanation, Frozen, Lease, Line, Policy, Refusal
+
+Source = Literal["configuration", "administrator"]
 
 
 class StoredPolicy(Frozen):
@@ -13,7 +15,7 @@ class StoredPolicy(Frozen):
     """
 
     policy: Policy
-    source: Literal["configuration", "administrator"]
+    source: Source
     by: str = ""
     why: str = ""
     changed_at: float = 0.0
@@ -120,6 +122,20 @@ class Wanted(Frozen):
     key: str = ""
     since: float | None = None
     until: float | None = None
+
+
+def is_wanted(entry: Entry, wanted: Wanted) -> bool:
+    """Tell whether a line of the history is asked for."""
+    named = (
+        (wanted.user, entry.user),
+        (wanted.resource, entry.resource),
+        (wanted.edge, entry.edge),
+        (wanted.key, entry.key),
+    )
+    early = wanted.since is not None and entry.at < wanted.since
+    late = wanted.until is not None and entry.at >= wanted.until
+    asked = not wanted.events or entry.event in wanted.events
+    return asked and not early and not late and all(name in ("", value) for name, value in named)
 
 
 class UsagePoint(Frozen):

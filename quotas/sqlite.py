@@ -2,19 +2,24 @@
 
 import asyncio
 import logging
+import math
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Self
 
+from quotas.binding import PolicySet
 from quotas.book import Observer
 from quotas.clock import steady_clock
 from quotas.errors import LedgerUnavailable
 from quotas.group_commit import GroupCommit
-from quotas.model import Charge, Entry, Lease, Line, Policy, Refusal, Usage
-from quotas.rules import PolicySet, fact_of
+from quotas.journal import entry_of
+from quotas.model import Entry, Policy
+from quotas.operations import Call, LedgerOperations, Result
+from quotas.records import Wanted
+from quotas.rows import text
 from quotas.schema import QUERIES
 from quotas.store import Store
 
@@ -23,12 +28,12 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS = 5.0
 """How often leases are looked through whose time is over, in seconds. Any operation ends them too."""
 
-MAX_HISTORY = 1_000
-"""Most entries in one page of history."""
+CLOCK_STEP_SECONDS = 3_600.0
+"""By how much the clock may have been set back between restarts, for finding times in the history."""
 
 
-class SqliteLedger:
-    """A :class:`quotas.ledger.Ledger` in one SQLite file, as an async context manager.
+class SqliteLedger(LedgerOperations):
+    """A :class:`quotas.ledger.FullLedger` in one SQLite file, as an async context manager.
 
     All tasks' operations go to one writer thread, which decides them one after the other and commits them
     together, with the disk flushed, before it tells the results. One process at a time owns the file.
@@ -39,7 +44,7 @@ class SqliteLedger:
 
     Raises:
         LedgerUnavailable: on entering, when the file cannot be used or another process has it.
-        ValueError: two policies have the same name.
+        InvalidPolicies: the policies do not go together.
     """
 
     def __init__(
@@ -52,8 +57,9 @@ class SqliteLedger:
         sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
         self._path = path
-        self._policies = PolicySet(policies)
-        self._store = Store(path, self._policies, clock=clock or steady_clock(), observer=observer)
+        configured = tuple(policies)
+        PolicySet(configured)  # wrong ones are told before anything is opened
+        self._store = Store(path, configured, clock=clock or steady_clock(), observer=observer)
         self._writer = GroupCommit(self._store, f"quota ledger {path.name}")
         self._sweep_seconds = sweep_seconds
         self._reading = threading.Lock()
@@ -86,75 +92,50 @@ class SqliteLedger:
             if ended:
                 logger.info("reservations have expired", extra={"count": ended})
 
-    async def set_policies(self, policies: Iterable[Policy]) -> None:
-        """Replace all policies; what is taken is counted under the new ones at once.
+    @property
+    def policy_set(self) -> PolicySet:
+        """The policies that hold."""
+        return self._store.policies
 
-        Raises:
-            ValueError: two policies have the same name.
-            LedgerUnavailable: the ledger cannot be written; the old policies hold.
-        """
-        new = PolicySet(policies)
-        await self._writer.call(None, lambda _: self._store.set_policies(new))
-        self._policies = new
+    async def _call(self, run: Call[Result], *keys: str) -> Result:
+        store = self._store
+        return await self._writer.call(keys, lambda now: run(store.state, now))
 
-    def binds(self, charge: Charge, lines: Iterable[Line]) -> tuple[Policy, ...]:
-        """Tell which policies bind these lines (see :class:`quotas.ledger.Ledger`)."""
-        return tuple(bound.policy for line in lines for bound in self._policies.bind(fact_of(charge, line)).all)
-
-    async def reserve(
-        self, key: str, charge: Charge, lines: Sequence[Line], *, ttl: float, why: str
-    ) -> Lease | Refusal:
-        """Reserve (see :class:`quotas.ledger.Ledger`)."""
-        return await self._writer.call(key, lambda now: self._store.book.reserve(now, key, charge, lines, ttl, why))
-
-    async def renew(self, key: str, *, ttl: float) -> Lease:
-        """Extend a lease (see :class:`quotas.ledger.Ledger`)."""
-        return await self._writer.call(key, lambda now: self._store.book.renew(now, key, ttl))
-
-    async def commit(self, key: str, actual: Mapping[str, float] | None = None) -> None:
-        """End a lease by what was used (see :class:`quotas.ledger.Ledger`)."""
-        await self._writer.call(key, lambda now: self._store.book.commit(now, key, actual))
-
-    async def release(self, key: str) -> None:
-        """End a lease unused (see :class:`quotas.ledger.Ledger`)."""
-        await self._writer.call(key, lambda now: self._store.book.release(now, key))
-
-    async def give_back(self, charge: Charge, line: Line, *, key: str, why: str) -> None:
-        """Return stock (see :class:`quotas.ledger.Ledger`)."""
-        await self._writer.call(None, lambda now: self._store.give_back(now, charge, line, key, why))
-
-    async def usage(self, groups: Sequence[str], user: str | None = None) -> list[Usage]:
-        """Tell where policies stand (see :class:`quotas.ledger.Ledger`)."""
-        return await self._writer.call(None, lambda now: self._store.book.usage(now, groups, user))
-
-    async def check(self, charge: Charge, lines: Sequence[Line]) -> Refusal | None:
-        """Say what a reservation would answer (see :class:`quotas.ledger.Ledger`)."""
-        return await self._writer.call(None, lambda now: self._store.book.check(now, charge, lines))
-
-    async def leases(self, prefix: str = "") -> list[Lease]:
-        """List the open leases (see :class:`quotas.ledger.Ledger`)."""
-        return await self._writer.call(
-            None,
-            lambda _: [lease for key, lease in sorted(self._store.book.leases.items()) if key.startswith(prefix)],
-        )
-
-    async def history(self, group: str, *, after: int = 0, limit: int = 100) -> list[Entry]:
-        """Read the history (see :class:`quotas.ledger.Ledger`)."""
+    async def _read_history(self, group: str, after: int, limit: int, wanted: Wanted) -> list[Entry]:
         try:
-            return await asyncio.to_thread(self._read_history, group, after, min(limit, MAX_HISTORY))
+            return await asyncio.to_thread(self._select_history, group, after, limit, wanted)
         except sqlite3.Error as error:
             raise LedgerUnavailable(f"the ledger cannot be read: {error}") from error
 
-    def _read_history(self, group: str, after: int, limit: int) -> list[Entry]:
-        values = {"grp": group, "after": after, "limit": limit}
+    def _select_history(self, group: str, after: int, limit: int, wanted: Wanted) -> list[Entry]:
+        values = {
+            "grp": group,
+            "after": after,
+            "limit": limit,
+            "events": text(wanted.events),
+            "user": wanted.user,
+            "resource": wanted.resource,
+            "edge": wanted.edge,
+            "key": wanted.key,
+            "since": -math.inf if wanted.since is None else wanted.since,
+            "until": math.inf if wanted.until is None else wanted.until,
+        }
         with self._reading:
-            rows = self._reader.execute(QUERIES["read_history"], values).fetchall()
-        names = Entry.__struct_fields__
-        return [Entry(**dict(zip(names, row, strict=True))) for row in rows]
+            if wanted.since is not None:
+                values["after"] = max(after, self._seq_before(wanted.since))
+            return [entry_of(row) for row in self._reader.execute(QUERIES["read_history"], values)]
 
-    async def expire(self) -> int:
-        """End the leases whose time is over (see :class:`quotas.ledger.Ledger`)."""
-        return await self._writer.call(None, lambda _: self._store.expired)
+    def _seq_before(self, at: float) -> int:
+        """Find by halving the last entry before a time: the history grows with time."""
+        low, high = self._reader.execute(QUERIES["read_bounds"]).fetchone()
+        while low < high:
+            middle = (low + high + 1) // 2
+            row = self._reader.execute(QUERIES["read_entry_time"], (middle,)).fetchone()
+            if row is not None and row[0] < at - CLOCK_STEP_SECONDS:
+                low = middle
+            else:
+                high = middle - 1
+        return int(low)
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

@@ -14,14 +14,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from quotas.book import Book, Ended, Journal, Observer
+from quotas.binding import Fact, PolicySet
+from quotas.book import Observer
 from quotas.errors import LedgerUnavailable, QuotaError
 from quotas.group_commit import AnyJob
-from quotas.model import Charge, Lease, Line, Policy
-from quotas.rules import BUCKETS, Fact, PolicySet
+from quotas.journal import Ended, Journal
+from quotas.model import Policy
+from quotas.office import Office
+from quotas.rows import ended_row, grant_of, lease_of, lease_row, rate_definition, stored_of, text, waiting_of
 from quotas.schema import QUERIES, migrate
+from quotas.state import State
+from quotas.windows import BUCKETS, begins, bucket_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +40,6 @@ FENCE_BLOCK = 10_000
 PRUNE_SECONDS = 3_600.0
 """How often what is too old is forgotten, in seconds."""
 
-_lines_decoder = msgspec.json.Decoder(tuple[Line, ...])
-_encode = msgspec.json.Encoder().encode
-
 
 class Store:
     """The ledger in one SQLite file (WAL, ``synchronous=FULL``), owned by one process at a time.
@@ -48,17 +48,17 @@ class Store:
     """
 
     def __init__(
-        self, path: Path, policies: PolicySet, *, clock: Callable[[], float], observer: Observer | None
+        self, path: Path, policies: Sequence[Policy], *, clock: Callable[[], float], observer: Observer | None
     ) -> None:
         self._path = path
         self._policies = policies
         self._clock = clock
         self._observer = observer
         self._lock_file = -1
-        self._book: Book | None = None
+        self._state: State | None = None
+        self.policies = PolicySet(())
+        """The policies that hold."""
         self._fences_until = 0
-        self.expired = 0
-        """How many leases the present batch found to be over."""
         self._pruned_at = -PRUNE_SECONDS
 
     # Opening and closing.
@@ -75,12 +75,14 @@ class Store:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA busy_timeout = 5000")
+            self._connection.create_function("bucket_of", 2, bucket_of, deterministic=True)
             migrate(self._connection)
-            self._book = self._load(self._policies)
+            self._configure(self._policies)
+            self._state = self._load()
         except (OSError, sqlite3.Error) as error:
             self._release_lock()
             raise LedgerUnavailable(f"the ledger {self._path} cannot be opened: {error}") from error
-        except LedgerUnavailable:
+        except QuotaError:
             self._release_lock()
             raise
 
@@ -112,40 +114,63 @@ class Store:
 
     # Loading.
 
-    def _load(self, policies: PolicySet) -> Book:
-        self._rate_names = {policy.name: _definition(policy) for policy in policies.policies if policy.kind == "rate"}
-        self._adapt(policies)
+    def _load(self) -> State:
+        office = self._office()
+        policies = self.policies = office.policies
+        self._rate_names = {p.name: rate_definition(p) for p in policies.policies if p.kind == "rate"}
+        self._adapt(policies.spans())
         seq, fence = self._rows("read_counters")[0]
         self._fences_until = fence
-        book = Book(policies, seq=seq, fence=fence, observer=self._observer)
+        state = State(office, seq=seq, fence=fence, observer=self._observer)
+        book = state.book
         for row in self._rows("read_leases"):
-            book.load_lease(_lease(*row))
+            book.load_lease(lease_of(row))
         for grp, user, resource, edge, amount in self._rows("read_stock"):
             book.load_stock(Fact(grp, user, resource, edge), amount)
-        for grp, user, resource, edge, window, bucket, amount in self._rows("read_spent"):
-            book.load_spent(Fact(grp, user, resource, edge), window, bucket, amount)
+        for grp, user, resource, edge, span, bucket, amount in self._rows("read_spent"):
+            book.load_spent(Fact(grp, user, resource, edge), span, bucket, amount)
         known = {definition: name for name, definition in self._rate_names.items()}
         for definition, holder, tat in self._rows("read_rates"):
             book.load_rate(known[definition], holder, tat)
-        return book
+        for grp, user, amount, at in self._rows("read_shares"):
+            book.load_share((grp, user), amount, at)
+        for (body,) in self._rows("read_waiting"):
+            state.turns.load(waiting_of(body))
+        return state
 
-    def _adapt(self, policies: PolicySet) -> None:
+    def _office(self) -> Office:
+        stored = [stored_of(name, body) for name, body in self._rows("read_policies")]
+        grants = [grant_of(grant_id, body) for grant_id, body in self._rows("read_permits")]
+        return Office(stored, grants)
+
+    def _configure(self, policies: Sequence[Policy]) -> None:
+        """Have the file hold the configured policies."""
+        journal = Journal()
+        self._office().configure(policies, journal)
+        if journal:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._write_policies(journal)
+                self._connection.execute("COMMIT")
+            except sqlite3.Error:
+                self._roll_back()
+                raise
+
+    def _adapt(self, wanted: set[tuple[str, int]]) -> None:
         """Have the file count what these policies ask for: new windows from the history, new rates from nothing."""
-        counted = {(resource, window) for resource, window in self._rows("read_counted")}
-        wanted = policies.windows()
+        counted = {(resource, span) for resource, span in self._rows("read_counted")}
         ended = {(definition,) for definition, *_ in self._rows("read_rates")}
         ended -= {(definition,) for definition in self._rate_names.values()}
         if counted == wanted and not ended:
             return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            for resource, window in wanted - counted:
-                since = self._clock() - window * (1 + 1 / BUCKETS)
-                values = {"resource": resource, "window": window, "since": since, "buckets": float(BUCKETS)}
+            for resource, span in wanted - counted:
+                values = {"resource": resource, "span": span, "since": begins(span, self._clock())}
                 self._connection.execute(QUERIES["begin_counting"], values)
                 self._connection.execute(QUERIES["write_counted"], values)
-            for resource, window in counted - wanted:
-                values = {"resource": resource, "window": window}
+            for resource, span in counted - wanted:
+                values = {"resource": resource, "span": span}
                 self._connection.execute(QUERIES["end_counting_spent"], values)
                 self._connection.execute(QUERIES["end_counting"], values)
             self._many("drop_rate", ended)
@@ -154,34 +179,29 @@ class Store:
             self._roll_back()
             raise
 
-    def set_policies(self, policies: PolicySet) -> None:
-        """Go over to other policies; what is taken is counted under them at once. To be run as a job."""
-        self._flush()
-        before = self.book
-        self._book = self._load(policies)
-        self._book.ended, self._book.returned = before.ended, before.returned
-        self._policies = policies
-
     # Applying operations.
 
     @property
-    def book(self) -> Book:
-        """The book, for the jobs."""
-        if self._book is None:
-            self._book = self._load(self._policies)
-        return self._book
+    def state(self) -> State:
+        """The state, for the jobs."""
+        if self._state is None:
+            self._state = self._load()
+        return self._state
 
     def apply(self, jobs: Sequence[AnyJob]) -> None:
         """Run the jobs and write what they changed (see :class:`quotas.group_commit.BatchStore`)."""
         now = self._clock()
         try:
-            self._meet([job.key for job in jobs if job.key is not None])
-            self.expired = self.book.expire(now)
+            self._meet([key for job in jobs for key in job.keys])
+            self.state.begin(now)
             for job in jobs:
                 try:
                     job.result = job.run(now)
                 except QuotaError as refused:  # an answer: nothing was changed
                     job.error = refused
+                if self.state.stale:
+                    self._renew()
+            self.state.finish(now)
             self._flush()
         except sqlite3.Error as error:
             self._fail(jobs, error)
@@ -191,44 +211,71 @@ class Store:
         else:
             self._prune(now)
 
+    def _renew(self) -> None:
+        """Go over to changed policies; what is taken is counted under them at once."""
+        self._flush()
+        before = self.state.book
+        expired = self.state.expired
+        self._state = self._load()
+        self._state.book.ended, self._state.book.returned = before.ended, before.returned
+        self._state.expired = expired
+
     def _meet(self, keys: list[str]) -> None:
-        """Have the book know the ended leases of these keys."""
-        book = self.book
+        """Have the book know the ended leases of these keys, and what was given back under them."""
+        book = self.state.book
         book.ended, book.returned = {}, {}
         fresh = [key for key in keys if key not in book.leases]
         if fresh:
-            for *columns, how, at in self._rows("read_ended", _encode(fresh).decode()):
-                lease = _lease(*columns)
+            asked = text(fresh)
+            for *columns, how, at in self._rows("read_ended", asked):
+                lease = lease_of(columns)
                 book.ended[lease.key] = Ended(lease=lease, how=how, at=at)
-
-    def give_back(self, now: float, charge: Charge, line: Line, key: str, why: str) -> None:
-        """Return stock, if the key has not been seen. To be run as a job."""
-        self.book.returned.update(self._rows("read_returned", key))
-        self.book.give_back(now, charge, line, key, why)
+            book.returned.update(self._rows("read_returned", asked))
 
     def _flush(self) -> None:
-        book = self.book
-        if book.journal:
-            self._write(book.journal)
-            book.journal = Journal()
+        state = self.state
+        if state.journal:
+            self._write(state.journal)
+            state.written()
 
     def _write(self, journal: Journal) -> None:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         self._many("forget_ended", ((key,) for key in journal.revived))
         self._many("close_lease", ((key,) for key in journal.ended))
-        self._many("write_lease", (_lease_row(lease) for lease in journal.opened.values()))
-        self._many("write_ended", ((*_lease_row(e.lease), e.how, e.at) for e in journal.ended.values()))
+        self._many("write_lease", map(lease_row, journal.opened.values()))
+        self._many("write_ended", map(ended_row, journal.ended.values()))
         self._many("write_returned", journal.returned.items())
         self._many("write_entry", journal.entries)
         self._many("write_stock", ((*fact, amount) for fact, amount in journal.stock.items()))
-        self._many("add_spent", ((*fact, window, n, more) for (fact, window, n), more in journal.spent.items()))
+        self._many("add_spent", ((*fact, span, n, more) for (fact, span, n), more in journal.spent.items()))
         rates = ((self._rate_names[name], holder, tat) for (name, holder), tat in journal.rates.items())
         self._many("write_rate", rates)
-        if self.book.fence > self._fences_until:
-            self._fences_until = self.book.fence + FENCE_BLOCK
+        if journal.policies or journal.grants:
+            self._write_policies(journal)
+        if journal.waiting or journal.shares:
+            self._write_line(journal)
+        if self.state.book.fence > self._fences_until:
+            self._fences_until = self.state.book.fence + FENCE_BLOCK
             connection.execute(QUERIES["write_fence"], (self._fences_until,))
         connection.execute("COMMIT")
+
+    def _write_policies(self, journal: Journal) -> None:
+        for (source, name), stored in journal.policies.items():
+            self._change("policy", (source, name), None if stored is None else (text(stored),))
+        for grant_id, grant in journal.grants.items():
+            self._change("permit", (grant_id,), None if grant is None else (text(grant), grant.expires_at))
+
+    def _write_line(self, journal: Journal) -> None:
+        for key, waiting in journal.waiting.items():
+            self._change("waiting", (key,), None if waiting is None else (text(waiting),))
+        self._many("write_share", ((*place, share.amount, share.at) for place, share in journal.shares.items()))
+
+    def _change(self, table: str, key: tuple[str, ...], rest: tuple[object, ...] | None) -> None:
+        if rest is None:
+            self._connection.execute(QUERIES[f"delete_{table}"], key)
+        else:
+            self._connection.execute(QUERIES[f"write_{table}"], (*key, *rest))
 
     def _fail(self, jobs: Iterable[AnyJob], error: sqlite3.Error) -> None:
         logger.error("the ledger cannot be written", extra={"ledger": str(self._path), "error": str(error)})
@@ -238,8 +285,8 @@ class Store:
             job.error = LedgerUnavailable(f"the ledger cannot be written: {error}")
 
     def _forget(self) -> None:
-        """Give up what was not written: the book is loaded again before it is used again."""
-        self._book = None
+        """Give up what was not written: the state is loaded again before it is used again."""
+        self._state = None
         self._roll_back()
 
     def _roll_back(self) -> None:
@@ -254,6 +301,7 @@ class Store:
             self._connection.execute(QUERIES["prune_ended"], (now - KEEP_SECONDS,))
             self._connection.execute(QUERIES["prune_returned"], (now - KEEP_SECONDS,))
             self._connection.execute(QUERIES["prune_rates"], (now - KEEP_SECONDS,))
+            self._connection.execute(QUERIES["prune_permits"], (now - KEEP_SECONDS,))
             self._connection.execute(QUERIES["prune_spent"], {"now": now, "buckets": BUCKETS})
         except sqlite3.Error as error:
             logger.warning("the ledger cannot be pruned", extra={"ledger": str(self._path), "error": str(error)})
@@ -263,31 +311,3 @@ class Store:
 
     def _many(self, name: str, rows: Iterable[tuple[object, ...]]) -> None:
         self._connection.executemany(QUERIES[name], rows)
-
-
-def _lease_row(lease: Lease) -> tuple[str, str, str, str, int, float]:
-    charge = lease.charge
-    return lease.key, charge.group, charge.user, _encode(lease.lines).decode(), lease.fence, lease.expires_at
-
-
-def _lease(key: str, group: str, user: str, lines: str, fence: int, expires_at: float) -> Lease:
-    return Lease(
-        key=key,
-        charge=Charge(group=group, user=user),
-        lines=_lines_decoder.decode(lines),
-        fence=fence,
-        expires_at=expires_at,
-    )
-
-
-def _definition(policy: Policy) -> str:
-    parts = (
-        policy.name,
-        policy.group,
-        policy.applies,
-        policy.edge,
-        policy.resource,
-        policy.amount,
-        policy.window_seconds,
-    )
-    return _encode(parts).decode()

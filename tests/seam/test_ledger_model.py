@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from quotas.errors import KeyReused, LeaseLost, QuotaExceeded
 from quotas.memory import MemoryLedger
 from quotas.model import Charge, Lease, Line, Policy
-from quotas.rules import slack
+from quotas.rates import slack
 from quotas.sqlite import SqliteLedger
 
 pytestmark = pytest.mark.seam

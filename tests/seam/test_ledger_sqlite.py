@@ -293,12 +293,12 @@ class Recorder:
 async def test_what_waits_is_written_together_and_what_is_cancelled_is_not_run():
     store, run = Recorder(), []
     async with GroupCommit(store, "test") as writer:
-        first = asyncio.create_task(writer.call("first", lambda _: run.append("first")))
+        first = asyncio.create_task(writer.call(("first",), lambda _: run.append("first")))
         async with asyncio.timeout(10):
             while not writer._jobs.empty():  # noqa: ASYNC110 - the queue is a thread's
                 await asyncio.sleep(0)
             await asyncio.sleep(0)
-        rest = [asyncio.create_task(writer.call(f"{n}", lambda _, n=n: run.append(n))) for n in range(10)]
+        rest = [asyncio.create_task(writer.call((f"{n}",), lambda _, n=n: run.append(n))) for n in range(10)]
         await asyncio.sleep(0)
         rest[3].cancel()
         await asyncio.sleep(0)
@@ -320,5 +320,5 @@ async def test_a_defect_ends_the_batch_and_not_the_ledger(caplog):
     async with GroupCommit(Broken(), "test") as writer:
         for _ in range(2):
             with pytest.raises(LedgerUnavailable, match="a defect"):
-                await writer.call(None, lambda _: None)
+                await writer.call((), lambda _: None)
     assert "the ledger failed" in caplog.text

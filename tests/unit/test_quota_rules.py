@@ -4,21 +4,13 @@ import math
 
 import pytest
 
+from quotas.amounts import exact, shares
+from quotas.binding import PolicySet, demand_of, fact_of
 from quotas.errors import InvalidAmount
 from quotas.model import Charge, Line, Policy
-from quotas.rules import (
-    PolicySet,
-    advance,
-    bucket_frees_at,
-    bucket_of,
-    demand_of,
-    evaluate,
-    exact,
-    fact_of,
-    level,
-    refusal,
-    shares,
-)
+from quotas.rates import advance, level
+from quotas.rules import evaluate, refusal
+from quotas.windows import bucket_frees_at, bucket_of
 
 ALICE = Charge(group="eo/coast/tides", user="alice")
 
