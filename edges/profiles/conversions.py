@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from edges.model import Json
 from edges.profiles.model import Linear, PropertyRule, Text
-from edges.profiles.predicates import NoNativeWords, both, compared, either, negated, never, one_of, renamed
+from edges.profiles.predicates import NoNativeWords, both, by_cases, compared, either, negated, never, one_of, renamed
 from edges.stac.cql2 import compile_filter, property_names
 
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
@@ -122,9 +122,8 @@ class TableConversion:
             raise NoNativeWords
         (ours,) = property_names(node)
         holds = compile_filter(node)
-        true = [native for native, value in self._ours.items() if holds({"properties": {ours: value}}) is True]
-        others = both(negated(one_of(name, list(self._ours))), _said_of(node, name))
-        return either(one_of(name, true), others) if true else others
+        cases = {native: holds({"properties": {ours: value}}) for native, value in self._ours.items()}
+        return by_cases(name, cases, _said_of(node, name))
 
 
 class LinearConversion:

@@ -40,8 +40,8 @@ class _Step:
     def undo(self, properties: Json) -> None:
         """Say our value in native words, in place."""
         value = properties[self.ours]
-        if self.keep and properties.get(self.native) is not None:
-            if self.conversion.forward(properties[self.native]) == value:
+        if self.moves and properties.get(self.native) is not None:
+            if self.keep and self.conversion.forward(properties[self.native]) == value:
                 del properties[self.ours]  # it is there in native words, too
         elif not self.keep or self.rule.exclusive:
             if self.moves:

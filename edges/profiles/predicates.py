@@ -1,6 +1,6 @@
 """The few CQL2 JSON shapes that translated filters are made of. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edges.model import Json
@@ -55,6 +55,19 @@ def never(name: str, literal: Any) -> Json:
 def always(name: str) -> Json:
     """Return what is true of every item."""
     return either(is_null(name), negated(is_null(name)))
+
+
+def by_cases(name: str, cases: Mapping[str, bool | None], otherwise: Json) -> Json:
+    """Return what is decided for some values of a property, and for others said by ``otherwise``.
+
+    Raises:
+        NoNativeWords: it is unknown of some value, which no list can say.
+    """
+    if None in cases.values():
+        raise NoNativeWords
+    true = [value for value, holds in cases.items() if holds]
+    others = both(negated(one_of(name, list(cases))), otherwise)
+    return either(one_of(name, true), others) if true else others
 
 
 def renamed(node: Any, names: dict[str, str]) -> Any:

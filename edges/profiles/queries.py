@@ -16,6 +16,7 @@ from edges.profiles.predicates import (
     NoNativeWords,
     always,
     both,
+    by_cases,
     either,
     is_null,
     negated,
@@ -157,9 +158,7 @@ class CollectionIds:
             natives = self.natives(args[1] if isinstance(args[1], list) else [args[1]])
             return one_of(_COLLECTION, natives) if natives else never(_COLLECTION, "")
         holds = compile_filter(node)
-        true = [native for native, ours in self._ours.items() if holds({_COLLECTION: ours}) is True]
-        others = both(negated(one_of(_COLLECTION, list(self._ours))), node)
-        return either(one_of(_COLLECTION, true), others) if true else others
+        return by_cases(_COLLECTION, {native: holds({_COLLECTION: ours}) for native, ours in self._ours.items()}, node)
 
 
 class _Translation:

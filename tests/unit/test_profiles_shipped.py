@@ -133,13 +133,13 @@ def test_a_site_without_a_profile_has_its_ids_only() -> None:
 def test_what_is_wrong_in_a_profile_is_told(text: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ProfileError, match="own.yaml") as caught:
+    with pytest.raises(ProfileError, match=r"own\.yaml") as caught:
         load_profile(str(path))
     assert told in str(caught.value)
 
 
 def test_an_unknown_profile_is_told_with_those_that_are_known() -> None:
-    with pytest.raises(ProfileError, match="no profile 'sentinel'.*planetary-computer"):
+    with pytest.raises(ProfileError, match=r"no profile 'sentinel'.*planetary-computer"):
         load_profile("sentinel")
     with pytest.raises(ProfileError, match="cannot be read"):
         load_profile("/nowhere/own.yaml")
@@ -148,7 +148,7 @@ def test_an_unknown_profile_is_told_with_those_that_are_known() -> None:
 def test_rules_of_other_collections_may_share_a_name(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(
-        "name: x\nproperties:\n- {native: a, ours: c, collections: [one]}\n- {native: b, ours: c, collections: [two]}\n",
+        "{name: x, properties: [{native: a, ours: c, collections: [one]}, {native: b, ours: c, collections: [two]}]}",
         encoding="utf-8",
     )
     assert len(load_profile(str(path)).properties) == 2
