@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from edges.catalogues.memory import MemoryCatalogue
-from edges.catalogues.renamed import RenamedCatalogue
 from edges.model import Batch, Capabilities, Json, Query
 from edges.registry import Registry, Site
 from edges.settings import CatalogueSettings, SiteSettings
@@ -107,11 +106,6 @@ def test_collections_whose_texts_decide_need_no_look_at_their_items() -> None:
     assert (scope.collections, scope.whole) == (frozenset({"ice", "sst"}), True)
     assert not scope.agreed  # the site's own title of its ice says nothing of a sea
     assert text_scope(("-sea",), own, own, about).collections == frozenset()
-
-
-async def test_a_site_with_other_names_is_not_trusted_with_free_text() -> None:
-    renamed = RenamedCatalogue(MemoryCatalogue(), {"native": "ours"})
-    assert not (await renamed.capabilities()).text
 
 
 async def test_a_cursor_is_for_its_own_words_only() -> None:
