@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from edges.model import Frozen, Members
+from edges.stac.matching import covered_time
 
 Span = tuple[int, int]
 """First and last moment, in microseconds since 1970-01-01T00:00:00Z."""
@@ -139,3 +140,15 @@ def from_moment(name: str, *, before: int, after: int) -> Span | None:
 def whole_day(name: str, *, days: int = 1) -> Span | None:
     """Return the days from a named one on, with two hours to either side."""
     return from_moment(name, before=120, after=days * (_DAY // _MINUTE) + 120)
+
+
+def covered_span(facts: Facts) -> Span | None:
+    """Return the times of an item's copies where no mission's rules know them: its own, with two hours to each side."""
+    told = facts.told
+    texts = [
+        text if isinstance(text, str) else None for text in (told.datetime, told.start_datetime, told.end_datetime)
+    ]
+    own = covered_time(*texts)
+    if own is None or own.start is None or own.end is None:
+        return None
+    return (own.start - 120 * _MINUTE, own.end + 120 * _MINUTE)

@@ -6,7 +6,7 @@ the gateway drops the same on any page.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from edges.model import Members, Query
 from edges.registry import Site
@@ -21,7 +21,8 @@ class Making:
 
     ``matches`` checks an item against the whole query, ``key`` is its place in the global order, ``after`` where the
     last page ended. ``end`` is the moment of the event loop's clock by which the page must be done. A stage that could
-    not ask a site notes the reason in ``failures``: the page then tells that this site's part is missing.
+    not ask a site notes the reason in ``failures``: the page then tells that this site's part is missing. What a stage
+    must remember of the groups that it saw before, on this page, it keeps in ``memory`` under its own name.
     """
 
     query: Query
@@ -32,6 +33,7 @@ class Making:
     sites: Mapping[str, Site]
     end: float
     failures: dict[str, str] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 class Stage(Protocol):

@@ -1,0 +1,108 @@
+"""Which sites are asked for the copies of a page's groups, and what. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from edges.model import Frozen
+from gateway.search.copies_trust import CopiesTrust, Need, Pair, pair_of
+from gateway.search.merge import Group
+from gateway.search.plan import Call, Plan
+from gateway.search.probes import Ask, Window, window_of
+from gateway.search.scene import covered_span, facts_of
+from gateway.search.sifting import Candidate
+
+_TEXT = msgspec.json.Decoder(str)
+_NOTHING = Need(ids=False, bytes=False)
+
+
+class PairNeeds:
+    """What must be asked of the sites of one plan, by collection; kept, since a page's groups share collections."""
+
+    def __init__(self, plan: Plan, trust: CopiesTrust) -> None:
+        self._plan = plan
+        self._trust = trust
+        self._kept: dict[tuple[str, bytes], dict[str, Need]] = {}
+
+    def of(self, site: str, collection: bytes) -> dict[str, Need]:
+        """Return what other sites must be asked for the copies of a site's items, by site."""
+        known = self._kept.get((site, collection))
+        if known is None:
+            known = self._kept[site, collection] = {
+                other: need
+                for other, pair in self._pairs(site, collection)
+                if (need := self._trust.need(pair, self._plan.order)) != _NOTHING
+            }
+        return known
+
+    def anything(self, group: Group) -> bool:
+        """Tell whether copies of a group's rows could stand elsewhere in the order."""
+        return any(self.of(row.site, bytes(row.item["collection"])) for row in group)
+
+    def untried(self, groups: Sequence[Group]) -> list[Pair]:
+        """Return the pairs that the groups are about and that no audit has tried; call it before the others."""
+        told = {(row.site, bytes(row.item["collection"])) for group in groups for row in group}
+        pairs = {pair for site, collection in told for _, pair in self._pairs(site, collection)}
+        return [pair for pair in pairs if self._trust.untried(pair)]
+
+    def _pairs(self, site: str, collection: bytes) -> list[tuple[str, Pair]]:
+        name = _TEXT.decode(collection)
+        return [
+            (call.site, pair_of(site, call.site, name))
+            for call in self._plan.calls
+            if call.site != site and (call.holds is None or name in call.holds)
+        ]
+
+
+class _Asked(Frozen):
+    """What one group asks of one site."""
+
+    collection: str
+    id: str | None = None
+    windows: tuple[Window, ...] = ()
+
+
+def asks_of(candidates: Iterable[Candidate], plan: Plan, needs: PairNeeds) -> dict[str, Ask]:
+    """Return what each site is asked for: nothing where its copies are here already, or meet in the merge."""
+    asked: dict[str, list[_Asked]] = {}
+    for candidate in candidates:
+        for call in plan.calls:
+            wanted = _asked_of(call, candidate, needs)
+            if wanted is not None:
+                asked.setdefault(call.site, []).append(wanted)
+    calls = {call.site: call for call in plan.calls}
+    return {site: _joined(wanted, calls[site]) for site, wanted in asked.items()}
+
+
+def _asked_of(call: Call, candidate: Candidate, needs: PairNeeds) -> _Asked | None:
+    row, identity = candidate.group[0], candidate.identities[0]
+    facts = facts_of(row.item)
+    if facts is None:
+        return None
+    here = {each.site for each in candidate.group}
+    collection = bytes(row.item["collection"])
+    found = [needs.of(site, collection).get(call.site, _NOTHING) for site in here if site != call.site]
+    by_id = call.site not in here and any(need.ids for need in found)
+    rungs = {token[0] for token in identity.tokens}
+    by_bytes = "bytes" in rungs and any(need.bytes for need in found)
+    spans = [identity.scene.around] if identity.scene is not None and rungs & {"product", "observation"} else []
+    if by_bytes and not spans and (own := covered_span(facts)) is not None:
+        spans = [own]
+    if not by_id and not spans:
+        return None
+    return _Asked(
+        collection=facts.collection,
+        id=facts.id if by_id else None,
+        windows=tuple(window_of(row.item, span) for span in spans),
+    )
+
+
+def _joined(wanted: Sequence[_Asked], call: Call) -> Ask:
+    ids = tuple(dict.fromkeys(each.id for each in wanted if each.id is not None))
+    query = call.segments[0]
+    return Ask(
+        ids=ids,
+        windows=tuple(window for each in wanted for window in each.windows),
+        id_collections=tuple(sorted({each.collection for each in wanted if each.id is not None})),
+        window_collections=query.collections,
+    )

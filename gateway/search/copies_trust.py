@@ -1,0 +1,212 @@
+"""Whether two sites tell the same of the copies that they share, so that copies meet in the merge by themselves.
+
+Copies with equal sort values stand next to each other in any merge, and cost nothing. So each pair of sites that
+share a collection is audited: items of one are asked at the other. A pair that agrees is relied on; a pair that does
+not, or is not known yet, is asked on every page; and one that is caught is never relied on again.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from edges.errors import EdgeError
+from edges.model import Frozen, Members, Query, SortKey
+from edges.registry import Registry, Site
+from edges.stac.order import DEFAULT_ORDER, NAMING_FIELDS, field_path, rank
+from gateway.search.identity import Identity, Token, identify
+from gateway.search.probes import Ask, requests_of, window_of
+from gateway.search.scene import covered_span, facts_of
+
+_log = logging.getLogger(__name__)
+
+SAMPLE = 20
+"""Items of each site that are asked at the other."""
+_MAX_VERDICTS = 20_000
+"""Verdicts remembered; sites name collections as they like, so there must be a bound."""
+_PROPERTIES = msgspec.json.Decoder(dict[str, object])
+
+
+class Pair(Frozen):
+    """Two sites, by id in order, and a harmonised collection that both hold."""
+
+    one: str
+    other: str
+    collection: str
+
+
+def pair_of(one: str, other: str, collection: str) -> Pair:
+    """Return the pair of two sites, whichever is named first."""
+    first, second = sorted((one, other))
+    return Pair(one=first, other=second, collection=collection)
+
+
+class Verdict(Frozen):
+    """What an audit has found: ``differing`` properties of copies by id, ``renamed``: equal bytes go by other ids."""
+
+    differing: frozenset[str] = frozenset()
+    renamed: bool = False
+
+
+class Need(Frozen):
+    """What must be asked, since it cannot be relied on."""
+
+    ids: bool
+    bytes: bool
+
+
+class CopiesTrust:
+    """What is known of pairs of sites. ``audit_seconds`` is how often unknown pairs are tried in the background."""
+
+    def __init__(self, *, registry: Registry, audit_seconds: float) -> None:
+        self._registry = registry
+        self._seconds = audit_seconds
+        self._verdicts: dict[Pair, Verdict] = {}
+        self._caught: set[Pair] = set()
+        self._tried: set[Pair] = set()
+        self._locks: dict[Pair, asyncio.Lock] = {}
+
+    def need(self, pair: Pair, order: Sequence[SortKey]) -> Need:
+        """Tell what a search in this order must ask about a pair."""
+        verdict = self._verdicts.get(pair)
+        fields = {field_path(key.field) for key in order} - NAMING_FIELDS
+        relied = pair not in self._caught and verdict is not None and fields.isdisjoint(verdict.differing)
+        return Need(ids=bool(fields) and not relied, bytes=verdict is None or verdict.renamed)
+
+    def untried(self, pair: Pair) -> bool:
+        """Tell whether a search may wait for this pair's audit: only the first one does."""
+        return pair not in self._verdicts and pair not in self._caught and pair not in self._tried
+
+    def caught(self, pair: Pair) -> None:
+        """Never rely on this pair again."""
+        self._caught.add(pair)
+        _log.warning(
+            "sites differ in what they tell of a copy",
+            extra={"sites": [pair.one, pair.other], "collection": pair.collection},
+        )
+
+    async def audit(self, pair: Pair) -> None:
+        """Compare the copies of a pair, once; a pair that does not answer stays unknown."""
+        one, other = self._registry.get(pair.one), self._registry.get(pair.other)
+        if one is None or other is None or not (one.pulse.available and other.pulse.available):
+            return
+        self._tried.add(pair)
+        async with self._locks.setdefault(pair, asyncio.Lock()):
+            if pair in self._verdicts:
+                return
+            with contextlib.suppress(EdgeError):
+                verdict = await compare(one, other, pair.collection)
+                if len(self._verdicts) >= _MAX_VERDICTS:
+                    self._verdicts.clear()
+                self._verdicts[pair] = verdict
+
+    def pairs(self) -> list[Pair]:
+        """Return all pairs of sites that are known to share a collection."""
+        held = {site.id: site.collection_ids or frozenset() for site in self._registry.sites()}
+        return [
+            Pair(one=one, other=other, collection=collection)
+            for one, other in itertools.combinations(sorted(held), 2)
+            for collection in sorted(held[one] & held[other])
+        ]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Audit the pairs that are not known yet, one after the other, while the context lasts."""
+        task = asyncio.create_task(self._audit_for_ever(), name="audit copies")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _audit_for_ever(self) -> None:
+        while True:
+            for pair in self.pairs():
+                if pair not in self._verdicts and pair not in self._caught:
+                    await self.audit(pair)
+            await asyncio.sleep(self._seconds)
+
+
+async def compare(one: Site, other: Site, collection: str) -> Verdict:
+    """Ask items of each of two sites at the other, and compare what both tell.
+
+    Raises:
+        EdgeError: one of them does not answer.
+    """
+    ours, theirs = await asyncio.gather(_sample(one, collection), _sample(other, collection))
+    found = await asyncio.gather(_asked(other, collection, ours), _asked(one, collection, theirs))
+    differing: set[str] = set()
+    renamed = False
+    for sample, answers in ((ours, found[0]), (theirs, found[1])):
+        differing |= _differing(sample, answers)
+        renamed = renamed or _renamed(sample, answers)
+    return Verdict(differing=frozenset(differing), renamed=renamed)
+
+
+async def _sample(site: Site, collection: str) -> list[Members]:
+    order = DEFAULT_ORDER if site.capabilities.sort else ()
+    query = Query(collections=(collection,), sortby=order, limit=SAMPLE)
+    return list((await site.catalogue.search(query, limit=SAMPLE)).items[:SAMPLE])
+
+
+async def _asked(site: Site, collection: str, sample: Sequence[Members]) -> list[Members]:
+    """Return what the site holds of the ids of a sample, and of its bytes where checksums tell them."""
+    facts = [(item, known) for item in sample if (known := facts_of(item)) is not None]
+    windows = [
+        window_of(item, span)
+        for item, known in facts
+        if _marks(identify(item, "replica")) and (span := covered_span(known)) is not None
+    ]
+    ask = Ask(
+        ids=tuple(dict.fromkeys(known.id for _, known in facts)),
+        windows=tuple(windows),
+        id_collections=(collection,),
+        window_collections=(collection,),
+    )
+    limit = site.settings.catalogue.max_page
+    requests = requests_of(ask, site.capabilities)
+    batches = await asyncio.gather(*(site.catalogue.search(query, limit=limit) for query in requests))
+    return [item for batch in batches for item in batch.items]
+
+
+def _marks(identity: Identity) -> set[Token]:
+    return {token for token in identity.tokens if token[0] == "bytes"}
+
+
+def _names(identity: Identity) -> set[Token]:
+    return {token for token in identity.tokens if token[0] == "item"}
+
+
+def _differing(sample: Iterable[Members], answers: Iterable[Members]) -> set[str]:
+    """Return the properties by which items of the same id would stand at different places of some order."""
+    ours = {name: item for item in sample for name in _names(identify(item, "replica"))}
+    found: set[str] = set()
+    for item in answers:
+        for name in _names(identify(item, "replica")) & ours.keys():
+            mine, theirs = _properties(ours[name]), _properties(item)
+            found |= {field for field in mine.keys() | theirs.keys() if _place(field, mine) != _place(field, theirs)}
+    return found
+
+
+def _properties(item: Members) -> dict[str, object]:
+    try:
+        return _PROPERTIES.decode(item["properties"])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}  # a value that is no text: it has no place in any order either
+
+
+def _place(field: str, properties: dict[str, object]) -> tuple[int, object]:
+    return rank(field, properties.get(field), descending=False)
+
+
+def _renamed(sample: Iterable[Members], answers: Iterable[Members]) -> bool:
+    ours: dict[Token, set[Token]] = {}
+    for identity in (identify(item, "replica") for item in sample):
+        for mark in _marks(identity):
+            ours.setdefault(mark, set()).update(_names(identity))
+    theirs = (identify(item, "replica") for item in answers)
+    return any(mark in ours and not _names(identity) <= ours[mark] for identity in theirs for mark in _marks(identity))
