@@ -60,8 +60,9 @@ class _Memory:
 class Copies:
     """Implements :class:`gateway.search.stages.Stage` for ``dedup`` of a query."""
 
-    def __init__(self, *, trust: CopiesTrust) -> None:
+    def __init__(self, *, trust: CopiesTrust, most: int = MAX_FOUND) -> None:
         self._trust = trust
+        self._most = most
 
     async def kept(self, groups: Sequence[Group], making: Making) -> list[Group]:
         """Return the groups whose first copy they hold, with all their copies.
@@ -134,7 +135,7 @@ class Copies:
     async def _asked(self, site: Site, ask: Ask, making: Making) -> list[Members]:
         try:
             async with asyncio.timeout_at(making.end):
-                return await probe(site, ask)
+                return await probe(site, ask, most=self._most)
         except TimeoutError:
             reason = "it did not tell its copies within the deadline"
         except EdgeError as error:
@@ -143,20 +144,20 @@ class Copies:
         return []
 
 
-async def probe(site: Site, ask: Ask) -> list[Members]:
+async def probe(site: Site, ask: Ask, *, most: int = MAX_FOUND) -> list[Members]:
     """Return all that a site holds of what it is asked for, and what else it gives.
 
     Raises:
-        EdgeError: it does not answer, or with more than any scene has copies.
+        EdgeError: it does not answer, or one request with more than ``most`` items.
     """
     requests = requests_of(ask, site.capabilities)
     if len(requests) > MAX_REQUESTS:
         raise SiteMisbehaved(site.id, f"it cannot filter, and would have to be asked {len(requests)} times")
-    answers = await asyncio.gather(*(_read(site, query) for query in requests))
+    answers = await asyncio.gather(*(_read(site, query, most) for query in requests))
     return [item for items in answers for item in items]
 
 
-async def _read(site: Site, query: Query) -> list[Members]:
+async def _read(site: Site, query: Query, most: int) -> list[Members]:
     limit = site.settings.catalogue.max_page
     items: list[Members] = []
     position: str | None = None
@@ -166,7 +167,7 @@ async def _read(site: Site, query: Query) -> list[Members]:
         position = batch.next
         if position is None:
             return items
-        if len(items) > MAX_FOUND:
+        if len(items) > most:
             break
     raise SiteMisbehaved(site.id, f"more than {len(items)} items where copies were asked for")
 

@@ -10,6 +10,8 @@ from gateway.search.plan import Call, Plan, Skip
 
 SPARED = frozenset({"budget", "resting"})
 """Why a site was not asked although it did nothing wrong: no failure is counted against it."""
+UNSIFTED = "copies"
+"""The site has answered, but could not be asked what copies it has: the page may repeat one."""
 EMPTY: Mapping[str, str] = {}
 
 
@@ -84,7 +86,7 @@ def reports(
 
 def _missed(reason: str, codes: Mapping[str, str], report: SiteReport) -> SiteReport:
     code = codes.get(report.site, "failed")
-    status = "skipped" if code in SPARED else "failed"
+    status = "skipped" if code in SPARED else report.status if code == UNSIFTED else "failed"
     return msgspec.structs.replace(report, status=status, reason=reason, code=code, missing=True)
 
 

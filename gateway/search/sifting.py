@@ -1,7 +1,7 @@
 """Which groups stand, given their copies: the first of each class in the global order, and no other. Pure.
 
-Two rows are copies if their identities share a token. An id says nothing among rows of one site, where it is the
-site's own business what it lists twice. Nothing here depends on where pages end: a group is dropped if and only if a
+Two rows are copies if their identities share a token. Ids and bytes say nothing among rows of one site: what it lists
+twice is its own business, but scenes that it holds in several productions are one. Nothing here depends on where pages end: a group is dropped if and only if a
 copy that matches the query stands before it.
 """
 
@@ -15,6 +15,7 @@ from gateway.search.merge import Group, Row
 
 MAX_COPIES = 64
 """Copies told of one item."""
+_BETWEEN_SITES = frozenset({"item", "bytes"})
 
 
 class Sighting(msgspec.Struct, frozen=True, gc=False):
@@ -59,7 +60,9 @@ class Sightings:
             for token in identity.tokens:
                 for sighting in self._by_token.get(token, ()):
                     other = sighting.row
-                    if (other.site, other.key) not in own and (token[0] != "item" or other.site != row.site):
+                    if (other.site, other.key) not in own and (
+                        token[0] not in _BETWEEN_SITES or other.site != row.site
+                    ):
                         found[other.site, other.key] = other
         return sorted(found.values(), key=_place)
 

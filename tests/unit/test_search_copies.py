@@ -1,0 +1,278 @@
+"""Each scene once: over all pages and sites, the first of its copies stands, and no other."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edges.catalogues.memory import MemoryCatalogue
+from edges.errors import SiteUnavailable
+from edges.model import Batch, Capabilities, Dedup, Json, Members, Query, SortKey
+from edges.registry import Registry, Site
+from edges.settings import CatalogueSettings, SiteSettings
+from edges.stac.matching import compile_query
+from edges.stac.order import compile_key, total_order
+from gateway.search.copies import Copies
+from gateway.search.copies_trust import CopiesTrust
+from gateway.search.cursor import Cursors
+from gateway.search.federation import Federation
+from gateway.search.identity import identify
+from gateway.search.merge import Row
+
+NOW = 1_790_000_000.0
+STRONG = "1220" + "ab" * 32
+
+
+class Counted(MemoryCatalogue):
+    """A memory catalogue that can do less, counts what it is asked, and fails when told to."""
+
+    def __init__(self, *, can: Capabilities, page: int = 100) -> None:
+        super().__init__()
+        self.can = can
+        self.page = page
+        self.asked: list[Query] = []
+        self.down = False
+
+    async def capabilities(self) -> Capabilities:
+        return self.can
+
+    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
+        self.asked.append(query)
+        if self.down:
+            raise SiteUnavailable("x", "refused")
+        if not self.can.filter:
+            query = msgspec.structs.replace(query, filter=None)
+        if not self.can.sort:
+            query = msgspec.structs.replace(query, sortby=(SortKey(field="id"),))
+        return await super().search(query, limit=min(limit, self.page), after=after)
+
+
+ABLE = Capabilities(filter=True, sort=True)
+
+
+def item(item_id: str, collection: str = "c", *, at: str | None = None, checksum: str = "", **properties: Any) -> Json:
+    assets = {"red": {"href": f"s3://x/{item_id}", "file:checksum": checksum}} if checksum else {}
+    return {
+        "type": "Feature", "stac_version": "1.0.0", "id": item_id, "collection": collection,
+        "geometry": {"type": "Point", "coordinates": [10.0, 50.0]}, "bbox": [10.0, 50.0, 10.0, 50.0],
+        "properties": {"datetime": at, **properties}, "assets": assets, "links": [],
+    }  # fmt: skip
+
+
+def scene(style: int, tile: str, strip: int, produced: int) -> Json:
+    """Return one Sentinel-2 tile as one provider tells it: two spell the name and the time in ways of their own."""
+    name = f"S2A_MSIL2A_20240402T173901_N0510_R098_T{tile}_2024040{produced}T01235{produced}"
+    began = f"20240402T17423{strip}"
+    told = {
+        "s2:product_uri": f"{name}.SAFE",
+        "s2:datastrip_id": f"S2A_OPER_MSI_L2A_DS_2APS_20240403T012353_S{began}_N05.10",
+        "eo:cloud_cover": produced + style / 10,
+    }
+    if style == 0:
+        return item(f"{name}_{strip}", "pc", at="2024-04-02T17:39:01.024Z", **told)
+    if style == 1:
+        return item(f"S2A_T{tile}_{began}_L2A_{produced}", "es", at=f"2024-04-02T17:5{strip}:57Z", **told)
+    del told["s2:datastrip_id"]
+    return item(f"S2A_{tile}_{strip}{produced}", "old", at="2024-04-02T17:52:57Z", **told)
+
+
+SCENES = st.builds(scene, st.integers(0, 2), st.sampled_from(["13TDE", "13SDD"]), st.integers(1, 2), st.integers(3, 5))
+OTHERS = st.builds(
+    lambda number, at, checksum: item(f"i{number}", at=at, checksum=checksum),
+    st.integers(0, 4),
+    st.sampled_from([f"2024-04-0{day}T00:00:00Z" for day in range(1, 5)]),
+    st.sampled_from(["", "", STRONG, "1220" + "cd" * 32]),
+)
+SITES = st.lists(
+    st.tuples(
+        st.builds(Capabilities, filter=st.booleans(), sort=st.booleans(), ties=st.just(True)),
+        st.integers(1, 7),
+        st.lists(SCENES | OTHERS, max_size=8, unique_by=lambda each: (each["collection"], each["id"])),
+    ),
+    min_size=1,
+    max_size=4,
+)
+ORDERS = st.sampled_from([(), (SortKey(field="datetime"),), (SortKey(field="eo:cloud_cover"),), (SortKey(field="id"),)])
+
+
+async def filled(catalogue: MemoryCatalogue, items: Iterable[Json]) -> MemoryCatalogue:
+    for each in items:
+        await catalogue.put_collection({"id": each["collection"], "type": "Collection"})
+        await catalogue.put_items(each["collection"], [each])
+    return catalogue
+
+
+async def federation_of(catalogues: dict[str, MemoryCatalogue], *, most: int = 4_000) -> Federation:
+    sites = [
+        Site(
+            SiteSettings(id=name, kind="hub", catalogue=CatalogueSettings(url="http://x.example", max_page=50)),
+            catalogue,
+        )
+        for name, catalogue in catalogues.items()
+    ]
+    registry = Registry(sites, probe_seconds=60, clock=lambda: NOW)
+    await registry.probe()
+    return Federation(
+        registry=registry,
+        cursors=Cursors(key=b"k" * 32, lifetime_seconds=60),
+        deadline_seconds=5.0,
+        stages=(Copies(trust=CopiesTrust(registry=registry, audit_seconds=60), most=most),),
+        clock=lambda: NOW,
+    )
+
+
+Named = tuple[str, str]
+
+
+def name_of(members: Members) -> Named:
+    return msgspec.json.decode(members["collection"]), msgspec.json.decode(members["id"])
+
+
+async def walked(federation: Federation, query: Query) -> list[list[tuple[str, Named]]]:
+    """Return all groups of all pages, each row by its site and name."""
+    found, token = [], None
+    while True:
+        page = await federation.search(query, user="u", token=token, strict=True)
+        assert len(page.groups) <= query.limit
+        assert page.groups or page.next is None, "an empty page with a next link"
+        found += [[(row.site, name_of(row.item)) for row in group] for group in page.groups]
+        token = page.next
+        if token is None:
+            return found
+
+
+def raw(document: Json) -> Members:
+    return msgspec.json.decode(json.dumps(document).encode(), type=Members)
+
+
+def expected(union: list[tuple[str, Members]], query: Query) -> list[list[tuple[str, Named]]]:
+    """Return the rows that stand, by their definition: the first of each class in the sorted union."""
+    matches, key = compile_query(query), compile_key(total_order(query.sortby))
+    rows = sorted(
+        (Row(key=key(members), site=site, item=members) for site, members in union if matches(members)),
+        key=lambda row: (row.key, row.site),
+    )
+    groups = [list(rows) for _, rows in itertools.groupby(rows, key=lambda row: row.key)]
+    tokens = [[(row.site, set(identify(row.item, query.dedup).tokens)) for row in group] for group in groups]
+    return [
+        [(row.site, name_of(row.item)) for row in group]
+        for index, group in enumerate(groups)
+        if not any(copies(ours, theirs) for theirs in tokens[:index] for ours in [tokens[index]])
+    ]
+
+
+def copies(ours: Any, theirs: Any) -> bool:
+    return any(
+        any(token[0] not in ("item", "bytes") or site != other for token in mine & yours)
+        for (site, mine), (other, yours) in itertools.product(ours, theirs)
+    )
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    sites=SITES,
+    level=st.sampled_from(["replica", "product", "observation"]),
+    order=ORDERS,
+    limit=st.integers(1, 6),
+    filter_=st.sampled_from([None, {"op": "<", "args": [{"property": "eo:cloud_cover"}, 4]}]),
+)
+def test_a_walk_gives_the_first_of_each_class_of_the_sorted_union(
+    sites: Any, level: Dedup, order: Any, limit: int, filter_: Any
+) -> None:
+    async def run() -> None:
+        catalogues: dict[str, MemoryCatalogue] = {}
+        union = []
+        for number, (can, page, items) in enumerate(sites):
+            catalogues[f"s{number}"] = await filled(Counted(can=can, page=page), items)
+            union += [(f"s{number}", raw(each)) for each in items]
+        query = Query(sortby=order, limit=limit, dedup=level, filter=filter_)
+        found = await walked(await federation_of(catalogues), query)
+        wanted = expected(union, query)
+        assert [group[0][1] for group in found] == [group[0][1] for group in wanted]
+        assert all(set(first) >= set(second) for first, second in zip(found, wanted, strict=True))
+
+    asyncio.run(run())
+
+
+async def pages_and_requests(*catalogues: Counted, query: Query) -> tuple[list[Any], list[int]]:
+    federation = await federation_of({f"s{number}": each for number, each in enumerate(catalogues)})
+    await federation.search(query, user="u")  # the audits
+    for each in catalogues:
+        each.asked.clear()
+    return await walked(federation, query), [len(each.asked) for each in catalogues]
+
+
+async def without_stages(catalogues: list[Any], query: Query) -> list[int]:
+    federation = await federation_of({f"s{number}": each for number, each in enumerate(catalogues)})
+    bare = msgspec.structs.replace(query, dedup="none")
+    for each in catalogues:
+        each.asked.clear()
+    await walked(federation, bare)
+    return [len(each.asked) for each in catalogues]
+
+
+async def test_sites_whose_copies_agree_are_asked_no_more_than_without_copies() -> None:
+    items = [item(f"i{day}", at=f"2024-04-0{day}T00:00:00Z", checksum=STRONG[:-1] + str(day)) for day in range(1, 9)]
+    sites = [await filled(Counted(can=ABLE), items) for _ in range(3)]
+    found, requests = await pages_and_requests(*sites, query=Query(limit=4))  # type: ignore[arg-type]
+    assert [len(group) for group in found] == [3] * 8
+    assert requests == await without_stages(sites, Query(limit=4))
+
+
+async def test_a_collection_of_one_site_costs_nothing() -> None:
+    sites = [await filled(Counted(can=ABLE), [item("i", f"c{n}", at="2024-04-01T00:00:00Z")]) for n in range(2)]
+    _, requests = await pages_and_requests(*sites, query=Query(limit=5))  # type: ignore[arg-type]
+    assert requests == [1, 1]
+
+
+async def test_copies_that_an_audit_did_not_see_end_the_trust_for_good_and_the_page_is_made_again() -> None:
+    agreed = [item(f"i{n}", at=f"2024-04-02T00:{n:02d}:00Z") for n in range(40)]
+    one = await filled(Counted(can=ABLE), [*agreed, item("old", at="2020-01-01T00:00:01Z")])
+    two = await filled(Counted(can=ABLE), [*agreed, item("old", at="2020-01-01T00:00:02Z")])
+    found, _ = await pages_and_requests(one, two, query=Query(limit=100))  # type: ignore[arg-type]
+    assert len(found) == 41
+    assert found[-1] == [("s1", ("c", "old")), ("s0", ("c", "old"))]
+
+
+async def test_a_site_that_cannot_be_asked_for_its_copies_leaves_the_page_partial() -> None:
+    one = await filled(Counted(can=ABLE), [item("a", at="2024-04-01T00:00:00Z")])
+    two = Counted(can=ABLE)
+    await filled(two, [item("a", at="2024-04-02T00:00:00Z"), item("b", at="2024-04-03T00:00:00Z")])
+    federation = await federation_of({"s0": one, "s1": two})
+    first = await federation.search(Query(limit=1), user="u")
+
+    async def only_searches(query: Query, *, limit: int, after: str | None = None) -> Batch:
+        if query.ids is not None:
+            raise SiteUnavailable("s1", "too many ids")
+        return await Counted.search(two, query, limit=limit, after=after)
+
+    two.search = only_searches  # type: ignore[method-assign]
+    page = await federation.search(Query(limit=5), user="u", token=first.next)
+    assert page.missing == ["s1"]
+    assert "too many ids" in next(report.reason for report in page.reports if report.site == "s1")
+    assert [name_of(group[0].item)[1] for group in page.groups] == ["a"]
+
+
+async def test_a_site_that_floods_a_probe_is_left_without_harm() -> None:
+    flood = [item(f"x{n}", "es", at="2024-04-02T17:52:57Z") for n in range(60)]
+    one = await filled(Counted(can=ABLE), [scene(0, "13TDE", 1, 3)])
+    two = await filled(Counted(can=ABLE, page=10), flood)
+    federation = await federation_of({"s0": one, "s1": two}, most=20)
+    page = await federation.search(Query(limit=100, dedup="observation"), user="u")
+    assert page.missing == ["s1"]
+    assert len(page.groups) == 61
+    assert {report.site: report.status for report in page.reports} == {"s0": "answered", "s1": "answered"}
+
+
+@pytest.mark.parametrize("level", ["product", "observation"])
+async def test_the_copies_on_other_pages_are_told_too(level: Dedup) -> None:
+    same = scene(0, "13TDE", 1, 3), scene(1, "13TDE", 1, 3)
+    sites = {f"s{n}": await filled(Counted(can=ABLE), [each]) for n, each in enumerate(same)}
+    found = await walked(await federation_of(sites), Query(limit=1, dedup=level))
+    assert [[site for site, _ in group] for group in found] == [["s1", "s0"]]
