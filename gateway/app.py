@@ -55,6 +55,7 @@ from gateway.placement.face import PlacementFace
 from gateway.placement.placer import FederatedPlacer
 from gateway.processes.face import ProcessesFace
 from gateway.proxying import EdgeProxy, ProxyLimits
+from gateway.quota.admin_face import QuotaAdminFace
 from gateway.quota.charging import Charging
 from gateway.quota.face import QuotaFace
 from gateway.records import RecordTable
@@ -136,6 +137,7 @@ class House:
             *self._export_face(charging).routes(),
             *SitesFace(registry=self._registry, metrics=self._metrics).routes(),
             *PlacementFace(placer=self._placer, page_items=limits.page_items).routes(),
+            *QuotaAdminFace(office=self._ledger).routes(),
             *QuotaFace(ledger=self._ledger, public_url=self._base).routes(),
             *AuthFace(authenticator=self._authenticator, cookies=self._cookies, others=[self._oidc]).routes(),
             *self._login_face().routes(),

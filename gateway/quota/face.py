@@ -1,6 +1,9 @@
-"""``/quotas``: where one stands, what would be refused and why, and what happened."""
+"""``/quotas``: where one stands, what would be refused and why, what happened, and what was taken over time."""
 
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
@@ -9,20 +12,18 @@ from edges.errors import InvalidInput
 from edges.model import Frozen, Json
 from gateway.bodies import read_object
 from gateway.principal import Principal, principal_of, user_of
+from gateway.quota import words
+from gateway.quota.access import admit, groups_of
 from gateway.quota.problem import problem_of_refusal
-from quotas.ledger import Ledger
-from quotas.model import EVERYONE, RESOURCES, Entry, Line, Usage, is_group
+from quotas.ledger import Ledger, UsageHistory, WaitingLine
+from quotas.model import EVERYONE, RESOURCES, Line
 
 MAX_LINES = 32
-MAX_HISTORY = 1_000
-DEFAULT_HISTORY = 100
+NDJSON = "application/x-ndjson"
 
 
-class NotYourGroup(Exception):
-    """The group is not the user's."""
-
-    status = 403
-    title = "Not your group"
+class QuotaSource(Ledger, WaitingLine, UsageHistory, Protocol):
+    """What this face asks of a ledger."""
 
 
 class _Check(Frozen):
@@ -38,49 +39,98 @@ class _Check(Frozen):
 class QuotaFace:
     """The face of quotas. ``public_url`` is what links are built from."""
 
-    def __init__(self, *, ledger: Ledger, public_url: str) -> None:
+    def __init__(self, *, ledger: QuotaSource, public_url: str, clock: Callable[[], float] = time.time) -> None:
         self._ledger = ledger
         self._public_url = public_url.rstrip("/")
+        self._clock = clock
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes; the more special ones first."""
+        """Return the routes; the more special ones first. They come after those of the administrators' face."""
         return [
             web.get("/quotas/me", self._me),
+            web.get("/quotas/waiting", self._waiting),
             web.post("/quotas/check", self._check),
             web.get("/quotas/{group:.+}/history", self._history),
+            web.get("/quotas/{group:.+}/usage", self._usage),
             web.get("/quotas/{group:.+}", self._group),
         ]
 
     async def _me(self, request: web.Request) -> web.Response:
         principal = principal_of(request)
-        groups = principal.groups or (principal.charging_group,)
-        usages = await self._ledger.usage(groups, principal.user)
-        return _json(
+        usages = await self._ledger.usage(groups_of(principal), principal.user)
+        return json_response(
             {
                 "user": principal.user,
                 "groups": principal.groups,
                 "charging_group": principal.charging_group,
-                "quotas": [_standing(usage) for usage in usages],
+                "quotas": [words.standing(usage) for usage in usages],
             }
         )
 
+    async def _waiting(self, request: web.Request) -> web.Response:
+        principal = user_of(request)
+        tickets = await self._ledger.waiting((EVERYONE,) if principal.admin else groups_of(principal))
+        told = [words.told_ticket(each, own=principal.admin or each.charge.user == principal.user) for each in tickets]
+        return json_response({"waiting": told})
+
     async def _group(self, request: web.Request) -> web.Response:
-        group, principal = self._admit(request)
+        group, principal, _ = _admitted(request, named=False)
         user = None if principal.admin else principal.user
         usages = await self._ledger.usage([group], user)
-        return _json({"group": group, "quotas": [_standing(usage) for usage in usages]})
+        return json_response({"group": group, "quotas": [words.standing(usage) for usage in usages]})
 
-    async def _history(self, request: web.Request) -> web.Response:
-        group, _ = self._admit(request)
-        after = _whole(request, "after", 0, least=0, most=1 << 62)
-        limit = _whole(request, "limit", DEFAULT_HISTORY, least=1, most=MAX_HISTORY)
-        entries = await self._ledger.history(group, after=after, limit=limit)
+    async def _history(self, request: web.Request) -> web.StreamResponse:
+        group, _, own_user = _admitted(request, named=True)
+        page = words.read_page(request.query, own_user=own_user)
+        if request.query.get("format") == "ndjson" or NDJSON in request.headers.get("Accept", ""):
+            return await self._export(request, group, page)
+        entries = await self._ledger.history(group, after=page.after, limit=page.limit, wanted=page.wanted)
         links: list[Json] = []
-        if len(entries) == limit:
-            path = request.url.raw_path
-            href = f"{self._public_url}{path}?after={entries[-1].seq}&limit={limit}"
+        if len(entries) == page.limit:
+            href = self._next(request.url.raw_path, request.query, after=entries[-1].seq, limit=page.limit)
             links.append({"rel": "next", "type": "application/json", "href": href})
-        return _json({"group": group, "entries": [_told(entry) for entry in entries], "links": links})
+        return json_response(
+            {"group": group, "entries": [words.told_entry(entry) for entry in entries], "links": links}
+        )
+
+    def _next(self, path: str, query: Mapping[str, str], **changed: int) -> str:
+        kept = {name: value for name, value in query.items() if name not in ("token", *changed)}
+        return f"{self._public_url}{path}?{urlencode(kept | changed)}"
+
+    async def _export(self, request: web.Request, group: str, page: words.Page) -> web.StreamResponse:
+        """Stream all entries from ``after`` on, one JSON object a line."""
+        response = web.StreamResponse(headers={"Cache-Control": "no-store", "Content-Type": NDJSON})
+        after, encoder = page.after, msgspec.json.Encoder()
+        entries = await self._ledger.history(group, after=after, limit=words.MAX_HISTORY, wanted=page.wanted)
+        await response.prepare(request)
+        while entries:
+            await response.write(b"".join(encoder.encode(words.told_entry(entry)) + b"\n" for entry in entries))
+            after = entries[-1].seq
+            if len(entries) < words.MAX_HISTORY:
+                break
+            entries = await self._ledger.history(group, after=after, limit=words.MAX_HISTORY, wanted=page.wanted)
+        await response.write_eof()
+        return response
+
+    async def _usage(self, request: web.Request) -> web.Response:
+        group, _, own_user = _admitted(request, named=True)
+        span = words.read_span(request.query, now=self._clock())
+        points = await self._ledger.usage_over_time(
+            group, span.resource, since=span.since, until=span.until, step=span.step
+        )
+        seen = [point for point in points if own_user is None or point.user == own_user]
+        return json_response(
+            {
+                "group": group,
+                "resource": span.resource,
+                "unit": RESOURCES[span.resource],
+                "since": words.rfc3339(span.since),
+                "until": words.rfc3339(span.until),
+                "step": span.step,
+                "columns": ["at", "used", "held", "peak"],
+                "series": words.series_of(seen, span.by),
+            }
+        )
 
     async def _check(self, request: web.Request) -> web.Response:
         principal = principal_of(request)
@@ -95,66 +145,28 @@ class QuotaFace:
         if refusal is not None:
             answer["refusal"] = problem_of_refusal(refusal).body
             answer["retry_after"] = refusal.retry_after
-        return _json(answer)
-
-    def _admit(self, request: web.Request) -> tuple[str, Principal]:
-        """Return the group that is asked about, and who asks.
-
-        Raises:
-            Unauthenticated: nobody is named, and the group is not the anonymous one.
-            NotYourGroup: the user is neither in it or below it, nor an administrator.
-        """
-        group = request.match_info["group"]
-        principal = principal_of(request)
-        if any(own == group or own.startswith(group + "/") for own in _groups(principal)):
-            return group, principal
-        named = user_of(request)
-        if named.admin and (group == EVERYONE or is_group(group)):
-            return group, named
-        raise NotYourGroup(f"{named.user} is not in group {group[:200]!r}; theirs: {', '.join(_groups(named))}")
+            answer["on_exceed"] = refusal.on_exceed
+            answer["admissible"] = refusal.admissible
+        return json_response(answer)
 
 
-def _groups(principal: Principal) -> tuple[str, ...]:
-    return principal.groups or (principal.charging_group,)
+def _admitted(request: web.Request, *, named: bool) -> tuple[str, Principal, str | None]:
+    """Return the group that is asked about, who asks, and whose lines of its history they may see (None: all).
+
+    Raises:
+        Unauthenticated: nobody is named, and it is not about how full the limits of the anonymous group are.
+        gateway.quota.access.NotYourGroup: the group is not theirs.
+    """
+    group = request.match_info["group"]
+    principal = principal_of(request)
+    if principal.anonymous and (named or group not in groups_of(principal)):
+        principal = user_of(request)
+    return group, principal, admit(principal, group)
 
 
-def _standing(usage: Usage) -> Json:
-    policy = usage.policy
-    return {
-        "policy": policy.name,
-        "holder": usage.holder,
-        "group": policy.group,
-        "applies": policy.applies,
-        "edge": usage.edge,
-        "resource": policy.resource,
-        "unit": RESOURCES[policy.resource],
-        "kind": policy.kind,
-        "window_seconds": policy.window_seconds or None,
-        "limit": policy.amount,
-        "used": usage.used,
-        "reserved": usage.reserved,
-        "available": max(0.0, policy.amount - usage.used - usage.reserved),
-        "mode": policy.mode,
-        "contact": policy.contact,
-    }
-
-
-def _told(entry: Entry) -> Json:
-    told: Json = msgspec.to_builtins(entry)
-    return told
-
-
-def _whole(request: web.Request, name: str, default: int, *, least: int, most: int) -> int:
-    text = request.query.get(name)
-    if text is None:
-        return default
-    right = f"a whole number of {least} or more"
-    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) < least:
-        raise InvalidInput(name, f"got {text[:40]!r}", right)
-    return min(int(text), most)
-
-
-def _json(value: dict[str, Any]) -> web.Response:
-    response = web.Response(body=msgspec.json.encode(value), content_type="application/json")
-    response.headers["Cache-Control"] = "no-store"
-    return response
+def json_response(value: Json, status: int = 200) -> web.Response:
+    """Answer with JSON that no cache keeps."""
+    body = msgspec.json.encode(value)
+    return web.Response(
+        status=status, body=body, content_type="application/json", headers={"Cache-Control": "no-store"}
+    )
