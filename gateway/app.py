@@ -12,16 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from isal import isal_zlib
 from prometheus_client import CollectorRegistry
 
+from edges.catalogues.guarded import GuardedCatalogue
 from edges.catalogues.harmonised import HarmonisedCatalogue
+from edges.catalogues.mirrored import MirroredCatalogue
 from edges.catalogues.stac_api import StacApiCatalogue
 from edges.compute.dask_gateway import DaskGateway
 from edges.compute.jupyter import JupyterGateway
 from edges.http import Outbound
 from edges.model import ClusterCap
+from edges.observing import CallObserver
 from edges.profiles.load import profile_of
 from edges.registry import Registry, Site
 from edges.seams import WritableCatalogue
@@ -64,6 +68,7 @@ from gateway.search.federation import Federation
 from gateway.search.harvest_sources import FederatedSources
 from gateway.secrets import kept_key
 from gateway.settings import Settings
+from gateway.site_metrics import SiteMetrics
 from gateway.sites import SitesFace
 from gateway.stac.export import ExportFace
 from gateway.stac.face import StacFace
@@ -96,8 +101,9 @@ class House:
         self._routes: list[web.RouteDef] = []
         self._proxies: list[EdgeProxy] = []
         self._metrics = CollectorRegistry()
+        self._watched = SiteMetrics(self._metrics)
         self._registry = Registry(
-            [Site(site, _catalogue(site, outbound.session)) for site in settings.sites],
+            [Site(site, _catalogue(site, outbound.session, self._watched)) for site in settings.sites],
             probe_seconds=settings.limits.probe_seconds,
         )
         self._ledger = SqliteLedger(self._state / "quotas.sqlite", settings.quotas.policies)
@@ -114,6 +120,7 @@ class House:
             registry=self._registry,
             cursors=Cursors(key=key, lifetime_seconds=settings.limits.cursor_seconds),
             deadline_seconds=settings.limits.deadline_seconds,
+            observe=self._watched.given,
         )
         self._placer = FederatedPlacer(federation=self._federation, registry=self._registry, ledger=self._ledger)
 
@@ -135,7 +142,7 @@ class House:
         self._routes += [
             *stac.routes(),
             *self._export_face(charging).routes(),
-            *SitesFace(registry=self._registry, metrics=self._metrics).routes(),
+            *SitesFace(registry=self._registry, metrics=self._metrics, watched=self._watched).routes(),
             *PlacementFace(placer=self._placer, page_items=limits.page_items).routes(),
             *QuotaAdminFace(office=self._ledger).routes(),
             *QuotaFace(ledger=self._ledger, public_url=self._base).routes(),
@@ -334,15 +341,26 @@ def _allowed(settings: Settings) -> list[str]:
     """Return the private addresses that an operator has named by configuring them."""
     urls = [*settings.harvest.allowed_origins, *(issuer.issuer for issuer in settings.auth.issuers)]
     for site in settings.sites:
-        urls += [site.catalogue.url, *site.asset_origins]
+        urls += [site.catalogue.url, *site.catalogue.mirrors, *site.asset_origins]
         urls += [part.url for part in (site.dask, site.kernels) if part is not None]
         urls += [site.storage.endpoint] if site.storage is not None else []
     return urls
 
 
-def _catalogue(site: SiteSettings, session: aiohttp.ClientSession) -> WritableCatalogue:
-    catalogue = StacApiCatalogue(site=site.id, settings=site.catalogue, session=session)
-    return HarmonisedCatalogue(catalogue, profile_of(site.catalogue), site=site.id)
+def _catalogue(site: SiteSettings, session: aiohttp.ClientSession, observer: CallObserver) -> WritableCatalogue:
+    first, *mirrors = [
+        StacApiCatalogue(
+            site=site.id,
+            settings=msgspec.structs.replace(site.catalogue, url=url),
+            session=session,
+            observer=observer,
+        )
+        for url in (site.catalogue.url, *site.catalogue.mirrors)
+    ]
+    catalogue: WritableCatalogue = first
+    if mirrors:
+        catalogue = MirroredCatalogue(site=site.id, first=first, mirrors=mirrors, observer=observer)
+    return HarmonisedCatalogue(GuardedCatalogue(catalogue), profile_of(site.catalogue), site=site.id)
 
 
 def _dask(site: SiteSettings, session: aiohttp.ClientSession) -> DaskGateway:

@@ -1,22 +1,30 @@
 """``/sites``: who is there, how they are, and what they were caught at; ``/health`` and ``/metrics``."""
 
+from datetime import UTC, datetime
+
 import msgspec
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from edges.errors import NotFound
 from edges.model import Json
+from edges.quirks import Quirk
 from edges.registry import Registry, Site
-from gateway.principal import principal_of
+from gateway.principal import Principal, principal_of
+from gateway.site_metrics import SiteMetrics
 
 
 class SitesFace:
-    """Tells of the sites. The reasons of failures are for named users only: they may hold internal addresses."""
+    """Tells of the sites.
 
-    def __init__(self, *, registry: Registry, metrics: CollectorRegistry) -> None:
+    The reasons of failures are for named users only, since they may tell of the sites' insides; the requests that show
+    a quirk are for administrators only, since they hold what users searched for.
+    """
+
+    def __init__(self, *, registry: Registry, metrics: CollectorRegistry, watched: SiteMetrics) -> None:
         self._registry = registry
         self._metrics = metrics
-        self._up = Gauge("lakegate_site_up", "Whether the site may be asked.", ("site",), registry=metrics)
+        self._watched = watched
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this face."""
@@ -33,13 +41,13 @@ class SitesFace:
         return _json({"sites": [_told(site, reasons=told) for site in self._registry.sites()]})
 
     async def site(self, request: web.Request) -> web.Response:
-        """``GET /sites/{site}``."""
-        told = not principal_of(request).anonymous
+        """``GET /sites/{site}``: with what it claims, what it was caught at, and how its breaker stands."""
+        principal = principal_of(request)
         site = self._registry.get(request.match_info["site"])
         if site is None:
             known = ", ".join(each.id for each in self._registry.sites())
             raise NotFound(f"no site {request.match_info['site']!r}; sites: {known}")
-        return _json(_told(site, reasons=told))
+        return _json(_told(site, reasons=not principal.anonymous) | _reported(site, principal))
 
     async def health(self, request: web.Request) -> web.Response:
         """``GET /health``: 200 as long as we can answer; a lost site is no reason to restart the gateway."""
@@ -48,7 +56,7 @@ class SitesFace:
     async def expose(self, request: web.Request) -> web.Response:
         """``GET /metrics``."""
         for site in self._registry.sites():
-            self._up.labels(site.id).set(1 if site.pulse.available else 0)
+            self._watched.look(site)
         response = web.Response(body=generate_latest(self._metrics))
         response.headers["Content-Type"] = CONTENT_TYPE_LATEST
         return response
@@ -69,6 +77,37 @@ def _told(site: Site, *, reasons: bool) -> Json:
         "dask": site.settings.dask is not None,
         "kernels": site.settings.kernels is not None,
     }
+
+
+def _reported(site: Site, principal: Principal) -> Json:
+    pulse = site.pulse
+    return {
+        "claims": msgspec.to_builtins(site.claimed),
+        "caught": [_quirk(quirk, example=principal.admin) for quirk in site.quirk_report],
+        "breaker": {
+            "state": pulse.state(site.clock()),
+            "failures_in_a_row": pulse.failures,
+            "times_left_out": pulse.trips,
+            "asked_again_after": _moment(pulse.open_until),
+            "last_success": _moment(pulse.last_success),
+            "last_failure": _moment(pulse.last_failure),
+        },
+    }
+
+
+def _quirk(quirk: Quirk, *, example: bool) -> Json:
+    told: Json = {
+        "kind": quirk.kind,
+        "text": quirk.text,
+        "since": _moment(quirk.since),
+        "last": _moment(quirk.last),
+        "count": quirk.count,
+    }
+    return told | {"example": quirk.example} if example else told
+
+
+def _moment(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _json(content: Json) -> web.Response:

@@ -48,7 +48,7 @@ class PartialRefused(AllSitesFailed):
 class Federation:
     """Searches all sites of a registry. ``deadline_seconds`` bounds one page, whatever a site does.
 
-    Merged groups pass through ``stages``, in order, before they stand on a page.
+    Merged groups pass through ``stages``, in order, before they stand on a page; ``observe`` sees each site's report.
     """
 
     def __init__(
@@ -58,12 +58,14 @@ class Federation:
         cursors: Cursors,
         deadline_seconds: float,
         stages: Sequence[Stage] = (),
+        observe: Callable[[SiteReport], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._registry = registry
         self._cursors = cursors
         self._deadline = deadline_seconds
         self._stages = tuple(stages)
+        self._observe = observe
         self._clock = clock
         self._texts = CollectionTexts()
 
@@ -87,6 +89,8 @@ class Federation:
                 _log.warning("search made again", extra={"reason": str(disproved)})
             else:
                 break
+        for report in page.reports if self._observe is not None else ():
+            self._observe(report)
         _accept(page, frozenset(page.missing) if strict else required)
         return page
 

@@ -1,0 +1,63 @@
+"""A site's catalogue as the searches see it: what is asked twice at the same time reaches the site once."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edges.model import Batch, Capabilities, Json, Members, Query
+from edges.seams import WritableCatalogue
+from edges.single_flight import SingleFlight
+
+_QUERY = msgspec.msgpack.Encoder(order="deterministic")
+
+
+class GuardedCatalogue:
+    """Shares the answers of identical searches and reads under way; keeps none of them.
+
+    What it is asked holds no user: so an answer may be shared between users. Answers are not to be changed in place.
+    """
+
+    def __init__(self, inner: WritableCatalogue) -> None:
+        self._inner = inner
+        self._searches: SingleFlight[tuple[bytes, int, str | None], Batch] = SingleFlight()
+        self._items: SingleFlight[tuple[str, str], Members | None] = SingleFlight()
+        self._lists: SingleFlight[str, list[Json]] = SingleFlight()
+
+    async def capabilities(self) -> Capabilities:
+        """Tell what can be pushed down."""
+        return await self._inner.capabilities()
+
+    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
+        """Return a page, perhaps the one that another search is waiting for."""
+        key = (_QUERY.encode(query), limit, after)
+        return await self._searches.run(key, lambda: self._inner.search(query, limit=limit, after=after))
+
+    async def collections(self) -> list[Json]:
+        """Return all collections."""
+        return await self._lists.run("collections", self._inner.collections)
+
+    async def item(self, collection: str, item_id: str) -> Members | None:
+        """Return one item, or None."""
+        return await self._items.run((collection, item_id), lambda: self._inner.item(collection, item_id))
+
+    async def put_collection(self, collection: Json) -> None:
+        """Create or replace a collection."""
+        await self._inner.put_collection(collection)
+        self._outdated()
+
+    async def put_items(self, collection: str, items: Sequence[Json]) -> None:
+        """Create or replace items."""
+        await self._inner.put_items(collection, items)
+        self._outdated()
+
+    async def delete_item(self, collection: str, item_id: str) -> bool:
+        """Delete an item."""
+        was_there = await self._inner.delete_item(collection, item_id)
+        self._outdated()
+        return was_there
+
+    def _outdated(self) -> None:
+        """Let reads that begin after a write see it."""
+        self._searches.clear()
+        self._items.clear()
+        self._lists.clear()
