@@ -62,6 +62,7 @@ from gateway.proxying import EdgeProxy, ProxyLimits
 from gateway.quota.admin_face import QuotaAdminFace
 from gateway.quota.charging import Charging
 from gateway.quota.face import QuotaFace
+from gateway.quota.metrics import LevelMetrics, RefusalMetrics
 from gateway.records import RecordTable
 from gateway.search.cursor import Cursors
 from gateway.search.federation import Federation
@@ -106,7 +107,8 @@ class House:
             [Site(site, _catalogue(site, outbound.session, self._watched)) for site in settings.sites],
             probe_seconds=settings.limits.probe_seconds,
         )
-        self._ledger = SqliteLedger(self._state / "quotas.sqlite", settings.quotas.policies)
+        refusals = RefusalMetrics(self._metrics)
+        self._ledger = SqliteLedger(self._state / "quotas.sqlite", settings.quotas.policies, observer=refusals.observe)
         self._authenticator = TokenAuthenticator(settings.auth, state=self._state)
         self._oidc = OidcAuthenticator(
             [Issuer(settings=issuer, session=outbound.session) for issuer in settings.auth.issuers]
@@ -127,6 +129,8 @@ class House:
     async def add_foundations(self) -> None:
         """Open the ledger and the tokens, and learn of the sites."""
         await self._stack.enter_async_context(self._ledger)
+        levels = LevelMetrics(self._metrics, ledger=self._ledger)
+        await self._stack.enter_async_context(levels.running())
         await self._stack.enter_async_context(self._authenticator.running())
         await self._stack.enter_async_context(self._oidc.running())
         await self._stack.enter_async_context(self._registry.probing())
