@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 import orjson
 
 from benchmarks.harness import Row, interleaved
-from edges.catalogues.stac_api import decode_page
-from edges.model import Query
+from edges.audit import ranked_keys
+from edges.model import Batch, Query
 from edges.stac.documents import item_collection
-from edges.stac.matching import compile_query
+from edges.stac.item_pages import read_page
+from edges.stac.matching import compile_parts
 from edges.stac.order import compile_key, total_order
 from gateway.search.merge import Merge
 from gateway.search.merge import Row as MergeRow
-from gateway.search.plan import fair_share
+from gateway.search.plan import Call, fair_share
+from gateway.search.reading import Reading, RowReader
 from gateway.search.render import preference, render_item
 
 BASE = "http://gateway.example"
@@ -76,17 +78,27 @@ def run(*, quick: bool = False) -> list[Row]:
 def ours(pages: list[bytes]) -> bytes:
     """Merge as the gateway does."""
     query = Query(collections=("s2",), limit=LIMIT)
-    matches, key = compile_query(query), compile_key(total_order(query.sortby))
-    merge = Merge(ranks={str(n): n for n in range(len(pages))})
-    for number, content in enumerate(pages):
-        site = str(number)
-        rows = [
-            MergeRow(key=key(each), site=site, item=each) for each in decode_page(site, content).items if matches(each)
-        ]
-        merge.feed(site, rows, exhausted=True)
+    order = total_order(query.sortby)
+    reading = Reading(parts=compile_parts(query), key=compile_key(order), after=None, prefix=ranked_keys(order))
+    merge = Merge({str(n): Arrived(reading, content, str(n)) for n, content in enumerate(pages)})
     merge.advance(LIMIT)
     prefer = preference({})
     return item_collection([render_item(group, base=BASE, prefer=prefer) for group in merge.taken()], links=[])
+
+
+class Arrived:
+    """One site's page, as it came: what a stream of the gateway is once its answer is there."""
+
+    exhausted = True
+
+    def __init__(self, reading: Reading, content: bytes, site: str) -> None:
+        call = Call(site=site, segments=(), share=0, sorted=True, ties=True, residual=False)
+        items, _ = read_page(site, content)
+        self._rows = RowReader(call, reading).rows(Batch(items=items), segment=0)
+
+    def pull(self) -> MergeRow | None:
+        """Return the next row."""
+        return next(self._rows, None)
 
 
 def with_orjson(pages: list[bytes]) -> bytes:

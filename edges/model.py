@@ -1,6 +1,6 @@
 """The nouns that every room shares. Frozen values; nothing here does I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, dataclass_transform
 
 import msgspec
@@ -79,10 +79,11 @@ class Batch(Frozen):
 
     ``next`` is an opaque position for the following page of the same query at the same catalogue; ``None`` at the
     end. ``matched`` is the exact number of matches where the catalogue tells it. ``exact`` is false where the query
-    had parts that the site has no words for: items that do not match are then no fault of the site.
+    had parts that the site has no words for: items that do not match are then no fault of the site. ``items`` may be
+    decoded only as they are read, and raise :class:`edges.errors.SiteMisbehaved` then.
     """
 
-    items: list[Members]
+    items: Sequence[Members]
     next: str | None = None
     matched: int | None = None
     exact: bool = True
@@ -93,7 +94,8 @@ class Capabilities(Frozen):
 
     ``ties``: it also honours the tie-breaks (collection, id) that we ask for, so that its order is our total order.
     ``text``: it evaluates free text, by our own grammar and over our own fields. ``unsortable`` are fields whose order
-    is another one there, since they have other names or values.
+    is another one there, since they have other names or values. ``aggregates`` are the aggregations that it may be asked
+    for (``edges.stac.aggregation``).
     """
 
     filter: bool = False
@@ -104,6 +106,7 @@ class Capabilities(Frozen):
     post: bool = True
     transaction: bool = False
     unsortable: frozenset[str] = frozenset()
+    aggregates: frozenset[str] = frozenset()
 
 
 class Alternate(Frozen):

@@ -38,6 +38,7 @@ class Site:
         self._claimed = Capabilities()
         self._demoted = OrderTrust(sort=True, ties=True)
         self._trust: dict[tuple[SortKey, ...], OrderTrust] = {}
+        self._ignored: set[str] = set()
 
     @property
     def id(self) -> str:
@@ -93,7 +94,21 @@ class Site:
 
     def _less(self, trust: OrderTrust) -> Capabilities:
         claimed = self._claimed
-        return msgspec.structs.replace(claimed, sort=claimed.sort and trust.sort, ties=claimed.ties and trust.ties)
+        return msgspec.structs.replace(
+            claimed,
+            sort=claimed.sort and trust.sort,
+            ties=claimed.ties and trust.ties,
+            filter=claimed.filter and "filter" not in self._ignored,
+        )
+
+    @property
+    def ignored(self) -> frozenset[str]:
+        """Return the parts of a query that the site was caught to ignore, by the name of the parameter."""
+        return frozenset(self._ignored)
+
+    def ignores(self, part: str) -> None:
+        """Rely no more on the site's evaluating a part of a query; all of it is evaluated here as well."""
+        self._ignored.add(part)
 
     @property
     def collection_ids(self) -> frozenset[str] | None:

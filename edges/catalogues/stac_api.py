@@ -12,32 +12,20 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from edges.catalogues.stac_aggregation import aggregate_body, aggregates_of, read_answer
 from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.observing import CallObserver
 from edges.retry import OVERLOADED
 from edges.settings import CatalogueSettings
 from edges.site_http import Ask, SiteHttp
+from edges.stac.aggregation import Tally, Wanted
 from edges.stac.free_text import FREE_TEXT_CLASS
+from edges.stac.item_pages import DecodeErrors, Frame, PageLink, read_page
 from edges.stac.request import query_to_post
 
 _MAX_COLLECTION_PAGES = 200
 T = TypeVar("T")
-
-
-class _Link(msgspec.Struct):
-    rel: str = ""
-    href: str = ""
-    method: str = "GET"
-    body: dict[str, Any] | None = None
-    merge: bool = False
-
-
-class _Page(msgspec.Struct):
-    features: list[Members]
-    links: list[_Link] = []
-    numberMatched: int | None = None  # noqa: N815 - the name on the wire
-    context: dict[str, Any] | None = None
 
 
 class _Position(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,15 +37,14 @@ class _Position(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Landing(msgspec.Struct):
     conformsTo: list[str] = []  # noqa: N815 - the name on the wire
-    links: list[_Link] = []
+    links: list[PageLink] = []
 
 
 class _Collections(msgspec.Struct):
     collections: list[dict[str, Any]]
-    links: list[_Link] = []
+    links: list[PageLink] = []
 
 
-_PAGE = msgspec.json.Decoder(_Page)
 _POSITION = msgspec.json.Decoder(_Position)
 _LANDING = msgspec.json.Decoder(_Landing)
 _COLLECTIONS = msgspec.json.Decoder(_Collections)
@@ -93,8 +80,14 @@ class StacApiCatalogue:
             position = _POSITION.decode(after)
             href, body = position.href, position.body or {}
         method = "GET" if after is not None and not body else "POST"
-        page = _decoded(self._site, _PAGE, await self._fetch(method, href, body if method == "POST" else None))
-        return Batch(items=page.features, next=self._next(page, body), matched=_matched(page))
+        answer = await self._fetch(method, href, body if method == "POST" else None)
+        items, frame = read_page(self._site, answer or b"")
+        return Batch(items=items, next=self._next(frame, body), matched=_matched(frame))
+
+    async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
+        """Let the site count (Aggregation v0.3.0); see :class:`edges.catalogues.aggregating.Aggregating`."""
+        body = aggregate_body(query, wanted)
+        return read_answer(await self._fetch("POST", f"{self._base}/aggregate", body) or b"", wanted)
 
     async def collections(self) -> list[Json]:
         """Return all collections, over all pages."""
@@ -135,7 +128,7 @@ class StacApiCatalogue:
     def _item_url(self, collection: str, item_id: str) -> str:
         return f"{self._base}/collections/{quote(collection, safe='')}/items/{quote(item_id, safe='')}"
 
-    def _next(self, page: _Page, sent: Json) -> str | None:
+    def _next(self, page: Frame, sent: Json) -> str | None:
         link = next((link for link in page.links if link.rel == "next"), None)
         if link is None:
             return None
@@ -193,8 +186,8 @@ def decode_page(site: str, content: bytes) -> Batch:
     Raises:
         SiteMisbehaved: it is not an ItemCollection.
     """
-    page = _decoded(site, _PAGE, content)
-    return Batch(items=page.features, matched=_matched(page))
+    items, frame = read_page(site, content)
+    return Batch(items=items, matched=_matched(frame))
 
 
 def _bearer(token: str) -> dict[str, str]:
@@ -204,7 +197,7 @@ def _bearer(token: str) -> dict[str, str]:
 def _decoded(site: str, decoder: "msgspec.json.Decoder[T]", content: bytes | None) -> T:
     try:
         return decoder.decode(content or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DecodeErrors as error:
         raise SiteMisbehaved(site, f"answer is not what STAC says: {error}") from error
 
 
@@ -215,7 +208,7 @@ def _refused(site: str, status: int, content: bytes) -> SiteUnavailable | SiteMi
     return SiteMisbehaved(site, f"answered {status}: {text}", code="error" if status >= 500 else "refused")
 
 
-def _matched(page: _Page) -> int | None:
+def _matched(page: Frame) -> int | None:
     if page.numberMatched is not None:
         return page.numberMatched
     matched = (page.context or {}).get("matched")
@@ -234,4 +227,5 @@ def _capabilities(landing: _Landing) -> Capabilities:
         fields=has("item-search#fields"),
         text=has(FREE_TEXT_CLASS),
         transaction=has("ogcapi-features/extensions/transaction"),
+        aggregates=aggregates_of(landing.conformsTo),
     )

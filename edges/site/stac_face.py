@@ -178,4 +178,4 @@ class SiteStacFace:
         if name is not None:
             await self._collection(name)
         chosen = Query(collections=None if name is None else (name,))
-        return (await self._catalogue.search(chosen, limit=_SAMPLE)).items
+        return list((await self._catalogue.search(chosen, limit=_SAMPLE)).items)

@@ -9,6 +9,8 @@ from edges.model import Interval
 DAY_US = 86_400_000_000
 """Microseconds of a day."""
 
+_TO_SECONDS = len("2024-05-01T00:00:00Z")
+_WITH_FRACTION = (_TO_SECONDS + 4, _TO_SECONDS + 7)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_US = -62_135_596_800_000_000  # 0001-01-01T00:00:00Z
 _LAST_US = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
@@ -30,15 +32,38 @@ def parse_instant(text: str) -> int:
     Raises:
         ValueError: not an RFC 3339 date-time, or outside the years 1 to 9999.
     """
+    usual = _usual_instant(text)
+    if usual is not None:
+        return usual
     if _INSTANT.fullmatch(text) is None:
         raise ValueError(f"{text[:40]!r} is not an RFC 3339 date-time")
     leap = text[17:19] == "60"
     moment = datetime.fromisoformat((f"{text[:17]}59{text[19:]}" if leap else text).upper())
-    since = moment - _EPOCH
-    instant = since.days * DAY_US + since.seconds * 1_000_000 + since.microseconds + (1_000_000 if leap else 0)
+    instant = _since_epoch(moment) + (1_000_000 if leap else 0)
     if not _FIRST_US <= instant <= _LAST_US:
         raise ValueError(f"{text!r} is outside the years 1 to 9999")
     return instant
+
+
+def _usual_instant(text: str) -> int | None:
+    """Read an instant that is written as most catalogues do, where the standard library reads just what we would."""
+    size = len(text)
+    usual = (
+        (size == _TO_SECONDS or (size in _WITH_FRACTION and text[19] == "."))
+        and text[4] == "-" == text[7]
+        and text[10] == "T"
+        and text[13] == ":" == text[16]
+        and text[-1] == "Z"
+    )
+    try:
+        return _since_epoch(datetime.fromisoformat(text)) if usual else None
+    except ValueError:
+        return None  # no such day, or a leap second
+
+
+def _since_epoch(moment: datetime) -> int:
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def parse_day_or_instant(text: str) -> Interval | None:

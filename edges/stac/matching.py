@@ -1,6 +1,6 @@
 """Does this item match this query? The whole query, checked on one item whose members are still bytes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -40,27 +40,48 @@ def compile_query(query: Query, about: Mapping[str, str] = _NO_TEXTS) -> Match:
     Raises:
         edges.errors.InvalidInput: the query's geometry cannot be used.
     """
-    parts = (_names(query), _times(query), _space(query), _filter(query), _text(query, about))
-    tests = [test for test in parts if test is not None]
+    return all_of(compile_parts(query, about))
+
+
+def all_of(parts: Iterable[tuple[str, Match]]) -> Match:
+    """Return the test that holds where all parts of a query do."""
+    tests = [test for _, test in parts]
+    if not tests:
+        return lambda _: True
 
     def match(item: Members) -> bool:
         try:
-            return all(test(item) for test in tests)
+            for test in tests:  # not all(): this runs once for each item of each site
+                if not test(item):
+                    return False
         except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
             return False
+        return True
 
     return match
 
 
-def _names(query: Query) -> Match | None:
-    wanted = [
-        (member, frozenset(names))
-        for member, names in (("collection", query.collections), ("id", query.ids))
-        if names is not None
-    ]
-    if not wanted:
+def compile_parts(query: Query, about: Mapping[str, str] = _NO_TEXTS) -> tuple[tuple[str, Match], ...]:
+    """Compile each part of a query by itself, by the name of the parameter; see :func:`compile_query`.
+
+    A test raises KeyError, msgspec.DecodeError or UnicodeDecodeError where an item has not got what it needs.
+    """
+    parts = (
+        ("collections", _named("collection", query.collections)),
+        ("ids", _named("id", query.ids)),
+        ("datetime", _times(query)),
+        ("bbox" if query.bbox is not None else "intersects", _space(query)),
+        ("filter", _filter(query)),
+        ("text", _text(query, about)),
+    )
+    return tuple((name, test) for name, test in parts if test is not None)
+
+
+def _named(member: str, names: tuple[str, ...] | None) -> Match | None:
+    if names is None:
         return None
-    return lambda item: all(_TEXT.decode(item[member]) in names for member, names in wanted)
+    wanted, decode = frozenset(names), _TEXT.decode
+    return lambda item: decode(item[member]) in wanted
 
 
 def _times(query: Query) -> Match | None:

@@ -3,7 +3,7 @@
 Semantics (STAC API Sort 1.1 leaves them open, so they are fixed here): missing and null values stand last in
 both directions; numbers stand before booleans, booleans before text, text before anything else (descending:
 the other way round); text compares by code point; ``datetime`` and its like compare as instants, which are
-numbers; ties are broken by collection, then id, ascending.
+numbers (a full date as its first one); ties are broken by collection, then id, ascending.
 """
 
 import functools
@@ -26,6 +26,8 @@ NAMING_FIELDS = frozenset({"id", "collection"})
 """What names an item; never null, and what ties are broken by."""
 
 _NUMBER, _BOOLEAN, _TEXT, _OTHER, _NULL = range(5)
+_KINDS = ("number", "boolean", "text", "other", "null")
+_DATE_LENGTH = len("2010-01-09")
 
 
 def total_order(sortby: tuple[SortKey, ...]) -> tuple[SortKey, ...]:
@@ -82,10 +84,31 @@ def rank(field: str, value: Any, *, descending: bool) -> tuple[int, Any]:
 
 
 def _instant_or_text(text: str) -> int | str:
+    instant = sortable_instant(text)
+    return text if instant is None else instant
+
+
+def sortable_instant(text: str) -> int | None:
+    """Return where a time stands, in microseconds: an instant, or a full date by its first one; None if neither."""
     try:
-        return parse_instant(text)
+        return parse_instant(f"{text}T00:00:00Z" if len(text) == _DATE_LENGTH else text)
     except ValueError:
-        return text
+        return None
+
+
+def kind_of_value(field: str, value: Any) -> str:
+    """Return the group in which a value of this field stands: instants stand with the numbers.
+
+    >>> kind_of_value("datetime", "2010-01-09"), kind_of_value("platform", "s2a"), kind_of_value("gsd", None)
+    ('number', 'text', 'null')
+    """
+    kind, _ = rank(field_path(field), value, descending=False)
+    return _KINDS[kind]
+
+
+def stands_last(part: Any) -> bool:
+    """Tell whether a member of a key is that of null or of a missing field."""
+    return isinstance(part, tuple) and part[0] == _NULL
 
 
 def _kind(value: Any) -> int:
@@ -127,33 +150,49 @@ def compile_values(order: tuple[SortKey, ...]) -> Callable[[Members], tuple[Any,
 
 def key_of_values(order: tuple[SortKey, ...], values: tuple[Any, ...]) -> Key:
     """Return the comparable key of plain values, as given by :func:`compile_values` or read from a cursor."""
-    return tuple(
-        [
-            rank(field_path(key.field), value, descending=key.descending)
-            for key, value in zip(order, values, strict=True)
-        ]
-    )
+    return tuple([ranker(value) for ranker, value in zip(_rankers(order), values, strict=True)])
 
 
 @functools.lru_cache(maxsize=256)
 def compile_key(order: tuple[SortKey, ...]) -> Callable[[Members], Key]:
     """Return a function from an item to its comparable key: the same as :func:`key_of_values`, in one step."""
     values = compile_values(order)
-    rankers = [_ranker(key) for key in order]
+    rankers = _rankers(order)
+    if len(rankers) == len(DEFAULT_ORDER + TIE_BREAKS):  # one field and the tie-breaks: the usual case, unrolled
+        rank_first, rank_second, rank_third = rankers
 
-    def key(item: Members) -> Key:
-        return tuple([ranker(value) for ranker, value in zip(rankers, values(item), strict=True)])
+        def key_of_three(item: Members) -> Key:
+            first, second, third = values(item)
+            return (rank_first(first), rank_second(second), rank_third(third))
 
-    return key
+        return key_of_three
+    return lambda item: tuple([ranker(value) for ranker, value in zip(rankers, values(item), strict=True)])
 
 
-def _ranker(key: SortKey) -> Callable[[Any], tuple[int, Any]]:
-    """Return :func:`rank` for one key, with the usual case first."""
+@functools.lru_cache(maxsize=256)
+def _rankers(order: tuple[SortKey, ...]) -> tuple[Callable[[Any], Any], ...]:
+    return tuple(_ranker(key) for key in order)
+
+
+def _ranker(key: SortKey) -> Callable[[Any], Any]:
+    """Return a function to what compares as :func:`rank` does within this key, with the usual case first."""
     field, descending = field_path(key.field), key.descending
-    if field in INSTANT_FIELDS or descending:
-        return lambda value: rank(field, value, descending=descending)
+    if field in NAMING_FIELDS:  # always text: needs no group
+        return Reversed if descending else str
+    if field in INSTANT_FIELDS:
+        return _instant_ranker(field, descending=descending)
+    return lambda value: rank(field, value, descending=descending)
 
-    def ascending(value: Any) -> tuple[int, Any]:
-        return (_TEXT, value) if type(value) is str else rank(field, value, descending=False)
 
-    return ascending
+def _instant_ranker(field: str, *, descending: bool) -> Callable[[Any], Any]:
+    kind, sign = (-1 - _NUMBER, -1) if descending else (_NUMBER, 1)
+
+    def ranker(value: Any) -> tuple[int, Any]:
+        if type(value) is str:
+            try:
+                return (kind, sign * parse_instant(value))
+            except ValueError:
+                pass
+        return rank(field, value, descending=descending)
+
+    return ranker

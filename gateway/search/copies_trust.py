@@ -19,7 +19,8 @@ from edges.model import Frozen, Members, Query, SortKey
 from edges.registry import Registry, Site
 from edges.stac.order import DEFAULT_ORDER, NAMING_FIELDS, field_path, rank
 from gateway.search.identity import Identity, Token, identify
-from gateway.search.probes import Ask, requests_of, window_of
+from gateway.search.probes import Ask, window_of
+from gateway.search.probing import probe
 from gateway.search.scene import covered_span, facts_of
 
 _log = logging.getLogger(__name__)
@@ -167,10 +168,7 @@ async def _asked(site: Site, collection: str, sample: Sequence[Members]) -> list
         id_collections=(collection,),
         window_collections=(collection,),
     )
-    limit = site.settings.catalogue.max_page
-    requests = requests_of(ask, site.capabilities)
-    batches = await asyncio.gather(*(site.catalogue.search(query, limit=limit) for query in requests))
-    return [item for batch in batches for item in batch.items]
+    return await probe(site, ask)
 
 
 def _marks(identity: Identity) -> set[Token]:

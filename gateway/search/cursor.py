@@ -22,10 +22,16 @@ _MAX_TOKEN = 4_096
 
 
 class Anchor(msgspec.Struct, frozen=True, array_like=True):
-    """The end of a page: values of the order's fields of its last item; ``matched`` is the whole walk's count."""
+    """The end of a page: values of the order's fields of its last item.
+
+    ``matched`` is the whole walk's count, where it is known, and ``least`` what it is at least. Where copies are given
+    one by one, ``within`` is the site of the last one that was given of that item.
+    """
 
     values: tuple[Any, ...]
     matched: int | None = None
+    least: int | None = None
+    within: str = ""
 
 
 class _Token(msgspec.Struct, frozen=True, array_like=True):

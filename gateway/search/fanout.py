@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 
-from edges.errors import EdgeError
-from gateway.search.merge import Group, Merge, Row
+from edges.errors import EdgeError, SiteMisbehaved
+from gateway.search.merge import Group, Merge
 from gateway.search.stream import SiteStream
 
 
 class Fanout:
-    """Feeds a merge, all starved streams at once. ``end`` is the event loop's time at which late sites are given up."""
+    """Reads on all starved streams of a merge at once.
+
+    ``end`` is the event loop's time at which late sites are given up.
+    """
 
     def __init__(self, streams: Mapping[str, SiteStream], merge: Merge, *, end: float, seconds: float) -> None:
         self._streams = streams
@@ -21,9 +24,16 @@ class Fanout:
 
     async def following(self, count: int) -> list[Group]:
         """Return the next groups in the global order: ``count`` of them, or fewer at the end."""
-        while starved := self._merge.advance(count):
+        while starved := self._advance(count):
             await self._feed(starved)
         return self._merge.taken()
+
+    def _advance(self, count: int) -> list[str]:
+        while True:
+            try:
+                return self._merge.advance(count)
+            except SiteMisbehaved as error:  # a row could not be read
+                self._fail(error.site, str(error), code=error.code)
 
     async def _feed(self, starved: list[str]) -> None:
         loop = asyncio.get_running_loop()
@@ -37,13 +47,11 @@ class Fanout:
         finally:
             await _cancelled(tasks)
 
-    def _take(self, site: str, task: "asyncio.Task[list[Row]]") -> None:
+    def _take(self, site: str, task: "asyncio.Task[None]") -> None:
         error = task.exception()
-        if error is None:
-            self._merge.feed(site, task.result(), exhausted=self._streams[site].exhausted)
-        elif isinstance(error, EdgeError):
+        if isinstance(error, EdgeError):
             self._fail(site, str(error), code=getattr(error, "code", "failed"))
-        else:
+        elif error is not None:
             raise error
 
     def _fail(self, site: str, reason: str, *, code: str) -> None:
@@ -52,7 +60,7 @@ class Fanout:
         self._merge.close(site)
 
 
-async def _cancelled(tasks: "dict[asyncio.Task[list[Row]], str]") -> None:
+async def _cancelled(tasks: "dict[asyncio.Task[None], str]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

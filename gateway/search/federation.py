@@ -10,17 +10,18 @@ from edges.audit import ranked_keys
 from edges.errors import EdgeError, InvalidInput
 from edges.model import Query, SortKey
 from edges.registry import Registry, Site
-from edges.stac.matching import compile_query
-from edges.stac.order import compile_values, key_of_values, total_order
+from edges.stac.matching import all_of, compile_parts
+from edges.stac.order import compile_key, compile_values, key_of_values, total_order
 from gateway.search.cursor import Anchor, Cursors
 from gateway.search.fanout import Fanout
 from gateway.search.free_text import CollectionTexts
 from gateway.search.lookup import look_up
 from gateway.search.merge import Group, Merge
-from gateway.search.page import SPARED, Page, SiteReport, exact_count, reports
+from gateway.search.page import SPARED, UNSIFTED, Page, SiteReport, exact_count, reports
 from gateway.search.plan import Call, SiteView, plan
+from gateway.search.reading import Reading
 from gateway.search.stages import Disproved, Making, Stage
-from gateway.search.stream import Reading, SiteStream
+from gateway.search.stream import SiteStream
 
 _log = logging.getLogger(__name__)
 
@@ -134,12 +135,15 @@ class Federation:
     async def _page(self, query: Query, user: str, anchor: Anchor | None) -> Page:
         """Plan, merge, sift, and tell what came of it."""
         making = await self._begun(query, anchor)
-        streams = {call.site: self._stream(call, making) for call in making.plan.calls}
-        merge = Merge(ranks={call.site: rank for rank, call in enumerate(making.plan.calls)})
-        fanout = Fanout(streams, merge, end=making.end, seconds=self._deadline)
+        reading = Reading(
+            parts=making.parts, key=making.key, after=making.after, prefix=ranked_keys(making.plan.order)
+        )
+        streams = {call.site: _stream(making.sites[call.site], call, reading) for call in making.plan.calls}
+        fanout = Fanout(streams, Merge(streams), end=making.end, seconds=self._deadline)
         kept = await self._filled(fanout, making)
         failures = making.failures | fanout.failures
-        self._note(streams, failures, fanout.codes)
+        codes = dict.fromkeys(making.failures, UNSIFTED) | fanout.codes
+        self._note(streams, failures, codes)
         tallies = {site: stream.tally() for site, stream in streams.items()}
         matched = anchor.matched if anchor is not None else exact_count(making.plan, tallies, failures)
         groups = kept[: query.limit]
@@ -147,7 +151,7 @@ class Federation:
             groups=groups,
             next=self._next(groups[-1], making, matched, user) if len(kept) > query.limit else None,
             matched=matched,
-            reports=reports(making.plan, tallies, failures, groups, fanout.codes),
+            reports=reports(making.plan, tallies, failures, groups, codes),
             plan=making.plan,
         )
 
@@ -162,13 +166,15 @@ class Federation:
         chosen = plan(query, tuple(self._view(site, order, query) for site in sites), anchor)
         for call in chosen.calls:
             self._registry.asking(call.site)
-        values = compile_values(chosen.order)
+        parts = compile_parts(query, self._texts.about)
         return Making(
             query=query,
             plan=chosen,
-            matches=compile_query(query, self._texts.about),
-            key=lambda item: key_of_values(chosen.order, values(item)),
+            parts=parts,
+            matches=all_of(parts),
+            key=compile_key(chosen.order),
             after=key_of_values(chosen.order, anchor.values) if anchor is not None else None,
+            within=anchor.within if anchor is not None else "",
             sites={site.id: site for site in sites},
             end=end,
         )
@@ -199,20 +205,11 @@ class Federation:
             async with asyncio.timeout(self._deadline * _AUDIT_SHARE):
                 await asyncio.gather(*(site.audit(order) for site in sites), return_exceptions=True)
 
-    def _stream(self, call: Call, making: Making) -> SiteStream:
-        site = making.sites[call.site]
-        reading = Reading(
-            matches=making.matches, key=making.key, after=making.after, prefix=ranked_keys(making.plan.order)
-        )
-        return SiteStream(
-            call=call, catalogue=site.catalogue, reading=reading, max_page=site.settings.catalogue.max_page
-        )
-
     def _note(self, streams: dict[str, SiteStream], failures: dict[str, str], codes: dict[str, str]) -> None:
         for site in streams:
             if site not in failures:
                 self._registry.succeeded(site)
-            elif codes.get(site) not in SPARED:
+            elif codes.get(site) not in (*SPARED, UNSIFTED):
                 self._registry.failed(site, failures[site])
 
     def _sites(self) -> dict[str, Site]:
@@ -228,6 +225,10 @@ class Federation:
             reason=f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}",
             text=self._texts.scope(query.text, site.id) if query.text is not None else None,
         )
+
+
+def _stream(site: Site, call: Call, reading: Reading) -> SiteStream:
+    return SiteStream(call=call, catalogue=site.catalogue, reading=reading, max_page=site.settings.catalogue.max_page)
 
 
 def _accept(page: Page, required: frozenset[str]) -> None:

@@ -1,11 +1,12 @@
-"""The k-way merge, as a machine that is fed: it decides, and whoever runs it asks the sites. Pure.
+"""The k-way merge, as a machine that pulls: it decides, and whoever runs it asks the sites. Pure.
 
 Rows with equal keys are copies of one item (the key ends with collection and id): they are grouped, whatever their
-number, and never split over two pages.
+number, and never split over two pages. A site that gives an item twice in a row has one copy of it.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
@@ -25,31 +26,33 @@ Group = list[Row]
 """The copies of one item, by the rank of their sites."""
 
 
+class Source(Protocol):
+    """A site's rows in the global order, as far as they have come. Rows are read only as they are pulled."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Tell whether no more rows will come than can be pulled now."""
+        ...
+
+    def pull(self) -> Row | None:
+        """Return the next row, or None where there is none (yet)."""
+        ...
+
+
 class Merge:
-    """Merges sorted streams. ``ranks`` orders the sites among copies."""
+    """Merges sources, by site; their order is the rank of the sites among copies."""
 
-    def __init__(self, *, ranks: dict[str, int]) -> None:
-        self._ranks = ranks
-        self._rows: dict[str, list[Row]] = {site: [] for site in ranks}
-        self._heads: list[tuple[Key, int, str]] = []
-        self._open = set(ranks)
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self._sources = dict(sources)
+        self._ranks = {site: rank for rank, site in enumerate(sources)}
+        self._waiting = set(sources)
+        self._heads: list[tuple[Key, int, Row, Source]] = []
         self._groups: list[Group] = []
-
-    def feed(self, site: str, rows: Sequence[Row], *, exhausted: bool) -> None:
-        """Give the next rows of a site, in order. ``exhausted``: it has no more."""
-        waiting = self._rows[site]
-        had_head = bool(waiting)
-        waiting[:0] = reversed(rows)  # the next row stands last, where pop() is cheap
-        if exhausted:
-            self._open.discard(site)
-        if waiting and not had_head:
-            heapq.heappush(self._heads, (waiting[-1].key, self._ranks[site], site))
 
     def close(self, site: str) -> None:
         """Drop a site that failed, with what was not merged yet."""
-        self._open.discard(site)
-        self._rows[site].clear()
-        self._heads = [head for head in self._heads if head[2] != site]
+        self._waiting.discard(site)
+        self._heads = [head for head in self._heads if head[2].site != site]
         heapq.heapify(self._heads)
 
     def taken(self) -> list[Group]:
@@ -58,27 +61,48 @@ class Merge:
         return groups
 
     def advance(self, count: int) -> list[str]:
-        """Merge until ``count`` groups wait to be taken; return the sites whose next rows are needed, none if done."""
-        while True:
-            starved = [site for site in self._open if not self._rows[site]]
-            if starved:
-                return starved
-            if not self._heads:
-                return []
-            key, rank, site = self._heads[0]
-            new = not self._groups or self._groups[-1][0].key != key
-            if new and len(self._groups) == count:
-                return []
-            self._take(site, rank, new=new)
+        """Merge until ``count`` groups wait to be taken; return the sites whose next rows are needed, none if done.
 
-    def _take(self, site: str, rank: int, *, new: bool) -> None:
-        waiting = self._rows[site]
-        row = waiting.pop()
-        if waiting:
-            heapq.heapreplace(self._heads, (waiting[-1].key, rank, site))
-        else:
-            heapq.heappop(self._heads)
-        if new:
-            self._groups.append([row])
-        else:
-            self._groups[-1].append(row)
+        Raises:
+            Exception: whatever reading a row raises; the row is then lost.
+        """
+        while True:
+            for site in sorted(self._waiting, key=self._ranks.__getitem__):
+                if self._headed(site):
+                    self._waiting.discard(site)
+            if self._waiting:
+                return sorted(self._waiting, key=self._ranks.__getitem__)
+            if not self._merged(count):
+                return []
+
+    def _headed(self, site: str) -> bool:
+        """Bring a site's next row into the race; tell whether it needs no asking."""
+        source = self._sources[site]
+        row = source.pull()
+        if row is None:
+            return source.exhausted
+        heapq.heappush(self._heads, (row.key, self._ranks[site], row, source))
+        return True
+
+    def _merged(self, count: int) -> bool:
+        """Take rows until ``count`` groups are complete or a source runs dry; tell whether there may be more to do."""
+        heads, groups, replace = self._heads, self._groups, heapq.heapreplace
+        last = groups[-1][0].key if groups else None
+        while heads:
+            key, rank, row, source = heads[0]
+            if key != last:
+                if len(groups) == count:
+                    return False
+                groups.append([row])
+                last = key
+            elif groups[-1][-1].site != row.site:
+                groups[-1].append(row)
+            following = source.pull()
+            if following is None:
+                heapq.heappop(heads)
+                if not source.exhausted:
+                    self._waiting.add(row.site)
+                    return True
+            else:
+                replace(heads, (following.key, rank, following, source))
+        return False

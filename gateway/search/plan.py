@@ -43,6 +43,8 @@ class Call(Frozen):
 
     ``sorted``: the site's order can be relied on. ``ties``: also among equal values of the asked order. ``holds``:
     the collections that the site tells of, None while unknown; items of others are not the site's to give.
+    ``filtered``: the query's filter is pushed down. ``resumed``: a filter asks the site to go on where the last page
+    ended. ``residual``: a part of the query is evaluated here.
     """
 
     site: str
@@ -51,6 +53,8 @@ class Call(Frozen):
     sorted: bool
     ties: bool
     residual: bool
+    filtered: bool = False
+    resumed: bool = False
     holds: frozenset[str] | None = None
 
 
@@ -104,15 +108,16 @@ def _call(query: Query, order: tuple[SortKey, ...], site: SiteView, anchor: Anch
         sites=None,
         fields=None,
     )
-    resumes = can.filter and by_site
-    segments = after(pushed, order, anchor, ties=can.ties) if anchor is not None and resumes else (pushed,)
+    segments = after(pushed, order, anchor, ties=can.ties) if anchor is not None and can.filter and by_site else ()
     return Call(
         site=site.id,
-        segments=segments,
+        segments=segments or (pushed,),
         share=share,
         sorted=by_site,
         ties=by_site and can.ties,
         residual=(query.filter is not None and not can.filter) or (query.text != text and not whole),
+        filtered=query.filter is not None and can.filter,
+        resumed=segments not in ((), (pushed,)),
         holds=site.collections,
     )
 
@@ -133,7 +138,7 @@ def after(query: Query, order: tuple[SortKey, ...], anchor: Anchor, *, ties: boo
     place. What is not after the anchor is dropped where the answers are read.
     """
     pairs = list(itertools.takewhile(lambda pair: _usable(*pair, ties=ties), zip(order, anchor.values, strict=True)))
-    closed = len(pairs) < len(order)
+    closed = len(pairs) < len(order) or anchor.within != ""
     while pairs and pairs[0][1] is None:
         query = _with(query, _is_null(pairs.pop(0)[0]))
     if not pairs:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from edges.model import Members, Query
 from edges.registry import Site
+from edges.stac.matching import Match
 from edges.stac.order import Key
 from gateway.search.merge import Group
 from gateway.search.plan import Plan
@@ -19,17 +20,20 @@ from gateway.search.plan import Plan
 class Making:
     """A page in the making, as a stage sees it.
 
-    ``matches`` checks an item against the whole query, ``key`` is its place in the global order, ``after`` where the
-    last page ended. ``end`` is the moment of the event loop's clock by which the page must be done. A stage that could
-    not ask a site notes the reason in ``failures``: the page then tells that this site's part is missing. What a stage
-    must remember of the groups that it saw before, on this page, it keeps in ``memory`` under its own name.
+    ``matches`` checks an item against the whole query, of which ``parts`` are the tests by name; ``key`` is its place
+    in the global order, ``after`` where the last page ended, and ``within`` the site of the last copy given of that
+    item. ``end`` is the moment of the event loop's clock by which the page must be done. A stage that could not ask a
+    site notes the reason in ``failures``: the page then tells that this site's part is missing. What a stage must
+    remember of the groups that it saw before, on this page, it keeps in ``memory`` under its own name.
     """
 
     query: Query
     plan: Plan
-    matches: Callable[[Members], bool]
+    parts: tuple[tuple[str, Match], ...]
+    matches: Match
     key: Callable[[Members], Key]
     after: Key | None
+    within: str
     sites: Mapping[str, Site]
     end: float
     failures: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,165 @@
+"""A page of items in its own bytes, found without reading all of it, and decoded item by item as far as it is used.
+
+Where one item ends and the next begins is guessed by the text between them, which is cheap, and proved by decoding: a
+stretch that starts where an item starts, and decodes as one whole object, is that item, whatever the guess was worth.
+Where a guess fails, the page is decoded as a whole. Every item that is given out was decoded, so that no bytes of a
+site get anywhere unless they are one complete JSON object.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+import msgspec
+
+from edges.errors import SiteMisbehaved
+from edges.model import Members
+
+_ARRAY = re.compile(rb'"features"\s*:\s*\[\s*')
+_HEAD = re.compile(rb'\{\s*"(?:type"\s*:\s*"Feature"|(?:[^"\\]|\\.){1,100}"\s*:)')
+_BETWEEN = (b"},", b"}, ")
+_FRAME = b'{"features":['
+_WORTH = 16 * 1024
+"""Bytes below which a page is decoded as a whole at once."""
+_STRIDE = 3
+"""Quarters of an item's length that are not looked at for the end of the next one: they are about as long."""
+
+DecodeErrors = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class PageLink(msgspec.Struct):
+    """A link of a page, with what is needed to follow it."""
+
+    rel: str = ""
+    href: str = ""
+    method: str = "GET"
+    body: dict[str, Any] | None = None
+    headers: dict[str, Any] | None = None
+    merge: bool = False
+
+
+class Frame(msgspec.Struct):
+    """What stands around the items of a page."""
+
+    features: list[Members]
+    links: list[PageLink] = []
+    numberMatched: int | None = None  # noqa: N815 - the name on the wire
+    context: dict[str, Any] | None = None
+
+
+_DECODE_FRAME = msgspec.json.Decoder(Frame).decode
+_DECODE_ITEM = msgspec.json.Decoder(Members).decode
+
+
+class ItemPage(Sequence[Members]):
+    """The items of one page, each decoded where it is asked for.
+
+    Raises, at any access:
+        SiteMisbehaved: an item is not a JSON object.
+    """
+
+    __slots__ = ("_content", "_ends", "_last", "_site", "_starts", "_view", "_whole")
+
+    def __init__(self, *, site: str, content: bytes, starts: list[int], ends: list[int], last: Members) -> None:
+        self._site = site
+        self._content = content
+        self._view = memoryview(content)
+        self._starts = starts
+        self._ends = ends
+        self._last = last
+        self._whole: list[Members] | None = None
+
+    def __len__(self) -> int:
+        return len(self._starts) + 1 if self._whole is None else len(self._whole)
+
+    def __iter__(self) -> Iterator[Members]:
+        view = self._view
+        for place, (start, end) in enumerate(zip(self._starts, self._ends, strict=True)):
+            try:
+                item = _DECODE_ITEM(view[start:end])
+            except DecodeErrors:
+                yield from self._decoded()[place:]  # the items before this one were found rightly
+                return
+            yield item
+        yield self._last
+
+    @overload
+    def __getitem__(self, index: int) -> Members: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Members]: ...
+    def __getitem__(self, index: int | slice) -> Members | list[Members]:
+        """Return items as of a list: whole pages are decoded for it."""
+        return self._decoded()[index]
+
+    def _decoded(self) -> list[Members]:
+        if self._whole is None:
+            self._whole = _frame(self._site, self._content).features
+        return self._whole
+
+
+def read_page(site: str, content: bytes) -> tuple[Sequence[Members], Frame]:
+    """Return the items of an ItemCollection, which stay bytes, and what stands around them.
+
+    Raises:
+        SiteMisbehaved: it is not an ItemCollection.
+    """
+    if len(content) >= _WORTH:
+        found = _found(site, content)
+        if found is not None:
+            return found
+    frame = _frame(site, content)
+    return frame.features, frame
+
+
+def _frame(site: str, content: bytes) -> Frame:
+    try:
+        return _DECODE_FRAME(content)
+    except DecodeErrors as error:
+        raise SiteMisbehaved(site, f"answer is not what STAC says: {error}") from error
+
+
+def _found(site: str, content: bytes) -> tuple[ItemPage, Frame] | None:
+    """Return a page whose items are yet to be decoded; None where its shape is not a usual one."""
+    array = _ARRAY.search(content)
+    head = None if array is None else _HEAD.match(content, array.end())
+    if array is None or head is None:
+        return None
+    starts, ends = _stretches(content, array.end(), head.group())
+    if not starts:
+        return None
+    try:
+        before = _DECODE_FRAME(content[: array.end()] + b"]}")
+        after = _DECODE_FRAME(_FRAME + content[starts[-1] :])
+    except DecodeErrors:
+        return None
+    if before.features or len(after.features) != 1:
+        return None
+    page = ItemPage(site=site, content=content, starts=starts[:-1], ends=ends, last=after.features[0])
+    return page, _joined(before, after)
+
+
+def _joined(before: Frame, after: Frame) -> Frame:
+    """Return what stood before the items and after them as one."""
+    return Frame(
+        features=[],
+        links=after.links or before.links,
+        numberMatched=before.numberMatched if after.numberMatched is None else after.numberMatched,
+        context=before.context if after.context is None else after.context,
+    )
+
+
+def _stretches(content: bytes, first: int, head: bytes) -> tuple[list[int], list[int]]:
+    """Return where items seem to start, and where all but the last seem to end; nothing where there is but one."""
+    find = content.find
+    near = min(((place, sep) for sep in _BETWEEN if (place := find(sep + head, first)) >= 0), default=None)
+    if near is None:
+        return [], []
+    place, between = near
+    needle = between + head
+    starts, ends = [first], []
+    while place >= 0:
+        ends.append(place + 1)
+        start = place + len(between)
+        starts.append(start)
+        place = find(needle, start + (start - starts[-2]) * _STRIDE // 4)
+    return starts, ends
