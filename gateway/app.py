@@ -109,6 +109,7 @@ class House:
         )
         refusals = RefusalMetrics(self._metrics)
         self._ledger = SqliteLedger(self._state / "quotas.sqlite", settings.quotas.policies, observer=refusals.observe)
+        self._charging = Charging(self._ledger)
         self._authenticator = TokenAuthenticator(settings.auth, state=self._state)
         self._oidc = OidcAuthenticator(
             [Issuer(settings=issuer, session=outbound.session) for issuer in settings.auth.issuers]
@@ -137,7 +138,7 @@ class House:
 
     async def add_catalogue(self) -> None:
         """Add search, sites, placement, quotas and sign-in."""
-        charging = Charging(self._ledger)
+        charging = self._charging
         await self._stack.enter_async_context(charging.running())
         limits = self._settings.limits
         stac = StacFace(
@@ -268,6 +269,7 @@ class House:
             ],
         )
         app.add_routes(self._routes)
+        app.on_response_prepare.append(self._charging.tell)
         app.on_shutdown.append(self._hang_up)
         return app
 

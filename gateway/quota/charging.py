@@ -9,14 +9,17 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from gateway.principal import Principal
+from aiohttp import web
+
+from gateway.principal import PRINCIPAL, Principal
+from gateway.quota.rate_limits import UNITS, Remaining, fields_of, remaining_of
 from quotas.errors import LeaseLost, QuotaError, QuotaExceeded
 from quotas.ledger import Ledger
-from quotas.model import Charge, Line, Policy, Refusal
+from quotas.model import Charge, Line, Policy, Refusal, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,11 @@ SHORTEST_SECONDS = 0.5
 LEASE_MARGIN_SECONDS = 30.0
 """How much longer its lease lives: time to settle it."""
 
+ABSORB_SECONDS = 10.0
+"""How long a request may wait, where all policies in its way say ``queue``: clients do not try again after 429."""
+
+MOST_WAITING = 64
+"""So many requests of one user wait for one resource; more are refused at once."""
 
 ONE_REQUEST = (Line(resource="requests", amount=1),)
 
@@ -78,6 +86,11 @@ class _Purse:
         self.lock = asyncio.Lock()
         self.part: _Part | None = None
         self.touched = 0.0
+        self.waiting = 0
+        self.told: tuple[Remaining, ...] = ()
+        """What the policies left when it was filled."""
+        self.since = 0.0
+        """What was taken since."""
 
 
 class Charged:
@@ -112,9 +125,16 @@ class Charging:
     ``running`` settles what was reserved ahead; use the object within it.
     """
 
-    def __init__(self, ledger: Ledger, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._pause = pause
         self._purses: dict[tuple[str, str, str, str], _Purse] = {}
         self._old: list[_Part] = []
 
@@ -146,6 +166,22 @@ class Charging:
         """
         return Charged(self, principal.charge, lines)
 
+    def remaining(self, charge: Charge) -> list[Remaining]:
+        """Tell what policies leave a charge, as known in memory: others may have taken some of it since."""
+        return [told.less(purse.since) for resource in UNITS for told, purse in self._told(charge, resource)]
+
+    def _told(self, charge: Charge, resource: str) -> Iterator[tuple[Remaining, _Purse]]:
+        purse = self._purses.get((charge.group, charge.user, resource, "*"))
+        if purse is not None:
+            yield from ((told, purse) for told in purse.told)
+
+    async def tell(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Put the RateLimit fields on a successful answer (a handler of aiohttp's ``on_response_prepare``)."""
+        principal: Principal | None = request.get(PRINCIPAL)
+        if principal is None or response.status >= 400 or "RateLimit" in response.headers:
+            return
+        response.headers.update(fields_of(self.remaining(principal.charge)))
+
     async def take(self, charge: Charge, lines: Sequence[Line]) -> list[tuple[_Part, Line]]:
         """Take all lines or none; return each with the part that it came from."""
         taken: list[tuple[_Part, Line]] = []
@@ -167,14 +203,35 @@ class Charging:
         if not policies or line.amount == 0:
             return None
         purse = self._purses.setdefault((charge.group, charge.user, line.resource, line.edge), _Purse())
-        part = self._fitting(purse, line.amount)
-        if part is None:
-            async with purse.lock:
-                part = self._fitting(purse, line.amount) or await self._fill(purse, charge, line, policies)
+        part = self._fitting(purse, line.amount) or await self._filled(purse, charge, line, policies)
         part.left -= line.amount
         part.spent += line.amount
         part.pending += 1
+        purse.since += line.amount
         return part
+
+    async def _filled(self, purse: _Purse, charge: Charge, line: Line, policies: Sequence[Policy]) -> _Part:
+        """Return a part that has that much; wait for it where policies say that requests may wait.
+
+        Raises:
+            QuotaExceeded: it does not come free soon, or too many wait already.
+        """
+        until = self._clock() + ABSORB_SECONDS
+        while True:
+            try:
+                async with purse.lock:
+                    return self._fitting(purse, line.amount) or await self._fill(purse, charge, line, policies)
+            except QuotaExceeded as error:
+                wait = error.refusal.retry_after
+                if error.refusal.on_exceed != "queue" or error.refusal.never or wait is None:
+                    raise
+                if purse.waiting >= MOST_WAITING or self._clock() + wait > until:
+                    raise
+            purse.waiting += 1
+            try:
+                await self._pause(wait)
+            finally:
+                purse.waiting -= 1
 
     def _fitting(self, purse: _Purse, amount: float) -> _Part | None:
         """Return the purse's part if it has that much left, and its time is not over."""
@@ -190,7 +247,10 @@ class Charging:
             await self.settle()  # what it had left may be what is missing now
         windows = [policy.window_seconds / 60 for policy in policies if policy.window_seconds]
         seconds = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, min(windows, default=LONGEST_SECONDS)))
-        ahead = await self._remaining(charge, policies) * AHEAD
+        usages = await self._ledger.usage([charge.group], charge.user)
+        names = frozenset(policy.name for policy in policies)
+        purse.told, purse.since = remaining_of(usages, names), 0.0
+        ahead = _remaining(usages, names) * AHEAD
         for amount in sorted({max(line.amount, ahead), line.amount}, reverse=True):
             key = f"requests/{uuid.uuid4()}"
             wanted = Line(resource=line.resource, amount=amount, edge=line.edge)
@@ -203,13 +263,6 @@ class Charging:
             part = purse.part = _Part(key, line.resource, until=self._clock() + seconds, left=amount)
             return part
         raise QuotaExceeded(refused)
-
-    async def _remaining(self, charge: Charge, policies: Sequence[Policy]) -> float:
-        """Return what is left under the tightest policy, so that many users together do not reserve it all."""
-        names = {policy.name for policy in policies}
-        usages = await self._ledger.usage([charge.group], charge.user)
-        left = [each.policy.amount - each.used - each.reserved for each in usages if each.policy.name in names]
-        return max(0.0, min(left, default=0.0))
 
     async def settle(self, *, everything: bool = False) -> None:
         """Commit the parts whose time is over, by what was spent of them; forget purses that nobody uses."""
@@ -234,3 +287,9 @@ class Charging:
             logger.warning("a part reserved ahead ended before it was settled", extra={"spent": part.spent})
         except QuotaError as error:
             logger.warning("a part reserved ahead cannot be settled", extra={"error": str(error)})
+
+
+def _remaining(usages: Sequence[Usage], names: frozenset[str]) -> float:
+    """Return what is left under the tightest policy, so that many users together do not reserve it all."""
+    left = [each.limit - each.used - each.reserved for each in usages if each.policy.name in names]
+    return max(0.0, min(left, default=0.0))

@@ -7,12 +7,11 @@ import msgspec
 from aiohttp import web
 
 from edges.model import Frozen, Json
+from gateway.quota.rate_limits import UNITS, integer, quoted
 from quotas.errors import QuotaExceeded
 from quotas.model import RESOURCES, Explanation, Refusal
 
 TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-_LARGEST_INTEGER = 999_999_999_999_999
-"""The largest integer of a structured field (RFC 9651 section 3.3.1)."""
 
 
 class Problem(Frozen):
@@ -72,7 +71,7 @@ def _headers(refusal: Refusal) -> dict[str, str]:
     headers = {}
     if refusal.retry_after is not None and not refusal.never:
         headers["Retry-After"] = str(_seconds(refusal.retry_after))
-    countable = [each for each in refusal.violated if _unit(each) is not None]
+    countable = [each for each in refusal.violated if each.resource in UNITS]
     if countable:
         headers["RateLimit-Policy"] = ", ".join(_policy(each) for each in countable)
         headers["RateLimit"] = ", ".join(_state(each, refusal) for each in countable)
@@ -80,33 +79,14 @@ def _headers(refusal: Refusal) -> dict[str, str]:
 
 
 def _policy(explanation: Explanation) -> str:
-    unit = _unit(explanation)
-    return f"{_name(explanation.policy)};q={_integer(explanation.limit)}" + (
-        "" if unit == "requests" else f';qu="{unit}"'
-    )
+    unit = UNITS[explanation.resource]
+    return f"{quoted(explanation.policy)};q={integer(explanation.limit)}" + (f';qu="{unit}"' if unit else "")
 
 
 def _state(explanation: Explanation, refusal: Refusal) -> str:
-    remaining = _integer(explanation.limit - explanation.used - explanation.reserved)
+    remaining = integer(explanation.limit - explanation.used - explanation.reserved)
     wait = "" if refusal.retry_after is None else f";t={_seconds(refusal.retry_after)}"
-    return f"{_name(explanation.policy)};r={remaining}{wait}"
-
-
-def _unit(explanation: Explanation) -> str | None:
-    """Return the draft's quota unit; None for what the draft has no word for."""
-    if explanation.resource == "requests":
-        return "requests"
-    return "content-bytes" if explanation.resource == "egress_bytes" else None
-
-
-def _name(policy: str) -> str:
-    """Quote a name as a structured field string: ASCII only (RFC 9651 section 3.3.3)."""
-    ascii_name = policy.encode("ascii", "replace").decode()
-    return '"' + ascii_name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _integer(amount: float) -> int:
-    return min(max(0, math.floor(amount)), _LARGEST_INTEGER)
+    return f"{quoted(explanation.policy)};r={remaining}{wait}"
 
 
 def _seconds(wait: float) -> int:
