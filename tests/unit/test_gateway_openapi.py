@@ -1,12 +1,16 @@
-"""What the OpenAPI document says is what is served."""
+"""What the OpenAPI document says is what is served, and all of it."""
 
 import asyncio
 import re
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from openapi_spec_validator import validate
 
 from gateway.app import running_gateway
 from gateway.settings import ServerSettings, Settings
@@ -22,12 +26,43 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@asynccontextmanager
+async def gateway(folder: Path) -> AsyncIterator[str]:
+    settings = Settings(server=ServerSettings(port=free_port(), state=str(folder / "state")))
+    async with running_gateway(settings) as url:
+        yield url
+
+
+def test_the_document_is_valid() -> None:
+    validate(DOCUMENT)
+
+
+async def test_every_route_that_is_served_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runners: list[web.AppRunner] = []
+
+    class Seen(web.AppRunner):
+        def __init__(self, *args: object, **options: object) -> None:
+            super().__init__(*args, **options)  # type: ignore[arg-type]
+            runners.append(self)
+
+    monkeypatch.setattr(web, "AppRunner", Seen)
+    async with gateway(tmp_path):
+        served = {
+            (route.resource.canonical, route.method.lower())
+            for runner in runners
+            for route in runner.app.router.routes()
+            if route.resource is not None and route.method not in ("HEAD", "OPTIONS")
+        }
+    assert ("/search", "post") in served
+    assert served - set(OPERATIONS) == set()
+
+
 async def test_every_operation_that_is_described_is_served(tmp_path: Path) -> None:
-    settings = Settings(server=ServerSettings(port=free_port(), state=str(tmp_path / "state")))
     missing = []
-    async with running_gateway(settings) as url, aiohttp.ClientSession() as session:
+    async with gateway(tmp_path) as url, aiohttp.ClientSession() as session:
         for path, method in OPERATIONS:
-            async with session.request(method, url + re.sub(r"{\w+}", "x", path), json={}) as response:
+            address = url + re.sub(r"{\w+}", "x", path)
+            async with session.request(method, address, json={}, allow_redirects=False) as response:
                 # a route that is there refuses in its own words; one that is not, in the framework's
                 text = await response.text()
                 if response.status == 405 or '"404: Not Found"' in text:
@@ -41,16 +76,20 @@ def test_every_path_parameter_is_described(path: str, method: str) -> None:
     assert described == set(re.findall(r"{(\w+)}", path))
 
 
+def test_no_two_operations_have_one_name() -> None:
+    names = [operation["operationId"] for methods in DOCUMENT["paths"].values() for operation in methods.values()]
+    assert len(names) == len(set(names))
+
+
 def test_the_page_for_people_names_every_path() -> None:
     page = openapi_page(DOCUMENT)
     assert all(path in page for path in DOCUMENT["paths"])
 
 
 async def test_a_gateway_without_sites_answers_an_empty_page(tmp_path: Path) -> None:
-    settings = Settings(server=ServerSettings(port=free_port(), state=str(tmp_path / "state")))
     async with (
         asyncio.timeout(20),
-        running_gateway(settings) as url,
+        gateway(tmp_path) as url,
         aiohttp.ClientSession() as session,
         session.get(f"{url}/search") as response,
     ):

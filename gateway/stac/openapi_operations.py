@@ -1,0 +1,193 @@
+"""Every operation that the gateway serves, as a table. Pure data."""
+
+from typing import NamedTuple
+
+from edges.model import Json
+from edges.stac.documents import OPENAPI_TYPE
+from edges.stac.links import GEOJSON_TYPE, JSON_TYPE
+from gateway.stac.openapi_schemas import OBJECT, STRING, ref
+from gateway.stac.scope import SCHEMA_TYPE
+
+_BOOLEAN: Json = {"type": "boolean"}
+_COUNT: Json = {"type": "integer", "minimum": 1}
+
+PARAMETERS: dict[str, tuple[str, Json]] = {
+    "collections": ("Collection ids, separated by commas.", STRING),
+    "ids": ("Item ids, separated by commas.", STRING),
+    "bbox": ("west,south,east,north; west > east crosses the antimeridian.", STRING),
+    "intersects": ("A GeoJSON geometry.", STRING),
+    "datetime": ("An instant or interval (RFC 3339), `..` for an open end.", STRING),
+    "limit": ("How many on a page; more than the most is clamped.", _COUNT),
+    "q": ('Words to look for: `sea ice,climate`, or `+ice -sea`, AND, OR, NOT, brackets, "a phrase".', STRING),
+    "sortby": ("Fields, as -datetime,+eo:cloud_cover; nulls stand last.", STRING),
+    "fields": ("What to include, and with - to exclude.", STRING),
+    "query": ("The Query extension, JSON.", STRING),
+    "filter": ("A CQL2 filter.", STRING),
+    "filter-lang": ("How the filter is written.", {"type": "string", "enum": ["cql2-text", "cql2-json"]}),
+    "filter-crs": ("CRS84 only.", STRING),
+    "token": ("The token of a next link.", STRING),
+    "dedup": (
+        "Which copies are one: the same bytes, the same product, or the same observation.",
+        {"type": "string", "enum": ["none", "replica", "product", "observation"]},
+    ),
+    "strict": ("Fail if any site is missing.", _BOOLEAN),
+    "require": ("Sites that must answer, separated by commas.", STRING),
+    "near": ("The site whose copies stand first.", STRING),
+    "type": ("Children of one type only.", {"type": "string", "enum": ["Catalog", "Collection"]}),
+    "format": ("Of an export.", {"type": "string", "enum": ["ndjson", "geoparquet"]}),
+    "records": (
+        "What an NDJSON export tells beside the items.",
+        {"type": "string", "enum": ["items", "trailer", "checkpoints"]},
+    ),
+    "max_items": ("Items of an export in all.", _COUNT),
+    "resume": ("Where an export is to be taken up, as it told.", STRING),
+}
+_MATCHING = (
+    "collections", "ids", "bbox", "intersects", "datetime", "q", "query", "filter", "filter-lang", "filter-crs",
+)  # fmt: skip
+_PAGING = ("limit", "token", "sortby", "fields")
+_DEMANDS = ("dedup", "strict", "require", "near")
+_SEARCH = (*_MATCHING, *_PAGING, *_DEMANDS)
+_ITEMS = tuple(name for name in _SEARCH if name != "collections")
+_EXPORT = (*_MATCHING, "sortby", "fields", *_DEMANDS, "format", "records", "max_items", "resume")
+
+
+class Operation(NamedTuple):
+    """One method of one path. ``answer`` is the schema of its success, ``kinds`` what it is given as."""
+
+    path: str
+    method: str
+    summary: str
+    answer: Json = OBJECT
+    parameters: tuple[str, ...] = ()
+    body: Json | None = None
+    statuses: tuple[int, ...] = (200,)
+    kinds: tuple[str, ...] = (JSON_TYPE,)
+
+
+_GEOJSON = (GEOJSON_TYPE,)
+_SCHEMA = (SCHEMA_TYPE,)
+_HTML = ("text/html",)
+_KEPT = (200, 304, 401, 404, 406)
+_FOUND = (200, 400, 401, 404, 406, 429, 502)
+_BODY = ref("SearchBody")
+_ONE = "/collections/{collection}"
+
+_OF_A_SCOPE = (
+    Operation("/conformance", "get", "Conformance classes", ref("Conformance"), statuses=_KEPT),
+    Operation("/children", "get", "Catalogues and collections below", ref("Children"), ("type",), None, (*_KEPT, 400)),
+    Operation("/catalogs", "get", "Catalogues below", ref("Catalogs"), statuses=_KEPT),
+    Operation("/collections", "get", "Search collections", ref("Collections"), (*_MATCHING, *_PAGING), None, _FOUND),
+    Operation("/collections", "post", "Search collections", ref("Collections"), (), _BODY, (*_FOUND, 415)),
+    Operation(_ONE, "get", "One collection", ref("Collection"), statuses=_KEPT),
+    Operation(f"{_ONE}/items", "get", "Its items", ref("ItemCollection"), _ITEMS, None, _FOUND, _GEOJSON),
+    Operation(
+        f"{_ONE}/items/{{item}}", "get", "One item with its copies", ref("Item"), ("near",), None, _FOUND, _GEOJSON
+    ),
+    *(
+        Operation(f"{root}/{what}", "get", f"{what.title()} of items", ref("Properties"), given, None, _KEPT, _SCHEMA)
+        for root, given in ((_ONE, ()), ("", ("collections",)))
+        for what in ("queryables", "sortables")
+    ),
+    *(
+        Operation(f"/collections-{what}", "get", f"{what.title()} of collections", ref("Properties"), kinds=_SCHEMA)
+        for what in ("queryables", "sortables")
+    ),
+    Operation("/search", "get", "Search items", ref("ItemCollection"), _SEARCH, None, _FOUND, _GEOJSON),
+    Operation("/search", "post", "Search items", ref("ItemCollection"), ("near",), _BODY, (*_FOUND, 415), _GEOJSON),
+)
+"""What is served of the whole lake, and again below ``/catalogs/{catalogue}``."""
+
+_EXPORTED = ("application/x-ndjson", "application/vnd.apache.parquet")
+_STAC = (
+    Operation("/", "get", "Landing page", ref("Catalog"), statuses=_KEPT),
+    Operation("/api", "get", "This description", statuses=(200, 304, 406), kinds=(OPENAPI_TYPE,)),
+    Operation("/api.html", "get", "This description, for a person", STRING, statuses=(200, 304, 406), kinds=_HTML),
+    Operation("/catalogs/{catalogue}", "get", "One site's catalogue", ref("Catalog"), statuses=_KEPT),
+    *_OF_A_SCOPE,
+    *(one._replace(path=f"/catalogs/{{catalogue}}{one.path}") for one in _OF_A_SCOPE),
+    Operation("/search/export", "get", "All matches as a stream", STRING, _EXPORT, None, _FOUND, _EXPORTED),
+    Operation("/search/export", "post", "All matches as a stream", STRING, (), _BODY, _FOUND, _EXPORTED),
+)
+_OWN = (
+    Operation("/sites", "get", "The sites and how they are"),
+    Operation("/sites/{site}", "get", "One site", statuses=(200, 404)),
+    Operation("/placement", "post", "Where to compute, and why", body=OBJECT, statuses=(200, 400)),
+    Operation("/quotas/me", "get", "Where my groups' quotas stand", statuses=(200, 401)),
+    Operation("/quotas/{group}", "get", "Where a group's quotas stand", statuses=(200, 401, 403)),
+    Operation("/quotas/{group}/history", "get", "What was charged", statuses=(200, 401, 403)),
+    Operation("/quotas/{group}/usage", "get", "What a group has used over time", statuses=(200, 400, 401, 403)),
+    Operation("/quotas/waiting", "get", "What waits for my groups' quotas", statuses=(200, 401)),
+    Operation("/quotas/policies", "get", "The policies", statuses=(200, 401, 403)),
+    Operation("/quotas/policies/{name}", "get", "One policy", statuses=(200, 401, 403, 404)),
+    Operation(
+        "/quotas/policies/{name}", "put", "Create or replace a policy", body=OBJECT, statuses=(200, 201, 400, 401, 403)
+    ),
+    Operation("/quotas/policies/{name}", "delete", "Remove a policy", statuses=(200, 204, 401, 403, 404)),
+    Operation("/quotas/grants", "get", "The grants", statuses=(200, 401, 403)),
+    Operation("/quotas/grants", "post", "Grant more for a while", body=OBJECT, statuses=(201, 400, 401, 403)),
+    Operation("/quotas/grants/{id}", "delete", "Take a grant back", statuses=(200, 204, 401, 403, 404)),
+    Operation("/quotas/check", "post", "What a reservation would answer", body=OBJECT, statuses=(200, 400, 401)),
+    Operation("/health", "get", "Whether the gateway works"),
+    Operation("/metrics", "get", "Prometheus metrics", STRING, kinds=("text/plain",)),
+)
+_SIGN_IN = (
+    Operation("/auth/me", "get", "Who I am here", statuses=(200, 401)),
+    Operation("/auth/session", "post", "Sign a browser in with a token", body=OBJECT, statuses=(200, 401)),
+    Operation("/auth/session", "delete", "Sign a browser out"),
+    Operation("/auth/issuers", "get", "Who can sign users in"),
+    Operation("/auth/login", "get", "Choose who signs in", STRING, kinds=_HTML),
+    Operation("/auth/login/{issuer}", "get", "Go and sign in there", STRING, statuses=(303, 404), kinds=_HTML),
+    Operation("/auth/callback/{issuer}", "get", "Come back from there", STRING, statuses=(303, 400), kinds=_HTML),
+    Operation("/auth/logout", "post", "Sign out"),
+    Operation("/admin/tokens", "get", "The issued API tokens", statuses=(200, 401, 403)),
+    Operation("/admin/tokens", "post", "Issue an API token", body=OBJECT, statuses=(201, 400, 401, 403)),
+    Operation("/admin/tokens/{id}", "delete", "Revoke an API token", statuses=(200, 401, 403, 404)),
+)
+_PROCESSES = (
+    Operation("/processes", "get", "The processes"),
+    Operation("/processes/{process}", "get", "One process", statuses=(200, 404)),
+    Operation(
+        "/processes/{process}/execution", "post", "Start a job", body=OBJECT, statuses=(200, 201, 400, 401, 404, 429)
+    ),
+    Operation("/jobs", "get", "My group's jobs", statuses=(200, 401)),
+    Operation("/jobs/{job}", "get", "How a job is", statuses=(200, 401, 404)),
+    Operation("/jobs/{job}", "delete", "Dismiss a job", statuses=(200, 401, 404, 410)),
+    Operation("/jobs/{job}/results", "get", "What a job has brought", statuses=(200, 401, 404)),
+)
+_CLUSTER = "/api/v1/clusters/{name}"
+_DASK = (
+    Operation("/api/health", "get", "Dask Gateway: whether it works"),
+    Operation("/api/version", "get", "Dask Gateway: its version"),
+    Operation("/api/v1/options", "get", "Dask Gateway: options of clusters", statuses=(200, 401)),
+    Operation("/api/v1/clusters/", "get", "Dask Gateway: my clusters", statuses=(200, 401)),
+    Operation("/api/v1/clusters/", "post", "Dask Gateway: start a cluster", body=OBJECT, statuses=(201, 401, 429)),
+    Operation(_CLUSTER, "get", "Dask Gateway: a cluster", statuses=(200, 401, 404)),
+    Operation(_CLUSTER, "delete", "Dask Gateway: stop a cluster", statuses=(204, 401, 404)),
+    Operation(f"{_CLUSTER}/scale", "post", "Dask Gateway: scale a cluster", body=OBJECT, statuses=(200, 401, 404)),
+    Operation(f"{_CLUSTER}/adapt", "post", "Dask Gateway: let it scale", body=OBJECT, statuses=(200, 401, 404)),
+    Operation("/clusters/{name}/{path}", "get", "Dask Gateway: its dashboard", STRING, statuses=(200, 401, 404)),
+)
+_KERNEL = "/api/kernels/{id}"
+_JUPYTER = (
+    Operation("/api/kernelspecs", "get", "Jupyter: the kernels that can be started", statuses=(200, 401)),
+    Operation("/api/kernelspecs/{name}", "get", "Jupyter: one of them", statuses=(200, 401, 404)),
+    Operation("/kernelspecs/{name}/{path}", "get", "Jupyter: its logo", STRING, statuses=(200, 404)),
+    Operation("/api/kernels", "get", "Jupyter: my kernels", statuses=(200, 401)),
+    Operation("/api/kernels", "post", "Jupyter: start a kernel", body=OBJECT, statuses=(201, 401, 429)),
+    Operation(_KERNEL, "get", "Jupyter: a kernel", statuses=(200, 401, 404)),
+    Operation(_KERNEL, "delete", "Jupyter: stop a kernel", statuses=(204, 401, 404)),
+    Operation(f"{_KERNEL}/interrupt", "post", "Jupyter: interrupt a kernel", statuses=(204, 401, 404)),
+    Operation(f"{_KERNEL}/restart", "post", "Jupyter: restart a kernel", statuses=(200, 401, 404)),
+    Operation(f"{_KERNEL}/channels", "get", "Jupyter: a kernel's websocket", statuses=(101, 401, 404)),
+)
+
+OPERATIONS: dict[str, tuple[Operation, ...]] = {
+    "STAC": _STAC,
+    "Lakegate": _OWN,
+    "Sign-in": _SIGN_IN,
+    "Processes": _PROCESSES,
+    "Dask Gateway": _DASK,
+    "Jupyter": _JUPYTER,
+}
+"""All operations, by what they belong to."""
