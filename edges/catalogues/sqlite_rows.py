@@ -1,13 +1,12 @@
 """An item as rows: what is taken out of its JSON so that it can be found."""
 
-import contextlib
 from typing import Any, NamedTuple
 
 import msgspec
 
 from edges.catalogues.writing import check_id
 from edges.errors import InvalidInput
-from edges.stac.datetimes import parse_instant
+from edges.stac.datetimes import sortable_instant
 from edges.stac.geometry import Box, covering_boxes
 from edges.stac.matching import covered_time
 from edges.stac.order import INSTANT_FIELDS
@@ -136,7 +135,5 @@ def sort_value(field: str, value: Any) -> Any:
 
 
 def _time_or_text(field: str, text: str) -> int | bytes:
-    if field in INSTANT_FIELDS:
-        with contextlib.suppress(ValueError):  # what is no instant sorts as the text that it is
-            return parse_instant(text)
-    return _TEXT + text.encode()
+    instant = sortable_instant(text) if field in INSTANT_FIELDS else None
+    return _TEXT + text.encode() if instant is None else instant  # what is no time sorts as the text that it is

@@ -78,6 +78,14 @@ def parse_day_or_instant(text: str) -> Interval | None:
     return Interval(start=start, end=start)
 
 
+def sortable_instant(text: str) -> int | None:
+    """Return where a time stands, in microseconds: an instant, or a full date by its first one; None if neither."""
+    try:
+        return parse_instant(f"{text}T00:00:00Z" if len(text) == len("2024-05-01") else text)
+    except ValueError:
+        return None
+
+
 def format_instant(us: int) -> str:
     """Return the instant as RFC 3339 text in UTC, with a fraction only where there is one.
 

@@ -8,7 +8,7 @@ import msgspec
 from edges.model import Interval, Json, Members, Query
 from edges.stac.cql2 import compile_filter, property_names
 from edges.stac.cql2_scalar import TOP_LEVEL, Test
-from edges.stac.datetimes import parse_instant
+from edges.stac.datetimes import sortable_instant
 from edges.stac.free_text import compile_text, item_text
 from edges.stac.geometry import box_test, query_shape, shape_test
 
@@ -122,12 +122,7 @@ def covered_time(moment: str | None, first: str | None, last: str | None) -> Int
 
 
 def _instant(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError:
-        return None
+    return None if text is None else sortable_instant(text)
 
 
 def _space(query: Query) -> Match | None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from edges.model import Members, SortKey
-from edges.stac.datetimes import parse_instant
+from edges.stac.datetimes import parse_instant, sortable_instant
 
 DEFAULT_ORDER = (SortKey(field="datetime", descending=True),)
 TIE_BREAKS = (SortKey(field="collection"), SortKey(field="id"))
@@ -27,7 +27,6 @@ NAMING_FIELDS = frozenset({"id", "collection"})
 
 _NUMBER, _BOOLEAN, _TEXT, _OTHER, _NULL = range(5)
 _KINDS = ("number", "boolean", "text", "other", "null")
-_DATE_LENGTH = len("2010-01-09")
 
 
 def total_order(sortby: tuple[SortKey, ...]) -> tuple[SortKey, ...]:
@@ -86,14 +85,6 @@ def rank(field: str, value: Any, *, descending: bool) -> tuple[int, Any]:
 def _instant_or_text(text: str) -> int | str:
     instant = sortable_instant(text)
     return text if instant is None else instant
-
-
-def sortable_instant(text: str) -> int | None:
-    """Return where a time stands, in microseconds: an instant, or a full date by its first one; None if neither."""
-    try:
-        return parse_instant(f"{text}T00:00:00Z" if len(text) == _DATE_LENGTH else text)
-    except ValueError:
-        return None
 
 
 def kind_of_value(field: str, value: Any) -> str:

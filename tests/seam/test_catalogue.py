@@ -159,11 +159,14 @@ async def test_the_default_order_is_newest_first_then_collection_then_id(catalog
         item("a", "x", datetime="2020-01-01T00:00:00.0Z"),
         item("old", "x", datetime="1950-01-01T00:00:00Z"),
         item("null", "a", datetime=None),
-        item("odd", "a", datetime="2019-07-01"),
+        item("odd", "a", datetime="2019-07"),
+        item("day", "a", datetime="2019-07-01"),
+        item("day", "b", datetime="2019-07-01T00:00:00.000001Z"),
     ]
     await fill(catalogue, items)
     everything = await walk(catalogue, Query(), 100)
-    assert everything == [("a", "odd"), ("x", "a"), ("x", "b"), ("y", "a"), ("x", "old"), ("a", "null")]
+    newest = [("a", "odd"), ("x", "a"), ("x", "b"), ("y", "a"), ("b", "day"), ("a", "day")]
+    assert everything == [*newest, ("x", "old"), ("a", "null")]
     for limit in (1, 2, 4):
         assert await walk(catalogue, Query(), limit) == everything
 
