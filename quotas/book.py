@@ -66,10 +66,18 @@ class Book:
             self._hold(lease, part)
         self._keep(lease)
 
+    def unload_lease(self, key: str) -> None:
+        """Count a lease no more that, as the store has found, has ended."""
+        lease = self.leases.pop(key, None)
+        if lease is not None:
+            for part in self.policies.parts(lease.charge, lease.lines):
+                self._unreserve(part)
+                self.accounts.drop(part.bounds, key)
+
     def load_stock(self, fact: Fact, amount: float) -> None:
         """Count what was committed and not given back."""
+        self.accounts.stock(fact, amount - self._stock.get(fact, 0.0))
         self._stock[fact] = amount
-        self.accounts.stock(fact, amount)
 
     def load_spent(self, fact: Fact, span: int, bucket: int, amount: float) -> None:
         """Count what was used in one bucket of a window."""

@@ -120,7 +120,7 @@ class GroupCommit:
             logger.exception("the ledger failed", extra={"jobs": len(wanted)})
             for job in wanted:
                 job.error = LedgerUnavailable(f"the ledger failed: {error}")
-        self._tell(_deliver, wanted)
+        self._tell(deliver, wanted)
         return going
 
     def _drain(self, batch: list[AnyJob]) -> bool:
@@ -141,7 +141,8 @@ class GroupCommit:
             logger.warning("the event loop ended before the ledger")
 
 
-def _deliver(jobs: Sequence[AnyJob]) -> None:
+def deliver(jobs: Sequence[AnyJob]) -> None:
+    """Give each job's caller its result or its error."""
     for job in jobs:
         if job.future.done():
             continue

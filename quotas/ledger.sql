@@ -22,7 +22,7 @@ SELECT policy, holder, tat FROM rate;
 
 -- name: read_counters
 -- The last number of the history, and the fencing token up to which they may have been given out.
-SELECT (SELECT coalesce(max(seq), 0) FROM entry), (SELECT last FROM fence);
+SELECT (SELECT coalesce(max(seq), (SELECT seq FROM forgotten)) FROM entry), (SELECT last FROM fence);
 
 -- name: read_counted
 SELECT resource, window_seconds FROM counted;
@@ -51,10 +51,11 @@ DELETE FROM lease WHERE key = ?;
 
 -- name: write_lease
 INSERT INTO lease (key, grp, user, lines, fence, expires_at, degraded) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET fence = excluded.fence, expires_at = excluded.expires_at;
+ON CONFLICT (key) DO UPDATE SET grp = excluded.grp, user = excluded.user, lines = excluded.lines,
+  fence = excluded.fence, expires_at = excluded.expires_at, degraded = excluded.degraded;
 
 -- name: write_ended
-INSERT INTO ended (key, grp, user, lines, fence, expires_at, degraded, how, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT OR REPLACE INTO ended (key, grp, user, lines, fence, expires_at, degraded, how, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: write_returned
 INSERT INTO returned (key, at) VALUES (?, ?);

@@ -18,10 +18,10 @@ def queries(text: str) -> dict[str, str]:
 QUERIES = queries(resources.files("quotas").joinpath("ledger.sql").read_text(encoding="utf-8"))
 
 
-def migrations() -> list[tuple[int, str]]:
-    """Return the migrations as (number, script), by number."""
-    scripts = [file for file in resources.files("quotas.migrations").iterdir() if file.name.endswith(".sql")]
-    return sorted((int(file.name.partition("_")[0]), file.read_text(encoding="utf-8")) for file in scripts)
+def scripts(package: str) -> list[tuple[int, str]]:
+    """Return the migrations of a package as (number, script), by number."""
+    files = [file for file in resources.files(package).iterdir() if file.name.endswith(".sql")]
+    return sorted((int(file.name.partition("_")[0]), file.read_text(encoding="utf-8")) for file in files)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -31,7 +31,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         LedgerUnavailable: the database was written by a newer version.
     """
     (present,) = connection.execute("PRAGMA user_version").fetchone()
-    steps = migrations()
+    steps = scripts("quotas.migrations")
     if present > steps[-1][0]:
         raise LedgerUnavailable(
             f"the ledger has schema {present}, this version knows {steps[-1][0]}; use the newer one"

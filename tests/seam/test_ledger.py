@@ -1,14 +1,15 @@
 """What every ledger guarantees, tried on each of them."""
 
 import asyncio
+import zlib
 from contextlib import asynccontextmanager
 
 import pytest
 
 from quotas.errors import InvalidAmount, KeyReused, LeaseLost, QuotaExceeded
-from quotas.ledger import Ledger
 from quotas.memory import MemoryLedger
 from quotas.model import Charge, Lease, Line, Policy, Refusal
+from quotas.postgres import PostgresLedger
 from quotas.sqlite import SqliteLedger
 
 pytestmark = pytest.mark.seam
@@ -33,19 +34,33 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+STORES = ["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.service)]
+FULL_STORES = STORES[1:]
+"""The stores that do all: the one in memory takes reservations only."""
+
+
+@asynccontextmanager
+async def ledger_on(store, policies, *, clock, tmp_path, request):
+    """Open a ledger of a kind; the same one again within one test."""
+    if store == "memory":
+        async with MemoryLedger(policies, clock=clock) as ledger:
+            yield ledger
+    elif store == "sqlite":
+        async with SqliteLedger(tmp_path / "quotas.sqlite", policies, clock=clock) as ledger:
+            yield ledger
+    else:
+        schema = f"ledger_{zlib.crc32(str(tmp_path).encode())}"
+        dsn = request.getfixturevalue("postgresql")
+        async with PostgresLedger(dsn, policies, schema=schema, clock=clock) as ledger:
+            yield ledger
+
+
+@pytest.fixture(params=STORES)
 def opened(request, tmp_path, clock):
     """Open a ledger with policies."""
 
-    @asynccontextmanager
-    async def opening(*policies: Policy):
-        if request.param == "memory":
-            ledger: Ledger
-            async with MemoryLedger(policies, clock=clock) as ledger:
-                yield ledger
-        else:
-            async with SqliteLedger(tmp_path / "quotas.sqlite", policies, clock=clock) as ledger:
-                yield ledger
+    def opening(*policies: Policy):
+        return ledger_on(request.param, policies, clock=clock, tmp_path=tmp_path, request=request)
 
     return opening
 

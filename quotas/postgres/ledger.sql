@@ -1,0 +1,109 @@
+-- name: look
+-- What was written after a version, and what is known of the given keys and attempts: all at one moment.
+SELECT
+  version,
+  (SELECT array_agg(body ORDER BY batch.version) FROM batch WHERE batch.version > $1) AS batches,
+  (SELECT array_agg(ended) FROM ended WHERE key = ANY ($2::text[])) AS ended,
+  (SELECT array_agg(returned) FROM returned WHERE key = ANY ($2::text[])) AS returned
+FROM head;
+
+-- name: lock
+SELECT version FROM head FOR UPDATE;
+
+-- name: wrote
+SELECT writer FROM batch WHERE writer = ANY ($1::uuid[]);
+
+-- name: write_batch
+SELECT write_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+
+-- name: write_rest
+SELECT write_rest($1, $2, $3, $4, $5, $6, $7);
+
+-- name: read_head
+SELECT version, fence, (SELECT coalesce(max(seq), (SELECT seq FROM forgotten)) FROM entry) AS seq FROM head;
+
+-- name: read_leases
+SELECT key, grp, "user", lines, fence, expires_at, degraded FROM lease;
+
+-- name: read_stock
+SELECT grp, "user", resource, edge, amount FROM stock;
+
+-- name: read_spent
+SELECT grp, "user", resource, edge, span, bucket, amount FROM spent;
+
+-- name: read_rates
+SELECT policy, holder, tat FROM rate;
+
+-- name: read_shares
+SELECT grp, "user", amount, at FROM share;
+
+-- name: read_waiting
+SELECT body FROM waiting;
+
+-- name: read_policies
+SELECT name, body FROM policy;
+
+-- name: read_permits
+SELECT id, body FROM permit;
+
+-- name: read_counted
+SELECT resource, span FROM counted;
+
+-- name: begin_counting
+-- A new window starts with what the history knows of it.
+INSERT INTO spent (grp, "user", resource, edge, span, bucket, amount)
+SELECT grp, "user", resource, edge, $2::bigint,
+  CASE WHEN $2 < 0
+    THEN (extract(year FROM to_timestamp(at) AT TIME ZONE 'UTC') * 12
+      + extract(month FROM to_timestamp(at) AT TIME ZONE 'UTC') - 1)::bigint
+    ELSE floor(at * $4 / $2)::bigint
+  END AS bucket, sum(amount)
+FROM entry
+WHERE event = 'commit' AND amount > 0 AND resource = $1 AND at > $3::double precision
+GROUP BY grp, "user", resource, edge, bucket;
+
+-- name: write_counted
+INSERT INTO counted (resource, span) VALUES ($1, $2);
+
+-- name: end_counting_spent
+DELETE FROM spent WHERE resource = $1 AND span = $2;
+
+-- name: end_counting
+DELETE FROM counted WHERE resource = $1 AND span = $2;
+
+-- name: drop_rates
+DELETE FROM rate WHERE NOT policy = ANY ($1::text[]);
+
+-- name: read_history
+-- A group and all below it ('*': all groups): '0' is the character after '/'. Empty wishes restrict nothing.
+SELECT seq, at, event, key, grp, "user", resource, edge, amount, before, after, why FROM entry
+WHERE seq > $1 AND ($2 IN ('*', grp) OR (grp >= $2 || '/' AND grp < $2 || '0'))
+  AND (cardinality($4::text[]) = 0 OR event = ANY ($4))
+  AND $5 IN ('', "user") AND $6 IN ('', resource) AND $7 IN ('', edge) AND $8 IN ('', key)
+  AND at >= $9 AND at < $10
+ORDER BY seq LIMIT $3;
+
+-- name: read_bounds
+-- Before the first, and the last number of the history.
+SELECT coalesce(min(seq), 1) - 1, coalesce(max(seq), 0) FROM entry;
+
+-- name: read_entry_time
+SELECT at FROM entry WHERE seq = $1;
+
+-- name: prune_batches
+DELETE FROM batch WHERE version < (SELECT version FROM head) - $1::bigint AND at < $2;
+
+-- name: prune_ended
+DELETE FROM ended WHERE key IN (SELECT key FROM ended WHERE at < $1 LIMIT 10000);
+
+-- name: prune_returned
+DELETE FROM returned WHERE key IN (SELECT key FROM returned WHERE at < $1 LIMIT 10000);
+
+-- name: prune_rates
+DELETE FROM rate WHERE tat < $1;
+
+-- name: prune_permits
+DELETE FROM permit WHERE expires_at < $1;
+
+-- name: prune_spent
+DELETE FROM spent WHERE span > 0 AND (bucket + 1 + $2::bigint) * span <= $1::double precision * $2;

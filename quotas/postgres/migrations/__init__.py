@@ -1,0 +1,1 @@
+"""The schema of the ledger in PostgreSQL, step by step."""

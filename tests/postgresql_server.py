@@ -1,0 +1,104 @@
+"""A private PostgreSQL server for tests, on a free port and a socket folder of its own."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+DURABLE = ("fsync=on", "synchronous_commit=on")
+
+
+def program(name: str) -> str | None:
+    """Find one of the server's programs."""
+    newest = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda p: float(p.parts[-3]), reverse=True)
+    return str(newest[0]) if newest else shutil.which(name)
+
+
+def missing() -> str:
+    """Say why there can be no server; empty where there can."""
+    absent = [name for name in ("initdb", "postgres") if program(name) is None]
+    if absent:
+        return f"no {' and '.join(absent)}: install PostgreSQL (on Debian: apt-get install postgresql)"
+    if os.geteuid() == 0 and _unprivileged() is None:
+        return "PostgreSQL refuses root, and there is neither a user postgres nor nobody"
+    return ""
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_postgresql(settings: tuple[str, ...] = FAST) -> Iterator[str]:
+    """Run a server while the context lasts; yield its DSN, over the socket folder."""
+    folder = Path(tempfile.mkdtemp(prefix="lakegate-pg-", dir="/tmp"))
+    user = _unprivileged() if os.geteuid() == 0 else None
+    if user is not None:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user is not None else {}
+    try:
+        data = folder / "data"
+        initdb = [str(program("initdb")), "-D", str(data), "-U", "lakegate", "-A", "trust", "-E", "UTF8"]
+        subprocess.run(
+            [*initdb, "--locale=C", "--no-sync"], check=True, cwd=folder, stdout=subprocess.DEVNULL, **as_user
+        )
+        port = _free_port()
+        options = ("listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}")
+        flags = [flag for each in (*options, "max_connections=200", *settings) for flag in ("-c", each)]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [str(program("postgres")), "-D", str(data), *flags], cwd=folder, stderr=log, stdout=log, **as_user
+            )
+        try:
+            _wait(server, folder, port)
+            yield f"postgresql://lakegate@/postgres?host={folder}&port={port}"
+        finally:
+            server.send_signal(2)  # a fast shutdown: connections are ended
+            server.wait(30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait(server: "subprocess.Popen[bytes]", folder: Path, port: int) -> None:
+    ready = [str(program("pg_isready") or "pg_isready"), "-q", "-h", str(folder), "-p", str(port), "-t", "1"]
+    for _ in range(600):
+        if server.poll() is not None:
+            raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()[-2_000:]}")
+        if subprocess.run(ready, check=False).returncode == 0:
+            return
+        try:
+            server.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+    raise RuntimeError("PostgreSQL did not start in time")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The DSN of a server of this test run; skips where there can be none, but where it is required."""
+    reason = missing()
+    if reason:
+        if "postgresql" in os.environ.get("LAKEGATE_REQUIRE", ""):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with running_postgresql() as dsn:
+        yield dsn
