@@ -139,14 +139,16 @@ def _token(state: Path, user: str, secret: str) -> ApiTokenSettings:
 
 
 @asynccontextmanager
-async def site_of(items: Iterable[Any], db: Path, **settings: Any) -> AsyncIterator[str]:
-    """Serve these items as a site; gives its URL."""
+async def site_of(
+    items: Iterable[Any], db: Path, *, described: Mapping[str, Any] | None = None, **settings: Any
+) -> AsyncIterator[str]:
+    """Serve these items as a site; gives its URL. ``described`` tells more of collections, by their ids."""
     async with SqliteCatalogue(db, readers=2) as catalogue:
         by_collection: dict[str, list[Any]] = {}
         for item in items:
             by_collection.setdefault(item["collection"], []).append(item)
         for name, members in by_collection.items():
-            await catalogue.put_collection(collection(name))
+            await catalogue.put_collection(collection(name) | (described or {}).get(name, {}))
             await catalogue.put_items(name, members)
         async with serving(catalogue, SiteServerSettings(shutdown_seconds=1.0, **settings)) as url:
             yield url
