@@ -151,15 +151,15 @@ def _joined(before: Frame, after: Frame) -> Frame:
 def _stretches(content: bytes, first: int, head: bytes) -> tuple[list[int], list[int]]:
     """Return where items seem to start, and where all but the last seem to end; nothing where there is but one."""
     find = content.find
-    near = min(((place, sep) for sep in _BETWEEN if (place := find(sep + head, first)) >= 0), default=None)
-    if near is None:
+    start = find(head, first + len(head))
+    between = next((text for text in _BETWEEN if content.endswith(text, first, max(first, start))), None)
+    if between is None:
         return [], []
-    place, between = near
-    needle = between + head
+    needle, width = between + head, len(between)
     starts, ends = [first], []
-    while place >= 0:
-        ends.append(place + 1)
-        start = place + len(between)
+    while start >= 0:
+        ends.append(start - width + 1)
         starts.append(start)
         place = find(needle, start + (start - starts[-2]) * _STRIDE // 4)
+        start = place + width if place >= 0 else -1
     return starts, ends

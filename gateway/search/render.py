@@ -9,15 +9,13 @@ from typing import Any
 import msgspec
 
 from edges.model import Members
-from edges.stac.links import OWN_RELS, item_links
 from gateway.search.merge import Group, Row
+from gateway.search.rewriting import own_links, with_backends
 
 FEDERATION_EXTENSION = "https://api.openeo.org/extensions/federation/0.1.0"
-_SAFE_SCHEMES = ("http://", "https://", "s3://", "gs://", "az://", "abfs://", "ftp://")
-_LINKS = msgspec.json.Decoder(list[dict[str, Any]])
 _ASSETS = msgspec.json.Decoder(dict[str, dict[str, Any]])
-_MEMBERS = msgspec.json.Decoder(Members)
 _TEXT = msgspec.json.Decoder(str)
+_NONE = msgspec.Raw(b"{}")
 
 Preference = Callable[[Row], Any]
 """Orders copies: the smallest stands."""
@@ -36,50 +34,18 @@ def render_item(group: Group, *, base: str, prefer: Preference) -> Members:
     """Return one item with our links, its sites in ``federation:backends``, and its copies as alternates."""
     item = merged_copies(group, prefer=prefer)
     collection, item_id = _TEXT.decode(item["collection"]), _TEXT.decode(item["id"])
-    item["links"] = _raw(_links(item.get("links"), base, collection, item_id))
-    sites = sorted({row.site for row in group})
-    item["properties"] = _spliced(item.get("properties", msgspec.Raw(b"{}")), "federation:backends", sites)
+    item["links"] = own_links(item.get("links"), base, collection, item_id)
+    sites = (group[0].site,) if len(group) == 1 else tuple(sorted({row.site for row in group}))
+    item["properties"] = with_backends(item.get("properties", _NONE), sites)
     return item
 
 
 def merged_copies(group: Group, *, prefer: Preference) -> Members:
     """Return the best copy as its site tells it, with the other copies as alternates of its assets."""
+    if len(group) == 1:
+        return dict(group[0].item)
     copies = sorted(group, key=prefer)
-    item = dict(copies[0].item)
-    if len(copies) > 1:
-        item["assets"] = _raw(_with_alternates(copies))
-    return item
-
-
-def _links(raw: msgspec.Raw | None, base: str, collection: str, item_id: str) -> list[dict[str, Any]]:
-    kept = [link for link in _told_links(raw) if _foreign(link.get("rel")) and _safe(link.get("href"))]
-    return [*item_links(base, collection, item_id), *kept]
-
-
-def _told_links(raw: msgspec.Raw | None) -> list[dict[str, Any]]:
-    try:
-        return _LINKS.decode(raw) if raw is not None else []
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return []  # links that are no links: we give ours only
-
-
-def _foreign(rel: Any) -> bool:
-    return isinstance(rel, str) and rel not in OWN_RELS
-
-
-def _safe(href: Any) -> bool:
-    """Keep out ``javascript:`` and the like, and relative links, whose base is lost here."""
-    return isinstance(href, str) and href.startswith(_SAFE_SCHEMES)
-
-
-def _spliced(properties: msgspec.Raw, name: str, value: Any) -> msgspec.Raw:
-    """Add a member to an object; without decoding it, but where it has that member already."""
-    body = bytes(properties).strip()
-    if name.encode() in body:
-        return _raw(_MEMBERS.decode(body) | {name: _raw(value)})
-    member = msgspec.json.encode(name) + b":" + msgspec.json.encode(value)
-    rest = body[1:].lstrip()
-    return msgspec.Raw(b"{" + member + (b"" if rest.startswith(b"}") else b",") + rest)
+    return copies[0].item | {"assets": _raw(_with_alternates(copies))}
 
 
 def _with_alternates(copies: list[Row]) -> dict[str, dict[str, Any]]:
