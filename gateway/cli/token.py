@@ -1,6 +1,5 @@
 """``lakegate token``: issue, list and revoke API tokens, through a running gateway or in its state folder."""
 
-import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +12,9 @@ from rich.table import Table
 
 from gateway.auth.tokens import FILE, IssuedToken, TokenGrant, TokenStore, TokenStoreUnavailable
 from gateway.cli import tables
+from gateway.cli.amounts import seconds_option
 from gateway.cli.remote import EXIT_FAILED, EXIT_REFUSED, CommandFailed, Remote, print_json, remote_options
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _SCOPES = ("read", "compute", "harvest", "admin")
 
 _state = click.option(
@@ -23,16 +22,6 @@ _state = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The gateway's state folder: act on its files, without a running gateway or a token.",
 )
-
-
-def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    """Read a time such as 12h or 30d, in seconds."""
-    if value is None:
-        return None
-    match = re.fullmatch(r"(\d{1,6})([smhdw])", value)
-    if match is None or int(match[1]) == 0:
-        raise click.BadParameter(f"{value!r} is no time; expected such as 12h, 30d or 2w")
-    return float(int(match[1]) * _SECONDS[match[2]])
 
 
 @click.group()
@@ -46,7 +35,9 @@ def token() -> None:
 @click.option("--charging-group", default="", help="The group that pays by default; else the first one.")
 @click.option("--admin", is_flag=True, help="The user administers the gateway.")
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(_SCOPES), help="Restrict it; repeat for more.")
-@click.option("--expires", callback=_seconds, help="How long it is valid, as 12h or 30d; else until it is revoked.")
+@click.option(
+    "--expires", callback=seconds_option, help="How long it is valid, as 12h or 30d; else until it is revoked."
+)
 @click.option("--note", default="", help="What it is for.")
 @_state
 @remote_options
@@ -92,11 +83,12 @@ def list_tokens(remote: Remote, as_json: bool, state: Path | None) -> None:
     if as_json:
         print_json({"tokens": tokens})
         return
-    table = Table("id", "user", "groups", "admin", "scopes", "created", "expires", "revoked", "note")
+    table = Table("id", "kind", "user", "groups", "admin", "scopes", "created", "used", "expires", "revoked", "note")
     for each in tokens:
-        times = _time(each["created_at"], ""), _time(each["expires_at"], "never"), _time(each["revoked_at"], "")
+        times = [_time(each["created_at"], ""), _time(each["last_used_at"], "never")]
+        times += [_time(each["expires_at"], "never"), _time(each["revoked_at"], "")]
         lists = ", ".join(each["groups"]), "yes" if each["admin"] else "", ", ".join(each["scopes"]) or "all"
-        table.add_row(each["id"], each["user"], *lists, *times, each["note"])
+        table.add_row(each["id"], each["kind"], each["user"], *lists, *times, each["note"])
     tables.show(table, empty="No tokens were issued.")
 
 

@@ -14,9 +14,10 @@ from gateway.cli.quota import quota
 from gateway.cli.token import token
 from gateway.middleware import problems_middleware
 from gateway.quota import QuotaFace
+from gateway.quota.admin_face import QuotaAdminFace
 from gateway.settings import ApiTokenSettings, AuthSettings
-from quotas.memory import MemoryLedger
 from quotas.model import Charge, Line, Policy
+from quotas.sqlite import SqliteLedger
 
 ALICE = Charge(group="eo/coast", user="alice")
 
@@ -42,7 +43,10 @@ class Served:
             Policy(name="disk", group="eo", resource="storage_bytes", kind="stock", amount=2**40),
             Policy(name="pace", group="eo", resource="requests", kind="rate", amount=10, window_seconds=60),
         ]
-        ledger = MemoryLedger(policies)
+        async with SqliteLedger(self.state / "quotas.sqlite", policies) as ledger:
+            await self.serve(ledger)
+
+    async def serve(self, ledger):
         for n in range(3):
             await ledger.reserve(f"k{n}", ALICE, [Line(resource="cores", amount=1)], ttl=600, why="a test")
         authenticator = TokenAuthenticator(self.settings, state=self.state)
@@ -50,6 +54,7 @@ class Served:
         gate = auth_middleware([authenticator], settings=self.settings, cookies=cookies)
         app = web.Application(middlewares=[problems_middleware, gate])
         app.add_routes(AuthFace(authenticator=authenticator, cookies=cookies).routes())
+        app.add_routes(QuotaAdminFace(office=ledger).routes())
         app.add_routes(QuotaFace(ledger=ledger, public_url="http://lake.example").routes())
         self.stopping = asyncio.Event()
         self.loop = asyncio.get_running_loop()
@@ -112,6 +117,50 @@ def test_quota_history_is_shown_by_pages_or_whole(served):
     assert (page.exit_code, "a test" in page.output, "--after 2" in page.output) == (0, True, True)
     whole = run(quota, "history", "eo/coast", "--limit", "2", "--all", "--json", served=served)
     assert [each["key"] for each in json.loads(whole.output)["entries"]] == ["k0", "k1", "k2"]
+
+
+def test_history_is_filtered_and_printed_by_lines(served):
+    lines = run(quota, "history", "eo/coast", "--limit", "1", "--all", "--ndjson", served=served).output.splitlines()
+    assert [json.loads(line)["key"] for line in lines] == ["k0", "k1", "k2"]
+    nothing = run(quota, "history", "eo/coast", "--event", "commit", served=served)
+    assert (nothing.exit_code, "Nothing was charged" in nothing.output) == (0, True)
+    assert run(quota, "history", "eo/coast", "--event", "theft", served=served).exit_code == 3
+
+
+def test_usage_is_told_over_time(served):
+    told = run(quota, "usage", "eo/coast", "cores", "--last", "1h", "--step", "1h", served=served)
+    assert (told.exit_code, "alice" in told.output) == (0, True), told.output
+    series = json.loads(run(quota, "usage", "eo", "cores", "--by", "edge", "--json", served=served).output)["series"]
+    assert [each["edge"] for each in series] == ["*"]
+    assert run(quota, "usage", "eo", "gold", served=served).exit_code == 3
+
+
+def test_who_waits_is_told(served):
+    waiting = run(quota, "waiting", served=served)
+    assert (waiting.exit_code, "Nobody waits" in waiting.output) == (0, True), waiting.output
+
+
+def test_an_administrator_changes_policies_and_raises_limits(served):
+    def ask(*arguments, user="root"):
+        return run(quota, *arguments, served=served, user=user)
+
+    new = ("set-policy", "course", "--group", "eo/coast", "--resource", "memory", "--kind", "concurrent")
+    made = ask(*new, "--amount", "8Gi", "--applies", "each-user", "--why", "a course")
+    assert (made.exit_code, "policy course holds" in made.output) == (0, True), made.output
+    assert "8 GiB" in ask("policies", user="alice").output
+    assert run(quota, "check", "memory=9Gi", served=served).exit_code == 3
+    raised = ask("grant", "course", "eo/coast/~alice", "--amount", "2Gi", "--for", "1d", "--why", "exam", "--json")
+    grant = json.loads(raised.output)["id"]
+    assert run(quota, "check", "memory=9Gi", served=served).exit_code == 0
+    assert grant in ask("grants", user="alice").output
+    assert ask("revoke", grant, "--why", "over").exit_code == 0
+    assert ask("revoke", grant, "--why", "over").exit_code == 3
+    assert ask("delete-policy", "course", "--why", "over").exit_code == 0
+    assert ask("delete-policy", "course", "--why", "over", user="alice").exit_code == 3
+    monthly = ("--kind", "window", "--month", "--amount", "6TB", "--why", "as elsewhere")
+    assert ask("set-policy", "m", "--group", "*", "--resource", "egress_bytes", *monthly).exit_code == 0
+    assert "a month" in ask("policies").output
+    assert ask("set-policy", "m", "--group", "*", "--resource", "cores", *monthly[:-2]).exit_code == 2
 
 
 def test_tokens_are_managed_through_the_gateway(served):
