@@ -12,15 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from edges.errors import EdgeError, SiteMisbehaved
-from edges.model import Members, Query
+from edges.errors import EdgeError
+from edges.model import Members
 from edges.registry import Site
 from gateway.search.copies_plan import PairNeeds, asks_of
 from gateway.search.copies_trust import CopiesTrust, Pair, pair_of
 from gateway.search.identity import identify
 from gateway.search.merge import Group, Row
 from gateway.search.plan import Call
-from gateway.search.probes import MAX_REQUESTS, Ask, requests_of
+from gateway.search.probes import Ask
+from gateway.search.probing import MAX_FOUND, probe
 from gateway.search.sifting import Candidate, Sightings, sift
 from gateway.search.stages import Disproved, Making
 
@@ -29,9 +30,6 @@ _AUDIT_SHARE = 0.25
 """How much of the time that is left the first search of a pair may wait for its audit."""
 _MAX_AWAITED = 6
 """Pairs whose audit one page waits for; the others are asked instead, and audited in the background."""
-MAX_FOUND = 4_000
-"""Items read of one site in one probe: more in a few windows of time and place is no honest answer."""
-_MAX_PAGES = 50
 _TEXT = msgspec.json.Decoder(str)
 
 
@@ -72,8 +70,10 @@ class Copies:
         Raises:
             CopiesDiffer: copies stand on this page that should have met in the merge.
         """
-        if making.query.dedup == "none" or not groups:
-            return list(groups)
+        if making.query.dedup == "none":
+            return _one_by_one(groups, making)
+        if not groups:
+            return []
         memory: _Memory = making.memory.setdefault(_MEMORY, _Memory())
         self._watch(groups, making, memory)
         needs = PairNeeds(making.plan, self._trust)
@@ -144,32 +144,14 @@ class Copies:
         return []
 
 
-async def probe(site: Site, ask: Ask, *, most: int = MAX_FOUND) -> list[Members]:
-    """Return all that a site holds of what it is asked for, and what else it gives.
-
-    Raises:
-        EdgeError: it does not answer, or one request with more than ``most`` items.
-    """
-    requests = requests_of(ask, site.capabilities)
-    if len(requests) > MAX_REQUESTS:
-        raise SiteMisbehaved(site.id, f"it cannot filter, and would have to be asked {len(requests)} times")
-    answers = await asyncio.gather(*(_read(site, query, most) for query in requests))
-    return [item for items in answers for item in items]
-
-
-async def _read(site: Site, query: Query, most: int) -> list[Members]:
-    limit = site.settings.catalogue.max_page
-    items: list[Members] = []
-    position: str | None = None
-    for _ in range(_MAX_PAGES):
-        batch = await site.catalogue.search(msgspec.structs.replace(query, limit=limit), limit=limit, after=position)
-        items += batch.items
-        position = batch.next
-        if position is None:
-            return items
-        if len(items) > most:
-            break
-    raise SiteMisbehaved(site.id, f"more than {len(items)} items where copies were asked for")
+def _one_by_one(groups: Sequence[Group], making: Making) -> list[Group]:
+    """Give each copy as an item of its own, by the names of the sites, from where the last page ended."""
+    return [
+        [row]
+        for group in groups
+        for row in sorted(group, key=lambda each: each.site)
+        if row.key != making.after or row.site > making.within
+    ]
 
 
 def _row(item: Members, call: Call, making: Making) -> Row | None:

@@ -1,6 +1,6 @@
 """Which sites are asked for the copies of a page's groups, and what. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -75,26 +75,29 @@ def asks_of(candidates: Iterable[Candidate], plan: Plan, needs: PairNeeds) -> di
 
 
 def _asked_of(call: Call, candidate: Candidate, needs: PairNeeds) -> _Asked | None:
-    row, identity = candidate.group[0], candidate.identities[0]
-    facts = facts_of(row.item)
+    facts = facts_of(candidate.group[0].item)
     if facts is None:
         return None
-    here = {each.site for each in candidate.group}
-    collection = bytes(row.item["collection"])
+    here = {row.site for row in candidate.group}
+    collection = bytes(candidate.group[0].item["collection"])
     found = [needs.of(site, collection).get(call.site, _NOTHING) for site in here if site != call.site]
     by_id = call.site not in here and any(need.ids for need in found)
-    rungs = {token[0] for token in identity.tokens}
-    by_bytes = "bytes" in rungs and any(need.bytes for need in found)
-    spans = [identity.scene.around] if identity.scene is not None and rungs & {"product", "observation"} else []
-    if by_bytes and not spans and (own := covered_span(facts)) is not None:
-        spans = [own]
-    if not by_id and not spans:
+    windows = tuple(_windows(candidate, by_bytes=any(need.bytes for need in found)))
+    if not by_id and not windows:
         return None
-    return _Asked(
-        collection=facts.collection,
-        id=facts.id if by_id else None,
-        windows=tuple(window_of(row.item, span) for span in spans),
-    )
+    return _Asked(collection=facts.collection, id=facts.id if by_id else None, windows=windows)
+
+
+def _windows(candidate: Candidate, *, by_bytes: bool) -> Iterator[Window]:
+    for row, identity in zip(candidate.group, candidate.identities, strict=True):
+        rungs = {token[0] for token in identity.tokens}
+        if identity.scene is not None and rungs & {"product", "observation"}:
+            yield window_of(row.item, identity.scene.around)
+        elif by_bytes and "bytes" in rungs:
+            facts = facts_of(row.item)
+            span = covered_span(facts) if facts is not None else None
+            if span is not None:
+                yield window_of(row.item, span)
 
 
 def _joined(wanted: Sequence[_Asked], call: Call) -> Ask:

@@ -151,7 +151,15 @@ async def compare(one: Site, other: Site, collection: str) -> Verdict:
 async def _sample(site: Site, collection: str) -> list[Members]:
     order = DEFAULT_ORDER if site.capabilities.sort else ()
     query = Query(collections=(collection,), sortby=order, limit=SAMPLE)
-    return list((await site.catalogue.search(query, limit=SAMPLE)).items[:SAMPLE])
+    items: list[Members] = []
+    position: str | None = None
+    while len(items) < SAMPLE:
+        batch = await site.catalogue.search(query, limit=SAMPLE - len(items), after=position)
+        items += batch.items
+        position = batch.next
+        if position is None or not batch.items:
+            break
+    return items[:SAMPLE]
 
 
 async def _asked(site: Site, collection: str, sample: Sequence[Members]) -> list[Members]:
@@ -207,4 +215,6 @@ def _renamed(sample: Iterable[Members], answers: Iterable[Members]) -> bool:
         for mark in _marks(identity):
             ours.setdefault(mark, set()).update(_names(identity))
     theirs = (identify(item, "replica") for item in answers)
-    return any(mark in ours and not _names(identity) <= ours[mark] for identity in theirs for mark in _marks(identity))
+    return any(
+        mark in ours and len(ours[mark] | _names(identity)) > 1 for identity in theirs for mark in _marks(identity)
+    )

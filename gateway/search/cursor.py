@@ -21,16 +21,25 @@ _DIGEST_BYTES = 8
 _MAX_TOKEN = 4_096
 
 
+class Count(msgspec.Struct, frozen=True, array_like=True):
+    """How many items match: so many, or at least so many."""
+
+    value: int
+    exact: bool
+
+
+UNCOUNTED = Count(value=0, exact=False)
+
+
 class Anchor(msgspec.Struct, frozen=True, array_like=True):
     """The end of a page: values of the order's fields of its last item.
 
-    ``matched`` is the whole walk's count, where it is known, and ``least`` what it is at least. Where copies are given
-    one by one, ``within`` is the site of the last one that was given of that item.
+    ``count`` is the whole walk's. Where copies are given one by one, ``within`` is the site of the last one that was
+    given of that item.
     """
 
     values: tuple[Any, ...]
-    matched: int | None = None
-    least: int | None = None
+    count: Count = UNCOUNTED
     within: str = ""
 
 

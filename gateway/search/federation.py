@@ -12,12 +12,12 @@ from edges.model import Query, SortKey
 from edges.registry import Registry, Site
 from edges.stac.matching import all_of, compile_parts
 from edges.stac.order import compile_key, compile_values, key_of_values, total_order
-from gateway.search.cursor import Anchor, Cursors
+from gateway.search.cursor import Anchor, Count, Cursors
 from gateway.search.fanout import Fanout
 from gateway.search.free_text import CollectionTexts
 from gateway.search.lookup import look_up
 from gateway.search.merge import Group, Merge
-from gateway.search.page import SPARED, UNSIFTED, Page, SiteReport, exact_count, reports
+from gateway.search.page import SPARED, UNSIFTED, Page, SiteReport, count_of, reports
 from gateway.search.plan import Call, SiteView, plan
 from gateway.search.reading import Reading
 from gateway.search.stages import Disproved, Making, Stage
@@ -136,7 +136,11 @@ class Federation:
         """Plan, merge, sift, and tell what came of it."""
         making = await self._begun(query, anchor)
         reading = Reading(
-            parts=making.parts, key=making.key, after=making.after, prefix=ranked_keys(making.plan.order)
+            parts=making.parts,
+            key=making.key,
+            after=making.after,
+            prefix=ranked_keys(making.plan.order),
+            closed=making.within != "",
         )
         streams = {call.site: _stream(making.sites[call.site], call, reading) for call in making.plan.calls}
         fanout = Fanout(streams, Merge(streams), end=making.end, seconds=self._deadline)
@@ -145,12 +149,13 @@ class Federation:
         codes = dict.fromkeys(making.failures, UNSIFTED) | fanout.codes
         self._note(streams, failures, codes)
         tallies = {site: stream.tally() for site, stream in streams.items()}
-        matched = anchor.matched if anchor is not None else exact_count(making.plan, tallies, failures)
+        count = anchor.count if anchor is not None else count_of(making.plan, tallies, failures, query.dedup)
         groups = kept[: query.limit]
         return Page(
             groups=groups,
-            next=self._next(groups[-1], making, matched, user) if len(kept) > query.limit else None,
-            matched=matched,
+            next=self._next(groups[-1], making, count, user) if len(kept) > query.limit else None,
+            matched=count.value if count.exact else None,
+            at_least=max(count.value, len(kept)),
             reports=reports(making.plan, tallies, failures, groups, codes),
             plan=making.plan,
         )
@@ -194,9 +199,11 @@ class Federation:
                 break
         return kept
 
-    def _next(self, last: Group, making: Making, matched: int | None, user: str) -> str:
+    def _next(self, last: Group, making: Making, count: Count, user: str) -> str:
         values = compile_values(making.plan.order)(last[0].item)
-        return self._cursors.write(Anchor(values=values, matched=matched), making.query, user, now=self._clock())
+        within = last[0].site if making.query.dedup == "none" else ""
+        anchor = Anchor(values=values, count=count, within=within)
+        return self._cursors.write(anchor, making.query, user, now=self._clock())
 
     async def _audited(self, order: tuple[SortKey, ...]) -> None:
         """Let each site show that it keeps the order, before it is relied on; one that fails will fail the search."""

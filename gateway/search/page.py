@@ -1,10 +1,11 @@
 """What a search gives: a page of groups, and a report on each site. Values and their arithmetic; pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from edges.model import Frozen
+from edges.model import Dedup, Frozen
+from gateway.search.cursor import Count
 from gateway.search.merge import Group
 from gateway.search.plan import Call, Plan, Skip
 
@@ -50,7 +51,7 @@ class SiteReport(Frozen):
 class Page(Frozen):
     """One page: groups of copies in the global order, the next cursor, the reports, and the plan behind it.
 
-    ``matched`` is None where no exact count is known.
+    ``matched`` is None where no exact count is known; ``at_least`` is a lower bound of it.
     """
 
     groups: list[Group]
@@ -58,6 +59,7 @@ class Page(Frozen):
     matched: int | None
     reports: tuple[SiteReport, ...]
     plan: Plan
+    at_least: int = 0
 
     @property
     def missing(self) -> list[str]:
@@ -107,17 +109,38 @@ def _asked(call: Call, tally: Tally, items: int) -> SiteReport:
     )
 
 
-def exact_count(plan: Plan, tallies: Mapping[str, Tally], failures: Mapping[str, str]) -> int | None:
-    """Return how many items match: only where every asked site counted, none was checked away, none can be a copy."""
-    if failures or any(skip.failed for skip in plan.skips) or any(call.residual for call in plan.calls):
-        return None
-    told = list(tallies.values())
-    counts = [tally.matched for tally in told if tally.matched is not None]
-    if len(counts) < len(told) or any(tally.dropped for tally in told) or _may_share(plan.calls):
-        return None
-    return sum(counts)
+def count_of(plan: Plan, tallies: Mapping[str, Tally], failures: Mapping[str, str], dedup: Dedup) -> Count:
+    """Return how many items a walk gives.
+
+    It is exact only where every asked site counted, none was checked away, and none can be a copy. Else it is a lower
+    bound: what a site holds of an id it holds once, so copies of replicas can only be at sites that share a collection.
+    """
+    whole = not failures and not any(skip.failed for skip in plan.skips)
+    known = {call.site: _counted(call, tallies[call.site]) for call in plan.calls if call.site not in failures}
+    counts = {site: count for site, count in known.items() if count is not None}
+    classes = _sharing([call for call in plan.calls if call.site in counts])
+    if dedup == "none":
+        classes = [[site] for site in counts]
+    most = [max(counts[site] for site in sites) for sites in classes]
+    if dedup in ("product", "observation"):
+        total = sum(counts.values())
+        return Count(value=min(total, 1), exact=whole and total <= 1 and len(counts) == len(plan.calls))
+    exact = whole and len(counts) == len(plan.calls) and all(len(sites) == 1 for sites in classes)
+    return Count(value=sum(most), exact=exact)
 
 
-def _may_share(calls: Sequence[Call]) -> bool:
-    wanted = [set(call.segments[0].collections or call.holds or ()) for call in calls]
-    return sum(len(each) for each in wanted) != len(set().union(*wanted))
+def _counted(call: Call, tally: Tally) -> int | None:
+    """Return the site's own count, unless it counted what we drop."""
+    return None if call.residual or tally.dropped else tally.matched
+
+
+def _sharing(calls: Iterable[Call]) -> list[list[str]]:
+    """Return the sites in classes: those of different ones share no collection that is asked for."""
+    classes: list[tuple[set[str], list[str]]] = []
+    for call in calls:
+        held = set(call.segments[0].collections or call.holds or ())
+        meeting = [one for one in classes if not held.isdisjoint(one[0])]
+        classes = [one for one in classes if held.isdisjoint(one[0])]
+        united = set().union(held, *(one[0] for one in meeting))
+        classes.append((united, [call.site, *(site for one in meeting for site in one[1])]))
+    return [sites for _, sites in classes]

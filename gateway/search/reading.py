@@ -51,12 +51,14 @@ class Reading:
 
     ``parts`` are the tests of the whole query, by the name of what they test. ``key`` is an item's place in the global
     order, ``after`` where the last page ended, ``prefix`` how many of a key's members stand before its tie-breaks.
+    ``closed``: the copies of the item where it ended are wanted again.
     """
 
     parts: tuple[tuple[str, Match], ...]
     key: Callable[[Members], Key]
     after: Key | None
     prefix: int
+    closed: bool = False
 
 
 class RowReader:
@@ -87,7 +89,7 @@ class RowReader:
             SiteMisbehaved: what came is no JSON.
         """
         site, key_of, after, holds = self._call.site, self._reading.key, self._reading.after, self._call.holds
-        tests = self._tests
+        tests, closed = self._tests, self._reading.closed
         for item in batch.items:
             self.seen += 1
             key = None
@@ -103,7 +105,7 @@ class RowReader:
                 continue
             if key is None:
                 self._note(item, exact=batch.exact)
-            elif self._follows(key, segment) and (after is None or key > after):
+            elif self._follows(key, segment) and (after is None or key > after or (closed and key == after)):
                 yield Row(key, site, item)
 
     def _note(self, item: Members, *, exact: bool) -> None:

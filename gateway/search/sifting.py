@@ -1,8 +1,8 @@
 """Which groups stand, given their copies: the first of each class in the global order, and no other. Pure.
 
 Two rows are copies if their identities share a token. Ids and bytes say nothing among rows of one site: what it lists
-twice is its own business, but scenes that it holds in several productions are one. Nothing here depends on where pages end: a group is dropped if and only if a
-copy that matches the query stands before it.
+twice is its own business, but scenes that it holds in several productions are one. Nothing here depends on where pages
+end: a group is dropped if and only if a copy that matches the query stands before it.
 """
 
 from collections.abc import Iterable, Sequence

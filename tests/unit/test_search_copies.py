@@ -24,6 +24,7 @@ from gateway.search.cursor import Cursors
 from gateway.search.federation import Federation
 from gateway.search.identity import identify
 from gateway.search.merge import Row
+from gateway.search.stages import Stage
 
 NOW = 1_790_000_000.0
 STRONG = "1220" + "ab" * 32
@@ -56,12 +57,14 @@ class Counted(MemoryCatalogue):
 ABLE = Capabilities(filter=True, sort=True)
 
 
-def item(item_id: str, collection: str = "c", *, at: str | None = None, checksum: str = "", **properties: Any) -> Json:
+def item(
+    item_id: str, collection: str = "c", *, at: str | None = None, checksum: str = "", told: Json | None = None
+) -> Json:
     assets = {"red": {"href": f"s3://x/{item_id}", "file:checksum": checksum}} if checksum else {}
     return {
         "type": "Feature", "stac_version": "1.0.0", "id": item_id, "collection": collection,
         "geometry": {"type": "Point", "coordinates": [10.0, 50.0]}, "bbox": [10.0, 50.0, 10.0, 50.0],
-        "properties": {"datetime": at, **properties}, "assets": assets, "links": [],
+        "properties": {"datetime": at} | (told or {}), "assets": assets, "links": [],
     }  # fmt: skip
 
 
@@ -75,18 +78,18 @@ def scene(style: int, tile: str, strip: int, produced: int) -> Json:
         "eo:cloud_cover": produced + style / 10,
     }
     if style == 0:
-        return item(f"{name}_{strip}", "pc", at="2024-04-02T17:39:01.024Z", **told)
+        return item(f"{name}_{strip}", "pc", at="2024-04-02T17:39:01.024Z", told=told)
     if style == 1:
-        return item(f"S2A_T{tile}_{began}_L2A_{produced}", "es", at=f"2024-04-02T17:5{strip}:57Z", **told)
+        return item(f"S2A_T{tile}_{began}_L2A_{produced}", "es", at=f"2024-04-02T17:5{strip}:57Z", told=told)
     del told["s2:datastrip_id"]
-    return item(f"S2A_{tile}_{strip}{produced}", "old", at="2024-04-02T17:52:57Z", **told)
+    return item(f"S2A_{tile}_{strip}{produced}", "old", at="2024-04-02T17:52:57Z", told=told)
 
 
 SCENES = st.builds(scene, st.integers(0, 2), st.sampled_from(["13TDE", "13SDD"]), st.integers(1, 2), st.integers(3, 5))
 OTHERS = st.builds(
     lambda number, at, checksum: item(f"i{number}", at=at, checksum=checksum),
     st.integers(0, 4),
-    st.sampled_from([f"2024-04-0{day}T00:00:00Z" for day in range(1, 5)]),
+    st.sampled_from([f"2024-04-01T00:{minute}:00Z" for minute in range(10, 14)]),
     st.sampled_from(["", "", STRONG, "1220" + "cd" * 32]),
 )
 SITES = st.lists(
@@ -108,7 +111,9 @@ async def filled(catalogue: MemoryCatalogue, items: Iterable[Json]) -> MemoryCat
     return catalogue
 
 
-async def federation_of(catalogues: dict[str, MemoryCatalogue], *, most: int = 4_000) -> Federation:
+async def federation_of(
+    catalogues: dict[str, MemoryCatalogue], *, most: int = 4_000, stages: tuple[Stage, ...] | None = None
+) -> Federation:
     sites = [
         Site(
             SiteSettings(id=name, kind="hub", catalogue=CatalogueSettings(url="http://x.example", max_page=50)),
@@ -118,11 +123,12 @@ async def federation_of(catalogues: dict[str, MemoryCatalogue], *, most: int = 4
     ]
     registry = Registry(sites, probe_seconds=60, clock=lambda: NOW)
     await registry.probe()
+    trust = CopiesTrust(registry=registry, audit_seconds=60)
     return Federation(
         registry=registry,
         cursors=Cursors(key=b"k" * 32, lifetime_seconds=60),
         deadline_seconds=5.0,
-        stages=(Copies(trust=CopiesTrust(registry=registry, audit_seconds=60), most=most),),
+        stages=stages if stages is not None else (Copies(trust=trust, most=most),),
         clock=lambda: NOW,
     )
 
@@ -200,6 +206,41 @@ def test_a_walk_gives_the_first_of_each_class_of_the_sorted_union(
     asyncio.run(run())
 
 
+@settings(max_examples=60, deadline=None)
+@given(sites=SITES, order=ORDERS, limit=st.integers(1, 6))
+def test_without_deduplication_a_walk_gives_every_copy_once(sites: Any, order: Any, limit: int) -> None:
+    async def run() -> None:
+        catalogues: dict[str, MemoryCatalogue] = {}
+        key, union = compile_key(total_order(order)), []
+        for number, (can, page, items) in enumerate(sites):
+            catalogues[f"s{number}"] = await filled(Counted(can=can, page=page), items)
+            union += [(key(raw(each)), f"s{number}", name_of(raw(each))) for each in items]
+        found = await walked(await federation_of(catalogues), Query(sortby=order, limit=limit, dedup="none"))
+        assert found == [[(site, name)] for _, site, name in sorted(union)]
+
+    asyncio.run(run())
+
+
+async def test_counts_are_exact_or_a_lower_bound() -> None:
+    both = [item(f"i{n}", at=f"2024-04-0{n}T00:00:00Z") for n in range(1, 6)]
+    sites = {"s0": await filled(Counted(can=ABLE), both), "s1": await filled(Counted(can=ABLE), both[:3])}
+    alone = {"s0": sites["s0"], "s1": await filled(Counted(can=ABLE), [item("x", "d", at="2024-04-01T00:00:00Z")])}
+    shared, apart = await federation_of(sites), await federation_of(alone)
+    found: dict[str, Any] = {}
+    searches: list[tuple[str, Federation, Dedup]] = [
+        ("shared", shared, "replica"),
+        ("shared, each copy", shared, "none"),
+        ("apart", apart, "replica"),
+        ("scenes", apart, "observation"),
+    ]
+    for name, federation, level in searches:
+        first = await federation.search(Query(limit=2, dedup=level), user="u")
+        second = await federation.search(Query(limit=2, dedup=level), user="u", token=first.next)
+        assert (first.matched, first.at_least) == (second.matched, second.at_least)
+        found[name] = (first.matched, first.at_least)
+    assert found == {"shared": (None, 5), "shared, each copy": (8, 8), "apart": (6, 6), "scenes": (None, 3)}
+
+
 async def pages_and_requests(*catalogues: Counted, query: Query) -> tuple[list[Any], list[int]]:
     federation = await federation_of({f"s{number}": each for number, each in enumerate(catalogues)})
     await federation.search(query, user="u")  # the audits
@@ -208,12 +249,14 @@ async def pages_and_requests(*catalogues: Counted, query: Query) -> tuple[list[A
     return await walked(federation, query), [len(each.asked) for each in catalogues]
 
 
-async def without_stages(catalogues: list[Any], query: Query) -> list[int]:
-    federation = await federation_of({f"s{number}": each for number, each in enumerate(catalogues)})
-    bare = msgspec.structs.replace(query, dedup="none")
+async def asked_without_copies(catalogues: list[Any], query: Query) -> list[int]:
+    """Return the requests of a walk that looks for no copies."""
+    named = {f"s{number}": each for number, each in enumerate(catalogues)}
+    federation = await federation_of(named, stages=())
+    await federation.search(query, user="u")
     for each in catalogues:
         each.asked.clear()
-    await walked(federation, bare)
+    await walked(federation, query)
     return [len(each.asked) for each in catalogues]
 
 
@@ -222,7 +265,7 @@ async def test_sites_whose_copies_agree_are_asked_no_more_than_without_copies() 
     sites = [await filled(Counted(can=ABLE), items) for _ in range(3)]
     found, requests = await pages_and_requests(*sites, query=Query(limit=4))  # type: ignore[arg-type]
     assert [len(group) for group in found] == [3] * 8
-    assert requests == await without_stages(sites, Query(limit=4))
+    assert requests == await asked_without_copies(sites, Query(limit=4))
 
 
 async def test_a_collection_of_one_site_costs_nothing() -> None:
