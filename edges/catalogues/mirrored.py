@@ -9,12 +9,14 @@ from typing import TypeVar
 import msgspec
 
 from edges.budget import earned, share, spent
+from edges.catalogues.aggregating import aggregate
 from edges.errors import SiteMisbehaved, SiteNotAsked, SiteUnavailable
 from edges.health import Pulse, asked, failed, succeeded
 from edges.hedging import CREDIT, REMEMBERED, SHARE, late_after
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.observing import CallObserver
 from edges.seams import WritableCatalogue
+from edges.stac.aggregation import Tally, Wanted
 
 T = TypeVar("T")
 Ask = Callable[[WritableCatalogue], Awaitable[T]]
@@ -68,6 +70,10 @@ class MirroredCatalogue:
             return batch
         return msgspec.structs.replace(batch, next=f"{replica.number} {batch.next}")
 
+    async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
+        """Let one of the addresses count, if it can."""
+        return (await self._read(lambda catalogue: aggregate(catalogue, query, wanted)))[1]
+
     async def collections(self) -> list[Json]:
         """Return all collections, as one address tells them."""
         return (await self._read(lambda catalogue: catalogue.collections()))[1]
@@ -90,7 +96,7 @@ class MirroredCatalogue:
 
     def _placed(self, after: str) -> tuple[_Replica, str]:
         number, _, position = after.partition(" ")
-        if not number.isdigit() or int(number) >= len(self._replicas):
+        if not (number.isascii() and number.isdigit()) or int(number) >= len(self._replicas):
             raise SiteMisbehaved(self._site, "a position names an address that it does not have")
         return self._replicas[int(number)], position
 
