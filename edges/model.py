@@ -94,8 +94,8 @@ class Capabilities(Frozen):
 
     ``ties``: it also honours the tie-breaks (collection, id) that we ask for, so that its order is our total order.
     ``text``: it evaluates free text, by our own grammar and over our own fields. ``unsortable`` are fields whose order
-    is another one there, since they have other names or values. ``aggregates`` are the aggregations that it may be asked
-    for (``edges.stac.aggregation``).
+    is another one there, since they have other names or values. ``sortable`` are all that it can be asked for,
+    None for any. ``aggregates`` are the aggregations that it may be asked for (``edges.stac.aggregation``).
     """
 
     filter: bool = False
@@ -106,6 +106,7 @@ class Capabilities(Frozen):
     post: bool = True
     transaction: bool = False
     unsortable: frozenset[str] = frozenset()
+    sortable: frozenset[str] | None = None
     aggregates: frozenset[str] = frozenset()
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from edges.audit import OrderTrust, audit_order
+from edges.audit import OrderTrust, audit_order, ranked_keys
 from edges.errors import EdgeError, SiteNotAsked
 from edges.health import Pulse, asked, failed, succeeded
 from edges.model import Capabilities, Health, Json, SortKey
@@ -90,7 +90,9 @@ class Site:
 
     def _has_words_for(self, order: tuple[SortKey, ...]) -> bool:
         """Tell whether the site's own names and values have this order."""
-        return not any(field_path(key.field) in self._claimed.unsortable for key in order)
+        claimed = self._claimed
+        fields = {field_path(key.field) for key in order[: ranked_keys(order)]}
+        return not fields & claimed.unsortable and (claimed.sortable is None or fields <= claimed.sortable)
 
     def _less(self, trust: OrderTrust) -> Capabilities:
         claimed = self._claimed

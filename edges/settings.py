@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from edges.budget import Rate
 from edges.model import Frozen
@@ -39,8 +39,35 @@ class Secret(Frozen):
         return value.strip()
 
 
+class EodagSettings(Frozen):
+    """A provider that EODAG searches, for a hub without a STAC API.
+
+    ``provider`` is one of EODAG's own, or a new one that ``definition`` describes (the provider's part of an EODAG
+    configuration: ``search``, ``products``, ``auth``); ``config`` is the path of an EODAG configuration file.
+    ``credentials`` go to the provider's authentication plug-ins by name. ``collections`` are the ids, as EODAG calls
+    them, that are offered here, all of the provider's by default. ``workers`` is how many searches run at once, each
+    in a thread.
+    """
+
+    provider: str
+    config: str = ""
+    definition: Mapping[str, Any] = {}
+    credentials: Mapping[str, Secret] = {}
+    collections: tuple[str, ...] = ()
+    workers: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.provider or not all(c.isascii() and (c.isalnum() or c == "_") for c in self.provider):
+            raise ValueError(f"provider {self.provider!r} may hold ASCII letters, digits and '_' only")
+        if not 1 <= self.workers <= _MAX_WORKERS:
+            raise ValueError(f"workers must be 1 to {_MAX_WORKERS}, not {self.workers}")
+
+
+_MAX_WORKERS = 64
+
+
 class CatalogueSettings(Frozen):
-    """A site's STAC API.
+    """A site's catalogue: a STAC API at ``url``, or a provider that EODAG searches (``eodag``).
 
     ``collections`` maps the site's own collection ids to harmonised ones (what is not named keeps its id).
     ``profile`` is how the site's other words map to ours: the name of a shipped one, or the path of a YAML file;
@@ -54,7 +81,8 @@ class CatalogueSettings(Frozen):
     ``collections_seconds`` is how long its list of collections is good: a probe within it asks for the landing page.
     """
 
-    url: str
+    url: str = ""
+    eodag: EodagSettings | None = None
     token: Secret | None = None
     write_token: Secret | None = None
     collections: Mapping[str, str] = {}
@@ -67,6 +95,10 @@ class CatalogueSettings(Frozen):
     wait_seconds: float = 5.0
     mirrors: tuple[str, ...] = ()
     collections_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if bool(self.url) is (self.eodag is not None):
+            raise ValueError("a catalogue has exactly one of `url` and `eodag`")
 
 
 class StorageSettings(Frozen):

@@ -17,6 +17,7 @@ from aiohttp import web
 from isal import isal_zlib
 from prometheus_client import CollectorRegistry
 
+from edges.catalogues.eodag_hub import EodagCatalogue
 from edges.catalogues.guarded import GuardedCatalogue
 from edges.catalogues.harmonised import HarmonisedCatalogue
 from edges.catalogues.mirrored import MirroredCatalogue
@@ -61,9 +62,13 @@ from gateway.processes.face import ProcessesFace
 from gateway.proxying import EdgeProxy, ProxyLimits
 from gateway.quota.admin_face import QuotaAdminFace
 from gateway.quota.charging import Charging
+from gateway.quota.core_hours import CoreHours
 from gateway.quota.face import QuotaFace
 from gateway.quota.metrics import LevelMetrics, RefusalMetrics
 from gateway.records import RecordTable
+from gateway.search.aggregation import FederatedAggregation
+from gateway.search.copies import Copies
+from gateway.search.copies_trust import CopiesTrust
 from gateway.search.cursor import Cursors
 from gateway.search.federation import Federation
 from gateway.search.harvest_sources import FederatedSources
@@ -71,8 +76,10 @@ from gateway.secrets import kept_key
 from gateway.settings import Settings
 from gateway.site_metrics import SiteMetrics
 from gateway.sites import SitesFace
+from gateway.stac.aggregation import AggregationFace
 from gateway.stac.export import ExportFace
 from gateway.stac.face import StacFace
+from gateway.stac.harmonised import Harmonised
 from harvest.harvester import Harvester
 from harvest.seams import Place, World
 from quotas.sqlite import SqliteLedger
@@ -104,7 +111,7 @@ class House:
         self._metrics = CollectorRegistry()
         self._watched = SiteMetrics(self._metrics)
         self._registry = Registry(
-            [Site(site, _catalogue(site, outbound.session, self._watched)) for site in settings.sites],
+            [Site(site, self._catalogue(site)) for site in settings.sites],
             probe_seconds=settings.limits.probe_seconds,
         )
         refusals = RefusalMetrics(self._metrics)
@@ -119,10 +126,12 @@ class House:
         # A key apart: a browser's session of half a day must not pass as a Dask client's cookie of minutes.
         dask_cookies = SessionCookies(hmac.digest(key, b"dask cookies", "sha256"), secure=secure)
         self._doorman = Doorman(signer=dask_cookies, secure=secure)
+        self._copies_trust = CopiesTrust(registry=self._registry, audit_seconds=settings.limits.probe_seconds)
         self._federation = Federation(
             registry=self._registry,
             cursors=Cursors(key=key, lifetime_seconds=settings.limits.cursor_seconds),
             deadline_seconds=settings.limits.deadline_seconds,
+            stages=(Copies(trust=self._copies_trust),),
             observe=self._watched.given,
         )
         self._placer = FederatedPlacer(federation=self._federation, registry=self._registry, ledger=self._ledger)
@@ -135,6 +144,7 @@ class House:
         await self._stack.enter_async_context(self._authenticator.running())
         await self._stack.enter_async_context(self._oidc.running())
         await self._stack.enter_async_context(self._registry.probing())
+        await self._stack.enter_async_context(self._copies_trust.running())
 
     async def add_catalogue(self) -> None:
         """Add search, sites, placement, quotas and sign-in."""
@@ -147,13 +157,36 @@ class House:
         self._routes += [
             *stac.routes(),
             *self._export_face(charging).routes(),
+            *self._aggregation_face(charging).routes(),
             *SitesFace(registry=self._registry, metrics=self._metrics, watched=self._watched).routes(),
-            *PlacementFace(placer=self._placer, page_items=limits.page_items).routes(),
+            *PlacementFace(placer=self._placer, charging=charging, page_items=limits.page_items).routes(),
             *QuotaAdminFace(office=self._ledger).routes(),
             *QuotaFace(ledger=self._ledger, public_url=self._base).routes(),
             *AuthFace(authenticator=self._authenticator, cookies=self._cookies, others=[self._oidc]).routes(),
             *self._login_face().routes(),
         ]
+
+    def _catalogue(self, site: SiteSettings) -> WritableCatalogue:
+        catalogue: WritableCatalogue
+        if site.catalogue.eodag is not None:
+            catalogue = EodagCatalogue(site=site.id, settings=site.catalogue, state=self._state)
+        else:
+            catalogue = _stac_api(site, self._outbound.session, self._watched)
+        return HarmonisedCatalogue(GuardedCatalogue(catalogue), profile_of(site.catalogue), site=site.id)
+
+    def _aggregation_face(self, charging: Charging) -> AggregationFace:
+        limits = self._settings.limits
+        aggregation = FederatedAggregation(
+            federation=self._federation,
+            registry=self._registry,
+            deadline_seconds=limits.deadline_seconds,
+            items=limits.aggregate_items,
+        )
+        return AggregationFace(
+            aggregation=aggregation,
+            harmonised=Harmonised(registry=self._registry, base=self._base),
+            charging=charging,
+        )
 
     def _export_face(self, charging: Charging) -> ExportFace:
         return ExportFace(
@@ -187,6 +220,7 @@ class House:
             terms=Terms(cap=cap, lease_seconds=self._settings.quotas.lease_seconds),
         )
         await self._stack.enter_async_context(clusters.running(reconcile_seconds=compute.reconcile_seconds))
+        await self._stack.enter_async_context(CoreHours(self._ledger).running())
         dashboards = Dashboards(clusters=clusters, doorman=self._doorman, proxy=self._proxy(), origins=[self._base])
         self._routes += [*DaskFace(clusters=clusters, doorman=self._doorman).routes(), *dashboards.routes()]
         return clusters
@@ -347,13 +381,14 @@ def _allowed(settings: Settings) -> list[str]:
     """Return the private addresses that an operator has named by configuring them."""
     urls = [*settings.harvest.allowed_origins, *(issuer.issuer for issuer in settings.auth.issuers)]
     for site in settings.sites:
-        urls += [site.catalogue.url, *site.catalogue.mirrors, *site.asset_origins]
+        urls += [site.catalogue.url] if site.catalogue.url else []
+        urls += [*site.catalogue.mirrors, *site.asset_origins]
         urls += [part.url for part in (site.dask, site.kernels) if part is not None]
         urls += [site.storage.endpoint] if site.storage is not None else []
     return urls
 
 
-def _catalogue(site: SiteSettings, session: aiohttp.ClientSession, observer: CallObserver) -> WritableCatalogue:
+def _stac_api(site: SiteSettings, session: aiohttp.ClientSession, observer: CallObserver) -> WritableCatalogue:
     first, *mirrors = [
         StacApiCatalogue(
             site=site.id,
@@ -363,10 +398,9 @@ def _catalogue(site: SiteSettings, session: aiohttp.ClientSession, observer: Cal
         )
         for url in (site.catalogue.url, *site.catalogue.mirrors)
     ]
-    catalogue: WritableCatalogue = first
     if mirrors:
-        catalogue = MirroredCatalogue(site=site.id, first=first, mirrors=mirrors, observer=observer)
-    return HarmonisedCatalogue(GuardedCatalogue(catalogue), profile_of(site.catalogue), site=site.id)
+        return MirroredCatalogue(site=site.id, first=first, mirrors=mirrors, observer=observer)
+    return first
 
 
 def _dask(site: SiteSettings, session: aiohttp.ClientSession) -> DaskGateway:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from edges.catalogues.eodag_hub_provider import check_provider
 from edges.compute.claims import check_secret
 from edges.profiles.load import profile_of
 from gateway.auth import TokenAuthenticator
@@ -30,6 +31,11 @@ def _unusable(settings: Settings) -> Iterator[str]:
             profile_of(site.catalogue)
         except ValueError as error:
             yield f"$.sites[{index}].catalogue.profile: {error}"
+        if site.catalogue.eodag is not None:
+            try:
+                check_provider(site.catalogue.eodag)
+            except ValueError as error:
+                yield f"$.sites[{index}].catalogue.eodag.{error}"
         if site.dask is not None:
             try:
                 check_secret(site.dask.secret.reveal())

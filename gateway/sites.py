@@ -69,6 +69,7 @@ def _told(site: Site, *, reasons: bool) -> Json:
         "title": site.settings.title or site.id,
         "kind": site.settings.kind,
         "profile": site.settings.catalogue.profile or None,
+        "provider": site.settings.catalogue.eodag.provider if site.settings.catalogue.eodag is not None else None,
         "health": health if reasons else health | {"reason": ""},
         "collections": sorted(site.collection_ids) if site.collection_ids is not None else None,
         "capabilities": msgspec.to_builtins(site.capabilities),

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from edges.catalogues.aggregating import CannotAggregate, aggregate
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.profiles.items import ItemWords
 from edges.profiles.model import Profile
 from edges.profiles.queries import QueryWords
 from edges.seams import WritableCatalogue
+from edges.stac.aggregation import Tally, Wanted
 
 PROVENANCE = "federation:provenance"
 """The property that tells what was changed, where a query asks for it."""
@@ -37,6 +39,7 @@ class HarmonisedCatalogue:
         return msgspec.structs.replace(
             inner,
             text=inner.text and not self._changes,
+            aggregates=frozenset() if self._changes else inner.aggregates,
             ties=inner.ties and not self._ids.renamed,
             unsortable=inner.unsortable | self._queries.unsortable,
         )
@@ -53,6 +56,16 @@ class HarmonisedCatalogue:
             matched=batch.matched if native.exact else None,
             exact=batch.exact and native.exact,
         )
+
+    async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
+        """Let the site count, where nothing of it has other words.
+
+        Raises:
+            CannotAggregate: it cannot, or something has.
+        """
+        if self._changes:
+            raise CannotAggregate("its words are not ours")
+        return await aggregate(self._inner, query, wanted)
 
     async def collections(self) -> list[Json]:
         return [self._items.collection(collection) for collection in await self._inner.collections()]

@@ -21,6 +21,7 @@ GROUPS = {
     "SiteSettings": "## `sites`",
     "CatalogueSettings": "### `sites[].catalogue`",
     "Rate": "The `rate` of a catalogue",
+    "EodagSettings": "### `sites[].catalogue.eodag`",
     "StorageSettings": "### `sites[].storage`",
     "DaskSettings": "### `sites[].dask`",
     "KernelSettings": "### `sites[].kernels`",

@@ -1,0 +1,219 @@
+"""Any provider that EODAG can search, as a :class:`edges.seams.Catalogue`.
+
+EODAG searches one collection at a time, in calls that block. Here each runs in a thread with a deadline, and the pages
+of several collections are merged by time where the provider sorts. Pushed down are collections, ids, space and time;
+the caller evaluates the rest, and is told so by ``Batch.exact``.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from edges.catalogues.eodag_hub_items import collection_of, item_of
+from edges.catalogues.eodag_hub_provider import Answer, Ask, EodagConfigError, EodagProvider
+from edges.catalogues.eodag_hub_query import NOTHING, reach_of
+from edges.catalogues.eodag_hub_threads import BoundedThreads
+from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
+from edges.model import Batch, Capabilities, Frozen, Json, Members, Query
+from edges.settings import CatalogueSettings, EodagSettings
+from edges.stac.order import compile_key
+
+_MAX_IDS = 50
+"""Ids of one search: a provider is asked for each of them apart."""
+T = TypeVar("T")
+
+
+class _Place(Frozen):
+    """Where one collection's walk stands: ``skip`` items of the page that ``token`` gives were given already."""
+
+    collection: str
+    token: Any = None
+    token_key: str | None = None
+    skip: int = 0
+
+
+class _Position(Frozen):
+    """The open collections, and the page size: tokens that count pages hold for one size only."""
+
+    page: int
+    places: tuple[_Place, ...]
+
+
+class _Page(Frozen):
+    """What a place gave: its items after ``skip``, and the place after all of them."""
+
+    items: list[Members]
+    whole: int
+    following: _Place | None
+
+
+_POSITION = msgspec.json.Decoder(_Position)
+
+
+class EodagCatalogue:
+    """A hub that EODAG searches. ``state`` is a folder for the library's files."""
+
+    def __init__(self, *, site: str, settings: CatalogueSettings, state: Path) -> None:
+        if settings.eodag is None:
+            raise ValueError(f"{site} has no provider of EODAG")
+        self._site = site
+        self._settings: EodagSettings = settings.eodag
+        self._catalogue = settings
+        self._folder = state / "eodag" / site
+        self._threads = BoundedThreads(site=site, workers=settings.eodag.workers, seconds=settings.timeout_seconds)
+        self._idle: list[EodagProvider] = []
+        self._collections: tuple[Json, ...] | None = None
+        self._capabilities: Capabilities | None = None
+        self._page = settings.max_page
+
+    async def capabilities(self) -> Capabilities:
+        """Tell that the provider is asked for time and space, and sorts by time where EODAG knows how."""
+        if self._capabilities is None:
+            sorts, largest = await self._run(lambda provider: (provider.sorts, provider.max_page))
+            self._page = min(largest, self._catalogue.max_page)
+            self._capabilities = Capabilities(
+                filter=True, sort=sorts, ties=False, post=False, sortable=frozenset({"datetime"})
+            )
+        return self._capabilities
+
+    async def collections(self) -> list[Json]:
+        """Return the collections that EODAG knows of the provider, or those of them that the settings name."""
+        if self._collections is None:
+            told = [collection_of(each) for each in await self._run(EodagProvider.collections)]
+            named = self._settings.collections
+            known = {each["id"]: each for each in told}
+            self._collections = tuple(
+                [known.get(name) or collection_of({"id": name}) for name in named] if named else told
+            )
+        return list(self._collections)
+
+    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
+        """Return one page. In the order of time where that is asked for; else collection after collection."""
+        await self.capabilities()
+        reach = reach_of(query)
+        if reach is NOTHING:
+            return Batch(items=[])
+        names = await self._asked(query)
+        if query.ids is not None:
+            return await self._by_ids(query.ids, names)
+        position = _Position(page=max(1, min(limit, self._page)), places=tuple(_Place(collection=n) for n in names))
+        if after is not None:
+            position = _POSITION.decode(after)
+        ask = Ask(
+            collection="", limit=position.page, start=reach.start, end=reach.end, geometry=reach.geometry,
+            descending=query.sortby[0].descending if query.sortby else None,
+        )  # fmt: skip
+        open_places = position.places if query.sortby else position.places[:1]
+        pages = await asyncio.gather(*(self._fetched(ask, place) for place in open_places))
+        taken = _merged(pages, query, limit) if query.sortby else _first(pages, limit)
+        items = [pages[index].items[number] for index, number in taken]
+        left = [*_left(open_places, pages, taken), *position.places[len(open_places) :]]
+        following = msgspec.structs.replace(position, places=tuple(left))
+        return Batch(items=items, next=msgspec.json.encode(following).decode() if left else None, exact=False)
+
+    async def item(self, collection: str, item_id: str) -> Members | None:
+        """Return one item: the provider is searched for its id."""
+        if collection not in await self._known():
+            return None
+        answer = await self._run(lambda provider: provider.search(Ask(collection=collection, limit=1, item_id=item_id)))
+        return next((item for item in _items(answer) if msgspec.json.decode(item["id"]) == item_id), None)
+
+    async def put_collection(self, collection: Json) -> None:
+        raise Conflict(f"{self._site}: a hub of EODAG is read only")
+
+    async def put_items(self, collection: str, items: Sequence[Json]) -> None:
+        raise Conflict(f"{self._site}: a hub of EODAG is read only")
+
+    async def delete_item(self, collection: str, item_id: str) -> bool:
+        raise Conflict(f"{self._site}: a hub of EODAG is read only")
+
+    async def _known(self) -> list[str]:
+        return [str(each["id"]) for each in await self.collections()]
+
+    async def _asked(self, query: Query) -> list[str]:
+        known = await self._known()
+        return known if query.collections is None else [name for name in query.collections if name in known]
+
+    async def _by_ids(self, ids: Sequence[str], names: Sequence[str]) -> Batch:
+        if len(ids) * len(names) > _MAX_IDS:
+            raise SiteUnavailable(
+                self._site, f"it is asked for ids one by one: at most {_MAX_IDS} of ids times collections"
+            )
+        found = await asyncio.gather(*(self.item(name, item_id) for name in names for item_id in ids))
+        return Batch(items=[item for item in found if item is not None], exact=False)
+
+    async def _fetched(self, ask: Ask, place: _Place) -> _Page:
+        asked = msgspec.structs.replace(ask, collection=place.collection, token=place.token, token_key=place.token_key)
+        answer = await self._run(lambda provider: provider.search(asked))
+        items = _items(answer)
+        following = None
+        if answer.token is not None and answer.products:
+            if answer.token == place.token:
+                raise SiteMisbehaved(self._site, "its paging runs in a circle")
+            following = _Place(collection=place.collection, token=answer.token, token_key=answer.token_key)
+        return _Page(items=items[place.skip :], whole=len(items), following=following)
+
+    async def _run(self, call: Callable[[EodagProvider], T]) -> T:
+        """Run a call with a session of its own, kept for the next one: sessions are dear, and not for two at once."""
+
+        def work() -> T:
+            provider = self._idle.pop() if self._idle else self._opened()
+            try:
+                return call(provider)
+            finally:
+                self._idle.append(provider)
+
+        return await self._threads.run(work)
+
+    def _opened(self) -> EodagProvider:
+        try:
+            return EodagProvider(
+                site=self._site,
+                settings=self._settings,
+                folder=self._folder,
+                timeout_seconds=self._catalogue.timeout_seconds,
+            )
+        except (EodagConfigError, LookupError, OSError) as error:
+            raise SiteMisbehaved(self._site, f"EODAG cannot be used: {error}") from error
+
+
+def _items(answer: Answer) -> list[Members]:
+    return [item for item in map(item_of, answer.products) if item is not None]
+
+
+def _first(pages: Sequence[_Page], limit: int) -> list[tuple[int, int]]:
+    return [(0, number) for number in range(min(limit, len(pages[0].items)))] if pages else []
+
+
+def _merged(pages: Sequence[_Page], query: Query, limit: int) -> list[tuple[int, int]]:
+    """Return which items come first, as (page, number): no further than where a page ends that is not the last."""
+    key = compile_key(query.sortby)
+    heads = sorted(
+        (key(item), index, number) for index, page in enumerate(pages) for number, item in enumerate(page.items)
+    )
+    ends = [
+        (key(page.items[-1]), index, len(page.items) - 1) if page.items else ((), -1, -1)
+        for index, page in enumerate(pages)
+        if page.following is not None
+    ]
+    stop = min(ends, default=None)
+    ready = heads if stop is None else list(itertools.takewhile(lambda head: head <= stop, heads))
+    return [(index, number) for _, index, number in ready[:limit]]
+
+
+def _left(places: Sequence[_Place], pages: Sequence[_Page], taken: Iterable[tuple[int, int]]) -> list[_Place]:
+    """Return where the collections stand after what was taken."""
+    counts = [0] * len(pages)
+    for index, _ in taken:
+        counts[index] += 1
+    left = []
+    for place, page, count in zip(places, pages, counts, strict=True):
+        if count < len(page.items):
+            left.append(msgspec.structs.replace(place, skip=place.skip + count))
+        elif page.following is not None:
+            left.append(page.following)
+    return left
