@@ -120,7 +120,8 @@ class Creation:
 
     async def _reserve(self, route: ClusterRoute) -> None:
         try:
-            answer = await self._ledger.reserve(
+            # core hours are charged as they pass; without a minute's worth of them nothing new begins
+            answer = await self._ledger.check(route.charge, [route.first_minute]) or await self._ledger.reserve(
                 route.lease, route.charge, route.lines, ttl=self._terms.lease_seconds, why="dask cluster"
             )
         except BaseException:

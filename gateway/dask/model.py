@@ -57,6 +57,11 @@ class ClusterRoute(Frozen):
         return Charge(group=self.charging_group, user=self.user)
 
     @property
+    def first_minute(self) -> Line:
+        """Return the core hours of its first minute."""
+        return Line(resource="core_hours", amount=self.cap.cores / 60, edge=self.edge)
+
+    @property
     def lines(self) -> tuple[Line, ...]:
         """Return what is reserved while the cluster lives: its whole cap, since its owner may fill it at any time."""
         return (

@@ -8,6 +8,7 @@ from edges.model import Json
 from edges.stac.request import search_from_post
 from gateway.placement.placer import FederatedPlacer
 from gateway.principal import principal_of
+from gateway.quota.charging import Charging
 from quotas.model import Line
 
 _RESOURCES = ("clusters", "cores", "memory", "gpus", "kernels")
@@ -17,8 +18,9 @@ _SEARCH_MEMBERS = frozenset({"collections", "ids", "bbox", "intersects", "dateti
 class PlacementFace:
     """Serves placements dry. The body is a STAC search, plus ``edge``, ``cores``, ``memory`` (bytes), ``kernels``."""
 
-    def __init__(self, *, placer: FederatedPlacer, page_items: int) -> None:
+    def __init__(self, *, placer: FederatedPlacer, charging: Charging, page_items: int) -> None:
         self._placer = placer
+        self._charging = charging
         self._page_items = page_items
 
     def routes(self) -> list[web.RouteDef]:
@@ -44,6 +46,8 @@ class PlacementFace:
                 max_limit=self._page_items,
             )
             queries.append(search.query)
+        if queries:
+            await self._charging.request(principal)
         placement = await self._placer.rank(queries, principal, wish=wish, lines=lines)
         return web.Response(body=msgspec.json.encode(placement), content_type="application/json")
 

@@ -1,0 +1,82 @@
+"""Core hours: whoever holds cores uses them up, minute by minute, for as long as the lease lives."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+
+from quotas.errors import QuotaError
+from quotas.ledger import Ledger
+from quotas.model import Charge, Lease, Line, Refusal
+
+logger = logging.getLogger(__name__)
+
+METER_SECONDS = 60.0
+"""How long one reading of the meter stands for."""
+LEASE_SECONDS = 60.0
+"""How long a reading may take to be committed."""
+
+
+class CoreHours:
+    """Reads the meter of all leases that hold cores. Each reading is charged once, also over a restart.
+
+    Where the core hours are used up, what runs is not ended: the rest is charged as far as it fits, and the Dask
+    face lets nothing new begin. What ran while the gateway did not is not charged.
+    """
+
+    def __init__(
+        self, ledger: Ledger, *, clock: Callable[[], float] = time.time, meter_seconds: float = METER_SECONDS
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._seconds = meter_seconds
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Read at each full minute."""
+        reading = asyncio.create_task(self._read_regularly(), name="core hours")
+        try:
+            yield
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+
+    async def _read_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds - self._clock() % self._seconds)
+            try:
+                await self.read()
+            except QuotaError as error:
+                logger.warning("core hours cannot be charged", extra={"error": str(error)})
+
+    async def read(self) -> None:
+        """Charge every lease that holds cores for the minute that is over.
+
+        Raises:
+            LedgerUnavailable: the ledger cannot be written.
+        """
+        minute = int(self._clock() // self._seconds)
+        for lease in await self._ledger.leases():
+            for line in hours_of(lease, self._seconds):
+                if self._ledger.binds(lease.charge, [line]):
+                    await self._charge(f"core-hours/{lease.key}/{minute}", lease.charge, line)
+
+    async def _charge(self, key: str, charge: Charge, line: Line) -> None:
+        for attempt in (key, f"{key}/rest"):
+            answer = await self._ledger.reserve(attempt, charge, [line], ttl=LEASE_SECONDS, why="core hours")
+            if not isinstance(answer, Refusal):
+                await self._ledger.commit(attempt)
+                return
+            left = answer.admissible.get(line.resource, 0.0)
+            if left <= 0:
+                return
+            line = Line(resource=line.resource, amount=min(left, line.amount), edge=line.edge)
+
+
+def hours_of(lease: Lease, seconds: float) -> Iterator[Line]:
+    """Return the core hours that a lease uses up in so many seconds, at each of its edges."""
+    for line in lease.lines:
+        if line.resource == "cores" and line.amount > 0:
+            yield Line(resource="core_hours", amount=line.amount * seconds / 3600, edge=line.edge)
