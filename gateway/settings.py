@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from edges.model import Frozen
+from edges.model import Dedup, Frozen
 from edges.settings import Secret, SiteSettings
 from harvest.settings import HarvestSettings
 from quotas.model import Policy
@@ -117,18 +117,22 @@ class QuotaSettings(Frozen):
 class LimitSettings(Frozen):
     """Bounds on what one client may ask for: hostile or careless, the others must not notice.
 
+    ``default_dedup`` is the rung of the identity ladder up to which copies of one scene are given once.
     ``deadline_seconds`` bounds a whole search. ``probe_seconds`` is how often sites are asked how they are. At most
-    ``exports`` run at once; ``export_bytes`` of items at most (as NDJSON) are made into one GeoParquet file.
+    ``exports`` run at once; ``export_bytes`` of items at most (as NDJSON) are made into one GeoParquet file. An
+    aggregation looks at ``aggregate_items`` here, where sites cannot count; beyond it tells of lower bounds.
     """
 
     page_items: int = 1_000
     default_page_items: int = 10
+    default_dedup: Dedup = "replica"
     body_bytes: int = 1 << 20
     deadline_seconds: float = 30.0
     probe_seconds: float = 15.0
     cursor_seconds: float = 24 * 3600.0
     exports: int = 8
     export_bytes: int = 4 << 30
+    aggregate_items: int = 20_000
 
 
 class ComputeSettings(Frozen):

@@ -98,7 +98,10 @@ class SearchFace:
         scope = self._scope(request)
         body = await request.read()
         search = search_from_post(
-            body, default_limit=self._limits.default_page_items, max_limit=self._limits.page_items
+            body,
+            default_limit=self._limits.default_page_items,
+            max_limit=self._limits.page_items,
+            default_dedup=self._limits.default_dedup,
         )
         members: Json = msgspec.json.decode(body) if body.strip() else {}
         return await self._answer(request, search, scope=scope, own=scope.url("search"), members=members)
@@ -144,7 +147,10 @@ class SearchFace:
 
     def _by_get(self, request: web.Request) -> SearchRequest:
         return search_from_get(
-            request.query, default_limit=self._limits.default_page_items, max_limit=self._limits.page_items
+            request.query,
+            default_limit=self._limits.default_page_items,
+            max_limit=self._limits.page_items,
+            default_dedup=self._limits.default_dedup,
         )
 
     def _scope(self, request: web.Request) -> Scope:
@@ -161,7 +167,11 @@ def _report(page: Page, scope: Scope) -> Json:
         for report in page.reports
         if scope.site in (None, report.site)
     }
-    return {"federation": reports, "federation:missing": page.missing}
+    return {
+        "federation": reports,
+        "federation:missing": page.missing,
+        "federation:matched": {"value": page.at_least, "exact": page.matched is not None},
+    }
 
 
 def _checked(body: bytes) -> bytes:
