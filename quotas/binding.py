@@ -165,7 +165,7 @@ class PolicySet:
             and not (policy.applies == "group" and covers(policy.group, other.group))
         ]
         tops = [o for o in keeping if not any(p.group != o.group and covers(p.group, o.group) for p in keeping)]
-        return tuple(self.bound_to(top, top.group) for top in tops)
+        return tuple(Bound(policy=top, holder=top.group, key=(top.name, top.group), most=top.amount) for top in tops)
 
     # Finding.
 
