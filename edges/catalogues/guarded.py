@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from edges.catalogues.aggregating import aggregate
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.seams import WritableCatalogue
 from edges.single_flight import SingleFlight
+from edges.stac.aggregation import Tally, Wanted
 
 _QUERY = msgspec.msgpack.Encoder(order="deterministic")
 
@@ -31,6 +33,10 @@ class GuardedCatalogue:
         """Return a page, perhaps the one that another search is waiting for."""
         key = (_QUERY.encode(query), limit, after)
         return await self._searches.run(key, lambda: self._inner.search(query, limit=limit, after=after))
+
+    async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
+        """Let the site count, if it can."""
+        return await aggregate(self._inner, query, wanted)
 
     async def collections(self) -> list[Json]:
         """Return all collections."""

@@ -8,6 +8,8 @@ from edges.catalogues.position import decode_position, encode_position
 from edges.catalogues.writing import checked_collection, checked_item
 from edges.errors import NotFound
 from edges.model import Batch, Capabilities, Json, Members, Query
+from edges.stac.aggregation import AGGREGATIONS, Tally, Wanted
+from edges.stac.aggregation_count import Counting
 from edges.stac.free_text import texts_of_collections
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_values, key_of_values, total_order
@@ -23,7 +25,9 @@ class MemoryCatalogue:
         self._items: dict[tuple[str, str], Members] = {}
 
     async def capabilities(self) -> Capabilities:
-        return Capabilities(filter=True, text=True, sort=True, fields=False, transaction=True)
+        return Capabilities(
+            filter=True, text=True, sort=True, fields=False, transaction=True, aggregates=frozenset(AGGREGATIONS)
+        )
 
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Sort everything that matches, and cut out the page.
@@ -44,6 +48,14 @@ class MemoryCatalogue:
         items = [item for _, item in found[:limit]]
         following = encode_position(order, values(items[-1])) if items and len(found) > limit else None
         return Batch(items=items, next=following, matched=matched)
+
+    async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
+        """Count what matches, item by item."""
+        match = compile_query(query, texts_of_collections(self._collections.values()))
+        counting = Counting(wanted)
+        for item in filter(match, self._items.values()):
+            counting.add(item)
+        return counting.tally()
 
     async def collections(self) -> list[Json]:
         return [self._collections[name] for name in sorted(self._collections)]

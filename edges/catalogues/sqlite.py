@@ -25,6 +25,7 @@ from edges.catalogues.sqlite_write import write_items
 from edges.catalogues.writing import checked_collection, checked_item
 from edges.errors import NotFound, SiteUnavailable
 from edges.model import Batch, Capabilities, Json, Members, Query
+from edges.stac.aggregation import AGGREGATIONS, Tally, Wanted
 
 T = TypeVar("T")
 _MEMBERS = msgspec.json.Decoder(Members)
@@ -99,7 +100,9 @@ class SqliteCatalogue:
             self._writer = None
 
     async def capabilities(self) -> Capabilities:
-        return Capabilities(filter=True, text=True, sort=True, fields=False, transaction=True)
+        return Capabilities(
+            filter=True, text=True, sort=True, fields=False, transaction=True, aggregates=frozenset(AGGREGATIONS)
+        )
 
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Return one page; see :class:`edges.seams.Catalogue`.
@@ -108,12 +111,23 @@ class SqliteCatalogue:
             edges.errors.InvalidInput: ``after`` is no position of this query.
             SiteUnavailable: the file cannot be read, or the search takes too long.
         """
+        return await self._searched(lambda searcher, check: searcher.search(query, limit, after, check))
+
+    async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
+        """Count what matches; see :class:`edges.catalogues.aggregating.Aggregating`.
+
+        Raises:
+            SiteUnavailable: the file cannot be read, or counting takes too long.
+        """
+        return await self._searched(lambda searcher, _: searcher.aggregate(query, wanted))
+
+    async def _searched(self, search: Callable[[Searcher, Callable[[], None]], T]) -> T:
         patience = _Patience(self._search_seconds)
 
-        def job(searcher: Searcher) -> Batch:
+        def job(searcher: Searcher) -> T:
             searcher.connection.set_progress_handler(patience.over, 20_000)
             try:
-                return searcher.search(query, limit, after, patience.check)
+                return search(searcher, patience.check)
             finally:
                 searcher.connection.set_progress_handler(None, 0)
 

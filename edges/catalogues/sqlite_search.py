@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from edges.catalogues.position import decode_position, encode_position
+from edges.catalogues.sqlite_aggregation import aggregate
 from edges.catalogues.sqlite_plan import (
     CollectionFacts,
     Facts,
@@ -27,6 +28,7 @@ from edges.catalogues.sqlite_pushdown import Clause
 from edges.catalogues.sqlite_rows import sort_value
 from edges.catalogues.sqlite_store import SQL, transaction
 from edges.model import Batch, Members, Query
+from edges.stac.aggregation import Tally, Wanted
 from edges.stac.free_text import texts_of_collections
 from edges.stac.matching import Match, compile_query
 from edges.stac.order import Key, compile_values, key_of_values, total_order
@@ -91,6 +93,16 @@ class Searcher:
         items = items[:limit]
         following = encode_position(order, compile_values(order)(items[-1])) if more else None
         return Batch(items=items, next=following, matched=matched)
+
+    def aggregate(self, query: Query, wanted: Wanted) -> Tally:
+        """Count what matches, in one state of the file.
+
+        Raises:
+            sqlite3.Error: the file cannot be read.
+        """
+        with transaction(self.connection):
+            facts = self._current_facts()
+            return aggregate(self.connection, query, wanted, facts=facts, match=self._residual(query))
 
     def _current_facts(self) -> Facts:
         version = self.connection.execute("PRAGMA data_version").fetchone()[0]

@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from edges.catalogues.aggregating import Aggregating
 from edges.model import Frozen
 from edges.seams import WritableCatalogue
+from edges.site.aggregation_face import CONFORMANCE as COUNTING
+from edges.site.aggregation_face import AggregationFace
 from edges.site.problems import cors_middleware, problems_middleware
 from edges.site.stac_face import SiteDescription, SiteStacFace
 from edges.site.transactions import CONFORMANCE, MAX_BODY_BYTES, TransactionFace
@@ -36,7 +39,13 @@ def site_application(
 ) -> web.Application:
     """Return the application that serves a catalogue; it can be written to where there is a ``write_token``."""
     app = web.Application(middlewares=[cors_middleware, problems_middleware], client_max_size=MAX_BODY_BYTES)
-    app.add_routes(SiteStacFace(catalogue=catalogue, site=site, extra=CONFORMANCE if write_token else ()).routes())
+    counts = isinstance(catalogue, Aggregating)
+    extra = (*(CONFORMANCE if write_token else ()), *(COUNTING if counts else ()))
+    app.add_routes(
+        SiteStacFace(catalogue=catalogue, site=site, extra=extra, writable=bool(write_token), counts=counts).routes()
+    )
+    if isinstance(catalogue, Aggregating):
+        app.add_routes(AggregationFace(catalogue=catalogue, counting=catalogue, base=site.base).routes())
     if write_token:
         app.add_routes(TransactionFace(catalogue=catalogue, base=site.base, token=write_token).routes())
     return app

@@ -4,6 +4,8 @@ import html
 from typing import Any, NamedTuple
 
 from edges.model import Json
+from edges.stac.aggregation import AGGREGATIONS, INTERVALS
+from edges.stac.geohash import MAX_PRECISION
 from edges.stac.links import GEOJSON_TYPE, JSON_TYPE
 
 _STRING: Json = {"type": "string"}
@@ -23,7 +25,19 @@ _PARAMETERS: dict[str, tuple[str, Json]] = {
     "filter-crs": ("CRS84 only.", _STRING),
     "token": ("The token of a next link.", _STRING),
 }
+_AGGREGATIONS: dict[str, tuple[str, Json]] = {
+    "aggregations": ("What to aggregate, separated by commas: see /aggregations.", _STRING),
+    "datetime_frequency_interval": ("Of datetime_frequency.", {"type": "string", "enum": list(INTERVALS)}),
+    **{
+        f"{name}_precision": ("Characters of a geohash.", {"type": "integer", "minimum": 1, "maximum": MAX_PRECISION})
+        for name, one in AGGREGATIONS.items()
+        if one.kind == "cells"
+    },
+}
 _SEARCH = tuple(_PARAMETERS)
+_AGGREGATE = (
+    *(name for name in _SEARCH if name not in ("limit", "sortby", "fields", "token")), *_AGGREGATIONS
+)  # fmt: skip
 _ITEMS = tuple(name for name in _PARAMETERS if name != "collections")
 
 
@@ -55,6 +69,15 @@ _READING = (
     _Operation("/queryables", "get", "What can be asked for", (200,)),
     _Operation("/sortables", "get", "What can be sorted by", (200,)),
 )
+_COUNTING = tuple(
+    _Operation(f"{root}/{path}", method, summary, statuses, parameters=parameters, body=body)
+    for root, statuses in (("", (200, 400, 503)), (_ONE, (200, 400, 404, 503)))
+    for path, method, summary, parameters, body in (
+        ("aggregations", "get", "What can be aggregated", (), ""),
+        ("aggregate", "get", "Counts of what matches", _AGGREGATE, ""),
+        ("aggregate", "post", "Counts of what matches", (), JSON_TYPE),
+    )
+)
 _WRITING = (
     _Operation("/collections", "post", "Create a collection", (201, 400, 401, 409), body=JSON_TYPE),
     _Operation(_ONE, "put", "Create or replace a collection", (200, 400, 401), body=JSON_TYPE),
@@ -75,10 +98,10 @@ _MEANING = {
 }
 
 
-def openapi_document(base: str, title: str, *, writable: bool) -> Json:
+def openapi_document(base: str, title: str, *, writable: bool, counts: bool = False) -> Json:
     """Return the description; ``base`` is the public URL."""
     paths: Json = {}
-    for one in (*_READING, *(_WRITING if writable else ())):
+    for one in (*_READING, *(_COUNTING if counts else ()), *(_WRITING if writable else ())):
         paths.setdefault(one.path, {})[one.method] = _described(one)
     return {
         "openapi": "3.1.0",
@@ -113,7 +136,7 @@ def _steps(path: str) -> list[str]:
 
 
 def _parameter(name: str) -> Json:
-    description, schema = _PARAMETERS[name]
+    description, schema = _PARAMETERS.get(name) or _AGGREGATIONS[name]
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 

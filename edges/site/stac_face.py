@@ -12,6 +12,7 @@ from edges.site.bodies import bytes_response, json_response, read_body
 from edges.site.openapi import openapi_document, openapi_page
 from edges.site.schemas import queryables, sortables
 from edges.stac import documents
+from edges.stac.aggregation_document import aggregation_links
 from edges.stac.fields import apply_fields
 from edges.stac.limits import MAX_BODY_BYTES
 from edges.stac.links import GEOJSON_TYPE, next_by_get, next_by_post, own_collection, own_item, url_of
@@ -33,13 +34,25 @@ class SiteDescription(Frozen):
 
 
 class SiteStacFace:
-    """The reading half of a site. ``extra`` are the conformance classes of what else the site serves."""
+    """The reading half of a site. ``extra`` are the conformance classes of what else the site serves.
 
-    def __init__(self, *, catalogue: Catalogue, site: SiteDescription, extra: Sequence[str] = ()) -> None:
+    ``writable`` and ``counts`` tell of two other faces: they are described and linked here.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        site: SiteDescription,
+        extra: Sequence[str] = (),
+        writable: bool = False,
+        counts: bool = False,
+    ) -> None:
         self._catalogue = catalogue
         self._site = site
         self._conformance = (*documents.CONFORMANCE, *extra)
-        self._writable = bool(extra)
+        self._writable = writable
+        self._counts = counts
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this face; each GET answers HEAD too."""
@@ -72,7 +85,11 @@ class SiteStacFace:
             conformance=self._conformance,
             collections=await self._catalogue.collections(),
         )
+        page["links"] += self._counted(self._site.base)
         return json_response(page)
+
+    def _counted(self, own: str) -> list[Json]:
+        return aggregation_links(own) if self._counts else []
 
     async def health(self, request: web.Request) -> web.Response:
         """``GET /health``: whether the catalogue answers."""
@@ -92,7 +109,7 @@ class SiteStacFace:
         return web.Response(text=openapi_page(self._description()), content_type="text/html")
 
     def _description(self) -> Json:
-        return openapi_document(self._site.base, self._site.title, writable=self._writable)
+        return openapi_document(self._site.base, self._site.title, writable=self._writable, counts=self._counts)
 
     async def collections(self, request: web.Request) -> web.Response:
         """``GET /collections``, all on one page."""
@@ -101,7 +118,9 @@ class SiteStacFace:
     async def collection(self, request: web.Request) -> web.Response:
         """``GET /collections/{collection}``."""
         collection = await self._collection(request.match_info["collection"])
-        return json_response(own_collection(collection, self._site.base))
+        served = own_collection(collection, self._site.base)
+        served["links"] += self._counted(url_of(self._site.base, "collections", str(collection["id"])))
+        return json_response(served)
 
     async def _collection(self, name: str) -> Json:
         for collection in await self._catalogue.collections():

@@ -24,6 +24,7 @@ class Export(Frozen):
     query: Query
     user: str
     strict: bool = False
+    require: tuple[str, ...] = ()
     resume: str | None = None
     most: int | None = None
 
@@ -71,7 +72,9 @@ class _Walker:
         first = token is None or token == export.resume
         for pause in (*(() if first else PAUSES_SECONDS), None):
             try:
-                page = await self._federation.search(query, user=export.user, token=token, strict=export.strict)
+                page = await self._federation.search(
+                    query, user=export.user, token=token, strict=export.strict, require=export.require
+                )
             except (AllSitesFailed, PartialRefused):
                 if pause is None:
                     raise

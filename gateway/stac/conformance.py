@@ -1,5 +1,6 @@
 """What the gateway guarantees, whatever its sites can do: all of it is evaluated here where a site does not."""
 
+from edges.stac.aggregation import AGGREGATION_CONFORMANCE, OWN_CLASS
 from edges.stac.documents import CONFORMANCE as OF_ITEMS
 
 _API = "https://api.stacspec.org"
@@ -25,7 +26,9 @@ _CATALOGUES = (
     f"{_API}/v1.0.0-rc.2/multi-tenant-catalogs/search",
 )
 
-OF_A_CATALOGUE: tuple[str, ...] = (*OF_ITEMS, *_COLLECTION_SEARCH, *_CHILDREN)
+OF_A_CATALOGUE: tuple[str, ...] = (
+    *OF_ITEMS, *_COLLECTION_SEARCH, *_CHILDREN, *AGGREGATION_CONFORMANCE, OWN_CLASS
+)  # fmt: skip
 """Of one site's catalogue."""
 
 CONFORMANCE: tuple[str, ...] = (*OF_A_CATALOGUE, *_CATALOGUES)

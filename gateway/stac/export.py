@@ -28,6 +28,7 @@ from gateway.search.merge import Group
 from gateway.search.page import Page
 from gateway.search.render import preference, render_item
 from gateway.settings import LimitSettings
+from gateway.stac.demand import demand_of
 from gateway.stac.export_file import chunks, spooled
 from gateway.stac.export_places import Places
 from gateway.stac.export_stream import (
@@ -47,7 +48,6 @@ _log = logging.getLogger(__name__)
 
 NDJSON_TYPE, PARQUET_TYPE = "application/x-ndjson", "application/vnd.apache.parquet"
 _TYPES = {NDJSON_TYPE: "ndjson", "application/ndjson": "ndjson", PARQUET_TYPE: "geoparquet", "*/*": "ndjson"}
-_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 Records = Literal["items", "trailer", "checkpoints"]
@@ -160,7 +160,7 @@ class ExportFace:
                         await spool.add(part)
                     outcome.add(page.next, len(page.groups), page.missing)
             except (EdgeError, QuotaError) as error:
-                if wanted.export.strict or not outcome.items:
+                if wanted.export.strict or wanted.export.require or not outcome.items:
                     raise
                 self._failed(outcome, error)  # what there is, and how to go on, is worth more than nothing
             path = await spool.converted({"export": outcome.record()})
@@ -222,10 +222,12 @@ def _told(outcome: Outcome) -> dict[str, str]:
 
 def _wanted(request: web.Request, search: SearchRequest, body: Json, principal: Principal) -> Wanted:
     given: Json = {name: value for name, value in {**request.query, **body}.items() if value not in (None, "")}
+    demand = demand_of(body, request.query)
     export = Export(
         query=search.query,
         user=principal.user,
-        strict=_truth("strict", given.get("strict", False)),
+        strict=demand.strict,
+        require=demand.require,
         resume=_token(given.get("resume", search.token)),
         most=_count(given["max_items"]) if "max_items" in given else None,
     )
@@ -269,11 +271,3 @@ def _count(value: Any) -> int:
     if count < 1:
         raise InvalidInput("max_items", repr(value)[:40], "a whole number, 1 or more")
     return count
-
-
-def _truth(name: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in (*_TRUE, *_FALSE):
-        return value.lower() in _TRUE
-    raise InvalidInput(name, repr(value)[:40], "true or false")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from edges.model import Frozen, Json
+from edges.stac.aggregation_document import aggregation_links
 from edges.stac.documents import OPENAPI_TYPE, STAC_VERSION
 from edges.stac.links import GEOJSON_TYPE, QUERYABLES_REL, SORTABLES_REL, link, url_of
 from gateway.stac.conformance import CONFORMANCE, OF_A_CATALOGUE
@@ -69,6 +70,7 @@ def _links(scope: Scope) -> list[Json]:
         search | {"method": "POST"},
         link(QUERYABLES_REL, scope.url("queryables"), SCHEMA_TYPE),
         link(SORTABLES_REL, scope.url("sortables"), SCHEMA_TYPE),
+        *aggregation_links(scope.url()),
     ]
 
 

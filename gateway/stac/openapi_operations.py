@@ -3,7 +3,9 @@
 from typing import NamedTuple
 
 from edges.model import Json
+from edges.stac.aggregation import AGGREGATIONS, INTERVALS
 from edges.stac.documents import OPENAPI_TYPE
+from edges.stac.geohash import MAX_PRECISION
 from edges.stac.links import GEOJSON_TYPE, JSON_TYPE
 from gateway.stac.openapi_schemas import OBJECT, STRING, ref
 from gateway.stac.scope import SCHEMA_TYPE
@@ -42,6 +44,16 @@ PARAMETERS: dict[str, tuple[str, Json]] = {
     "max_items": ("Items of an export in all.", _COUNT),
     "resume": ("Where an export is to be taken up, as it told.", STRING),
 }
+_COUNTING: dict[str, tuple[str, Json]] = {
+    "aggregations": ("What to aggregate, separated by commas: see /aggregations.", STRING),
+    "datetime_frequency_interval": ("Of datetime_frequency.", {"type": "string", "enum": list(INTERVALS)}),
+    **{
+        f"{name}_precision": ("Characters of a geohash.", _COUNT | {"maximum": MAX_PRECISION})
+        for name, one in AGGREGATIONS.items()
+        if one.kind == "cells"
+    },
+}
+PARAMETERS |= _COUNTING
 _MATCHING = (
     "collections", "ids", "bbox", "intersects", "datetime", "q", "query", "filter", "filter-lang", "filter-crs",
 )  # fmt: skip
@@ -49,6 +61,7 @@ _PAGING = ("limit", "token", "sortby", "fields")
 _DEMANDS = ("dedup", "strict", "require", "near")
 _SEARCH = (*_MATCHING, *_PAGING, *_DEMANDS)
 _ITEMS = tuple(name for name in _SEARCH if name != "collections")
+_AGGREGATE = (*_MATCHING, "dedup", "strict", "require", *_COUNTING)
 _EXPORT = (*_MATCHING, "sortby", "fields", *_DEMANDS, "format", "records", "max_items", "resume")
 
 
@@ -92,6 +105,15 @@ _OF_A_SCOPE = (
     *(
         Operation(f"/collections-{what}", "get", f"{what.title()} of collections", ref("Properties"), kinds=_SCHEMA)
         for what in ("queryables", "sortables")
+    ),
+    *(
+        Operation(f"{root}/{path}", method, summary, OBJECT, parameters, body, _FOUND)
+        for root in ("", _ONE)
+        for path, method, summary, parameters, body in (
+            ("aggregations", "get", "What can be counted of items", (), None),
+            ("aggregate", "get", "Counts of items", _AGGREGATE, None),
+            ("aggregate", "post", "Counts of items", (), _BODY),
+        )
     ),
     Operation("/search", "get", "Search items", ref("ItemCollection"), _SEARCH, None, _FOUND, _GEOJSON),
     Operation("/search", "post", "Search items", ref("ItemCollection"), ("near",), _BODY, (*_FOUND, 415), _GEOJSON),

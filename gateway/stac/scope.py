@@ -1,6 +1,7 @@
 """What a request is about: the whole lake, or one site's catalogue in it. Pure."""
 
 from edges.model import Frozen, Json
+from edges.stac.aggregation_document import aggregation_links
 from edges.stac.links import GEOJSON_TYPE, QUERYABLES_REL, SORTABLES_REL, link, url_of
 
 SCHEMA_TYPE = "application/schema+json"
@@ -31,5 +32,6 @@ class Scope(Frozen):
             link("items", f"{own}/items", GEOJSON_TYPE),
             link(QUERYABLES_REL, f"{own}/queryables", SCHEMA_TYPE),
             link(SORTABLES_REL, f"{own}/sortables", SCHEMA_TYPE),
+            *aggregation_links(own),
         ]
         return links if self.site is None else [*links, link("canonical", url_of(self.base, "collections", name))]

@@ -17,6 +17,8 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class HostileSite:
     """``answer`` is what a search (and an item's address) gets; every request is kept."""
 
+    claims: tuple[str, ...] = CONFORMANCE
+
     def __init__(self, url: str, answer: Answer, collections: tuple[str, ...] = ("bad",)) -> None:
         self.url = url
         self.answer = answer
@@ -36,7 +38,7 @@ class HostileSite:
         return app
 
     async def _landing(self, request: web.Request) -> web.Response:
-        return answered({"type": "Catalog", "id": "bad", "conformsTo": list(CONFORMANCE), "links": []})
+        return answered({"type": "Catalog", "id": "bad", "conformsTo": list(self.claims), "links": []})
 
     async def _collections(self, request: web.Request) -> web.Response:
         return answered({"collections": [collection(name) for name in self.collections], "links": []})
@@ -47,10 +49,13 @@ class HostileSite:
 
 
 @asynccontextmanager
-async def hostile(answer: Answer, *, collections: tuple[str, ...] = ("bad",)) -> AsyncIterator[HostileSite]:
+async def hostile(
+    answer: Answer, *, collections: tuple[str, ...] = ("bad",), claims: tuple[str, ...] = CONFORMANCE
+) -> AsyncIterator[HostileSite]:
     """Serve a hostile site; whoever hangs is let go at the end."""
     port = free_port()
     site = HostileSite(f"http://127.0.0.1:{port}", answer, collections)
+    site.claims = claims
     runner = web.AppRunner(site.application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
