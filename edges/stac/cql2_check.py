@@ -132,6 +132,8 @@ def _operator(value: Any) -> Operator | None:
 
 def _operation(operator: Operator, value: Json) -> Json:
     args = value.get("args")
+    if operator.name == "between" and isinstance(args, list) and len(args) == 2 and isinstance(args[1], list):
+        args = [args[0], *args[1]]  # as drafts of CQL2 had it, and clients still write it
     if not isinstance(args, list) or not operator.least <= len(args) <= operator.most:
         got = len(args) if isinstance(args, list) else kind_of(args)
         most = "more" if operator.most == _MANY else operator.most

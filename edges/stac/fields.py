@@ -17,8 +17,10 @@ DEFAULT_INCLUDE = (
     "links",
     "assets",
     "properties.datetime",
+    "properties.start_datetime",
+    "properties.end_datetime",
 )
-"""What an empty ``fields`` asks for: the least that is a valid Item."""
+"""What an empty ``fields`` asks for: the least that is a valid Item, also where ``datetime`` is null."""
 
 IDENTITY = ("type", "stac_version", "id", "collection")
 """What is always given unless excluded by name, so that an answer can be told apart and asked for again."""
@@ -39,7 +41,8 @@ def apply_fields(item: Members, fields: Fields | None) -> Members:
     empty        empty        :data:`DEFAULT_INCLUDE`
     given        empty        what is included, and :data:`IDENTITY`
     empty        given        the whole item without what is excluded
-    given        given        what is included and not excluded
+    given        given        what is included and not excluded; the longer path
+                              wins, and of equal ones what is included
     ============ ============ =================================================
 
     A path may leave out ``properties.`` where it names no member of an item.
@@ -49,7 +52,7 @@ def apply_fields(item: Members, fields: Fields | None) -> Members:
     chosen = item
     if fields.include or not fields.exclude:
         chosen = _pick(item, _tree((*IDENTITY, *(fields.include or DEFAULT_INCLUDE))))
-    return _drop(chosen, _tree(fields.exclude)) if fields.exclude else chosen
+    return _drop(chosen, _tree(fields.exclude), _tree(fields.include)) if fields.exclude else chosen
 
 
 def _tree(paths: Iterable[str]) -> Tree:
@@ -86,15 +89,19 @@ def _pick(members: Members, tree: Tree) -> Members:
     return picked
 
 
-def _drop(members: Members, tree: Tree) -> Members:
+def _drop(members: Members, tree: Tree, asked: Tree) -> Members:
+    """Return the members that the tree does not name, but for those that ``asked`` names just as far, or further."""
     kept: Members = {}
     for name, raw in members.items():
-        branch = tree.get(name)
-        if branch is None:
+        branch, wanted = tree.get(name), asked.get(name)
+        if branch is None or (branch == {} and wanted == {}):
             kept[name] = raw
-        elif branch:
+        elif branch or wanted:
             inner = _inside(raw)
-            kept[name] = raw if inner is None else _encoded(_drop(inner, branch))
+            if inner is not None:
+                kept[name] = _encoded(_drop(inner, branch, wanted or {}) if branch else _pick(inner, wanted or {}))
+            elif branch:
+                kept[name] = raw
     return kept
 
 

@@ -86,6 +86,10 @@ def search_from_post(
 
 def _parse(body: Json, default_limit: int, max_limit: int, default_dedup: Dedup) -> SearchRequest:
     given = {name: value for name, value in body.items() if value is not None}
+    if isinstance(given.get("collections"), str):  # clients forget the array around one
+        given["collections"] = [given["collections"]]
+    if "fields" in body and body["fields"] is None:
+        raise InvalidInput("fields", "null", "an object, which may be empty, or nothing at all")
     if "bbox" in given and "intersects" in given:
         raise InvalidInput("bbox", "given together with intersects", "one of the two")
     query = Query(

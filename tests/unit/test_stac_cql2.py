@@ -154,6 +154,7 @@ def test_a_checked_filter_is_its_own_check(text, answer):
             },
             True,
         ),
+        ({"op": "between", "args": [{"property": "nested.deep.value"}, [5, 6]]}, True),
         ({"op": "in", "args": [{"property": "datetime"}, ["2024-05-01T10:00:00.0Z"]]}, True),
         ({"op": "t_during", "args": [{"property": "datetime"}, {"interval": ["..", "2025-01-01"]}]}, True),
         (

@@ -64,10 +64,10 @@ def test_the_next_links_carry_the_whole_search():
         (Fields(include=("properties",), exclude=("properties.gsd",)), set(), {"datetime", "eo:cloud_cover"}),
         (Fields(include=("properties.gsd", "properties")), set(), {"datetime", "eo:cloud_cover", "gsd"}),
         (Fields(include=("properties", "properties.gsd")), set(), {"datetime", "eo:cloud_cover", "gsd"}),
-        (Fields(include=("properties.gsd",), exclude=("properties",)), set(), None),
+        (Fields(include=("properties.gsd",), exclude=("properties",)), set(), {"gsd"}),
         (Fields(exclude=("properties", "links")), {"geometry", "assets"}, None),
         (Fields(exclude=("nothing", "assets.x.y")), {"geometry", "links", "assets"}, "all"),
-        (Fields(include=("links",), exclude=("links",)), set(), None),
+        (Fields(include=("links",), exclude=("links",)), {"links"}, None),
     ],
 )
 def test_fields_follow_the_table_of_the_extension(fields, names, properties):
@@ -78,6 +78,25 @@ def test_fields_follow_the_table_of_the_extension(fields, names, properties):
     assert set(result) - always == names | (set() if expected is None else {"properties"})
     if expected is not None:
         assert set(result["properties"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "geometry", "properties"),
+    [
+        (("geometry",), ("geometry",), True, set()),
+        (("properties.eo:cloud_cover",), ("properties",), False, {"eo:cloud_cover"}),
+        (("eo:cloud_cover",), ("properties",), False, {"eo:cloud_cover"}),
+        (("properties",), ("properties.eo:cloud_cover",), False, {"datetime"}),
+        (("properties", "geometry"), ("properties.datetime", "geometry.coordinates"), True, {"eo:cloud_cover"}),
+        (("properties.datetime",), ("properties.datetime", "properties"), False, {"datetime"}),
+    ],
+)
+def test_the_longer_path_wins_and_of_equal_ones_what_is_included(include, exclude, geometry, properties):
+    given = {"type": "Feature", "stac_version": "1.0.0", "id": "a", "collection": "c", "geometry": {"type": "Point"}}
+    given |= {"properties": {"datetime": None, "eo:cloud_cover": 5}}
+    result = decoded(apply_fields(members(msgspec.json.encode(given)), Fields(include=include, exclude=exclude)))
+    assert ("geometry" in result) is geometry
+    assert set(result.get("properties", {})) == properties
 
 
 def test_what_fields_keep_is_kept_byte_by_byte():

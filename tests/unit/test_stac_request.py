@@ -118,6 +118,7 @@ def test_the_text_operators_of_query_escape_their_wildcards():
         ({"sortby": "id"}, "sortby"),
         ({"sortby": [{"field": "id", "direction": "up"}]}, "sortby"),
         ({"fields": ["id"]}, "fields"),
+        ({"fields": None}, "fields"),
         ({"fields": {"include": "id"}}, "fields.include"),
         ({"filter": 5}, "filter"),
         ({"filter": {"op": "nope", "args": []}}, "filter"),
@@ -182,3 +183,7 @@ def test_a_long_polygon_in_text_is_taken():
     ring = ", ".join(f"{x / 100 - 50} {-x / 1000}" for x in range(5_000))
     query = get(filter=f"S_INTERSECTS(geometry, POLYGON(({ring}, -50.0 0.0)))").query
     assert len(query.filter["args"][1]["coordinates"][0]) == 5_001
+
+
+def test_one_collection_needs_no_array():
+    assert search_from_post(b'{"collections": "a"}', default_limit=1, max_limit=9).query.collections == ("a",)
