@@ -26,6 +26,7 @@ NAMING_FIELDS = frozenset({"id", "collection"})
 """What names an item; never null, and what ties are broken by."""
 
 _NUMBER, _BOOLEAN, _TEXT, _OTHER, _NULL = range(5)
+_TEXT_DECODER = msgspec.json.Decoder(str)
 _KINDS = ("number", "boolean", "text", "other", "null")
 
 
@@ -119,6 +120,19 @@ def field_path(field: str) -> str:
 def compile_values(order: tuple[SortKey, ...]) -> Callable[[Members], tuple[Any, ...]]:
     """Return a function from an item to the plain values of its order's fields. Kept, since decoders are dear."""
     fields = tuple(field_path(key.field) for key in order)
+    properties = _properties_decoder(fields)
+    text = _TEXT_DECODER.decode
+    readers = [(field, None) if field in NAMING_FIELDS else ("", f"f{index}") for index, field in enumerate(fields)]
+
+    def values(item: Members) -> tuple[Any, ...]:
+        decoded = properties(item.get("properties", b"{}"))
+        return tuple([text(item[field]) if name is None else getattr(decoded, name) for field, name in readers])
+
+    return values
+
+
+def _properties_decoder(fields: tuple[str, ...]) -> Callable[[Any], Any]:
+    """Return a decoder of ``properties`` to a struct with the fields ``f0``, ``f1`` and so on, null where missing."""
     struct = msgspec.defstruct(
         "SortedProperties",
         [
@@ -128,15 +142,7 @@ def compile_values(order: tuple[SortKey, ...]) -> Callable[[Members], tuple[Any,
         ],
         gc=False,
     )
-    properties = msgspec.json.Decoder(struct).decode
-    text = msgspec.json.Decoder(str).decode
-    readers = [(field, None) if field in NAMING_FIELDS else ("", f"f{index}") for index, field in enumerate(fields)]
-
-    def values(item: Members) -> tuple[Any, ...]:
-        decoded = properties(item.get("properties", b"{}"))
-        return tuple([text(item[field]) if name is None else getattr(decoded, name) for field, name in readers])
-
-    return values
+    return msgspec.json.Decoder(struct).decode
 
 
 def key_of_values(order: tuple[SortKey, ...], values: tuple[Any, ...]) -> Key:
@@ -147,17 +153,26 @@ def key_of_values(order: tuple[SortKey, ...], values: tuple[Any, ...]) -> Key:
 @functools.lru_cache(maxsize=256)
 def compile_key(order: tuple[SortKey, ...]) -> Callable[[Members], Key]:
     """Return a function from an item to its comparable key: the same as :func:`key_of_values`, in one step."""
+    if order[1:] == TIE_BREAKS:
+        return _key_of_one(order[0])
     values = compile_values(order)
     rankers = _rankers(order)
-    if len(rankers) == len(DEFAULT_ORDER + TIE_BREAKS):  # one field and the tie-breaks: the usual case, unrolled
-        rank_first, rank_second, rank_third = rankers
-
-        def key_of_three(item: Members) -> Key:
-            first, second, third = values(item)
-            return (rank_first(first), rank_second(second), rank_third(third))
-
-        return key_of_three
     return lambda item: tuple([ranker(value) for ranker, value in zip(rankers, values(item), strict=True)])
+
+
+def _key_of_one(first: SortKey) -> Callable[[Members], Key]:
+    """Return the key of one field and the tie-breaks: the usual case, unrolled, since it runs once for each item."""
+    properties = _properties_decoder((field_path(first.field),))
+    text, ranker = _TEXT_DECODER.decode, _ranker(first)
+
+    def key(item: Members) -> Key:
+        return (
+            ranker(properties(item.get("properties", b"{}")).f0),
+            text(item["collection"]),
+            text(item["id"]),
+        )
+
+    return key
 
 
 @functools.lru_cache(maxsize=256)

@@ -22,11 +22,17 @@ _MEMBERS = msgspec.json.Decoder(Members)
 
 
 class _Link(msgspec.Struct, gc=False):
+    rel: str = "self"
+    href: str = ""
+
+
+class _OddLink(msgspec.Struct, gc=False):
     rel: Any = None
     href: Any = None
 
 
 _LINKS = msgspec.json.Decoder(list[_Link])
+_ODD_LINKS = msgspec.json.Decoder(list[_OddLink])
 _RAW_LINKS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -49,15 +55,7 @@ def _frame(base: str, collection: str) -> tuple[bytes, bytes]:
 def _foreign(told: msgspec.Raw) -> bytes:
     """Return the links to elsewhere that a client can be given, each after a comma."""
     try:
-        links = _LINKS.decode(told)
-        kept = [
-            place
-            for place, link in enumerate(links)
-            if type(link.rel) is str
-            and link.rel not in OWN_RELS
-            and type(link.href) is str
-            and link.href.startswith(SAFE_SCHEMES)
-        ]
+        kept = _kept(told)
         if not kept:
             return b""
         raw = _RAW_LINKS.decode(told)
@@ -66,9 +64,29 @@ def _foreign(told: msgspec.Raw) -> bytes:
     return b"," + b",".join([bytes(raw[place]) for place in kept])
 
 
+def _kept(told: msgspec.Raw) -> list[int]:
+    try:
+        links = _LINKS.decode(told)
+    except msgspec.ValidationError:
+        links = [_plain(link) for link in _ODD_LINKS.decode(told)]
+    return [
+        place
+        for place, link in enumerate(links)
+        if link.rel not in OWN_RELS and link.href.startswith(SAFE_SCHEMES)
+    ]
+
+
+def _plain(link: _OddLink) -> _Link:
+    """Return a link that is none of those kept, where its members are no text."""
+    plain = isinstance(link.rel, str) and isinstance(link.href, str)
+    return _Link(rel=link.rel, href=link.href) if plain else _Link()
+
+
 def with_backends(properties: msgspec.Raw, sites: tuple[str, ...]) -> msgspec.Raw:
     """Add ``federation:backends`` to an object; without decoding it, but where it has that member already."""
     body = bytes(properties)
+    if body[:2] == b'{"' and b"federation:backends" not in body:  # the usual case: something, closely written
+        return msgspec.Raw(b"".join((b"{", _backends(sites), b",", body[1:])))
     if not body.startswith(b"{") or b"federation:backends" in body:
         return msgspec.Raw(msgspec.json.encode(_MEMBERS.decode(body) | {"federation:backends": list(sites)}))
     rest = body[1:].lstrip()
