@@ -52,16 +52,6 @@ class Ledger(Protocol):
         """Extend a lease; raise :class:`quotas.errors.LeaseLost` if it has ended."""
         ...
 
-    async def reserve_some(
-        self, key: str, charge: Charge, lines: Sequence[Line], *, ttl: float, why: str
-    ) -> Lease | Refusal:
-        """Reserve, and where all policies in the way say ``trim``, reserve as much as fits now.
-
-        The lease tells what was granted; each resource is cut to a whole number of units. Where nothing of a
-        resource is left, it is refused. A repeated key returns the same lease.
-        """
-        ...
-
     async def commit(self, key: str, actual: Mapping[str, float] | None = None) -> None:
         """End a lease by what was really used, per resource (default: as reserved).
 
@@ -104,15 +94,6 @@ class Ledger(Protocol):
         """List the open leases whose key begins so, by key: to be reconciled with what really runs."""
         ...
 
-    async def reconcile(self, prefix: str, observed: Sequence[Observed], *, ttl: float, grace: float) -> Reconciled:
-        """Compare the leases whose key begins so with what really runs, and make the ledger say the same.
-
-        What runs is renewed, or reserved where it has no lease or another amount; leases for which nothing runs
-        are released, unless they were granted less than ``grace`` seconds ago (it may be about to start). What
-        does not fit is told and keeps the lease that it has: running work is not ended for it.
-        """
-        ...
-
     async def history(
         self, group: str, *, after: int = 0, limit: int = 100, wanted: Wanted | None = None
     ) -> list[Entry]:
@@ -134,6 +115,29 @@ class Ledger(Protocol):
 
         Raises:
             InvalidPolicies: two policies have the same name, or one borrows where there is nothing to borrow from.
+        """
+        ...
+
+
+class Adjustments(Protocol):
+    """Reservations that are made to fit, or to say what is true."""
+
+    async def reserve_some(
+        self, key: str, charge: Charge, lines: Sequence[Line], *, ttl: float, why: str
+    ) -> Lease | Refusal:
+        """Reserve, and where all policies in the way say ``trim``, reserve as much as fits now.
+
+        The lease tells what was granted; each resource is cut to a whole number of units. Where nothing of a
+        resource is left, it is refused. A repeated key returns the same lease.
+        """
+        ...
+
+    async def reconcile(self, prefix: str, observed: Sequence[Observed], *, ttl: float, grace: float) -> Reconciled:
+        """Compare the leases whose key begins so with what really runs, and make the ledger say the same.
+
+        What runs is renewed, or reserved where it has no lease or another amount; leases for which nothing runs
+        are released, unless they were granted less than ``grace`` seconds ago (it may be about to start). What
+        does not fit is told and keeps the lease that it has: running work is not ended for it.
         """
         ...
 
@@ -263,5 +267,5 @@ class Slices(Protocol):
         ...
 
 
-class FullLedger(Ledger, PolicyOffice, WaitingLine, UsageHistory, Slices, Protocol):
+class FullLedger(Ledger, Adjustments, PolicyOffice, WaitingLine, UsageHistory, Slices, Protocol):
     """All of it: what the stores on SQLite and PostgreSQL are."""

@@ -1,20 +1,30 @@
-"""Random lives of a ledger: both stores must tell the same, and the guarantees must hold after every step."""
+"""Random lives of a ledger: it must tell the same as the plain one in memory, and keep its guarantees at each step.
+
+``LAKEGATE_EXAMPLES`` multiplies how many lives are tried.
+"""
 
 import asyncio
+import itertools
 import math
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from quotas.amounts import exact
+from quotas.binding import fact_of
 from quotas.errors import KeyReused, LeaseLost, QuotaExceeded
 from quotas.memory import MemoryLedger
 from quotas.model import Charge, Lease, Line, Policy
+from quotas.postgres import PostgresLedger
 from quotas.rates import slack
+from quotas.replay import replay
 from quotas.sqlite import SqliteLedger
 
 pytestmark = pytest.mark.seam
@@ -48,34 +58,118 @@ lines = st.sampled_from(sorted(amounts)).flatmap(
 )
 
 
+EXAMPLES = float(os.environ.get("LAKEGATE_EXAMPLES", "1"))
+
+
+class OnSqlite:
+    """A ledger in a file, which can be killed: the file is as it was at the last flush."""
+
+    def __init__(self, loop, clock):
+        self.loop, self.clock = loop, clock
+        self.folder = Path(tempfile.mkdtemp(dir=FAST))
+        self.policies = ()
+
+    def open(self, policies):
+        self.policies = policies
+        self.ledger = SqliteLedger(self.folder / "q.sqlite", policies, clock=self.clock, sweep_seconds=1e6)
+        self.loop.run_until_complete(self.ledger.__aenter__())
+
+    def next(self):
+        return self.ledger
+
+    def close(self):
+        self.loop.run_until_complete(self.ledger.__aexit__(None, None, None))
+
+    def crash(self):
+        left = Path(tempfile.mkdtemp(dir=FAST))
+        shutil.copytree(self.folder, left, dirs_exist_ok=True)
+        self.close()
+        self.remove()
+        self.folder = left
+        self.open(self.policies)
+
+    def remove(self):
+        shutil.rmtree(self.folder)
+
+
+class OnPostgres:
+    """Two gateways' ledgers in one database, used in turns; their connections can be cut."""
+
+    dsn = ""
+    numbers = itertools.count()
+
+    def __init__(self, loop, clock):
+        self.loop, self.clock = loop, clock
+        self.schema = f"life_{next(self.numbers)}"
+
+    def open(self, policies):
+        self.ledgers = [
+            PostgresLedger(self.dsn, policies, schema=self.schema, clock=self.clock, sweep_seconds=1e6)
+            for _ in range(2)
+        ]
+        for ledger in self.ledgers:
+            self.loop.run_until_complete(ledger.__aenter__())
+        self.turns = itertools.cycle(self.ledgers)
+
+    def next(self):
+        return next(self.turns)
+
+    def close(self):
+        for ledger in self.ledgers:
+            self.loop.run_until_complete(ledger.__aexit__(None, None, None))
+
+    def crash(self):
+        connection = self.next()._store._connection
+        if connection is not None:
+            connection.terminate()
+
+    def remove(self):
+        self.loop.run_until_complete(self._remove())
+
+    async def _remove(self):
+        connection = await asyncpg.connect(self.dsn)
+        await connection.execute(f"SET client_min_messages = warning; DROP SCHEMA {self.schema} CASCADE")
+        await connection.close()
+
+
+def check_replay(entries, leases):
+    """The history must add up to what is open."""
+    state = replay(entries)
+    held = {}
+    for lease in leases:
+        facts = held.setdefault(lease.key, {})
+        for line in lease.lines:
+            fact = fact_of(lease.charge, line)
+            if line.amount:
+                facts[fact] = facts.get(fact, 0.0) + exact(line.amount)
+    assert state.open == {key: facts for key, facts in held.items() if facts}
+    assert all(amount >= 0 for amount in state.kept.values())
+    assert all(entry.after >= 0 for entry in entries)
+
+
 class LedgerLife(RuleBasedStateMachine):
-    """Does the same to the plain ledger in memory and to the one on disk."""
+    """Does the same to the plain ledger in memory and to a real one."""
+
+    store = OnSqlite
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 1_700_000_000.0
-        self.folder = Path(tempfile.mkdtemp(dir=FAST))
         self.loop = asyncio.new_event_loop()
         self.policies = POLICIES
         self.plain = MemoryLedger(POLICIES, clock=lambda: self.now)
-        self.real = self.opened()
-
-    def opened(self):
-        ledger = SqliteLedger(self.folder / "q.sqlite", self.policies, clock=lambda: self.now, sweep_seconds=1e6)
-        return self.loop.run_until_complete(ledger.__aenter__())
-
-    def closed(self):
-        self.loop.run_until_complete(self.real.__aexit__(None, None, None))
+        self.real = self.store(self.loop, lambda: self.now)
+        self.real.open(self.policies)
 
     def teardown(self):
-        self.closed()
+        self.real.close()
+        self.real.remove()
         self.loop.close()
-        shutil.rmtree(self.folder)
 
     def both(self, call):
         """Call both; return the one answer, whether it was returned or raised."""
         answers = []
-        for ledger in (self.plain, self.real):
+        for ledger in (self.plain, self.real.next()):
             try:
                 answers.append(self.loop.run_until_complete(call(ledger)))
             except (KeyReused, LeaseLost) as error:
@@ -141,8 +235,12 @@ class LedgerLife(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
-        self.closed()
-        self.real = self.opened()
+        self.real.close()
+        self.real.open(self.policies)
+
+    @rule()
+    def crash(self):
+        self.real.crash()
 
     @precondition(lambda self: self.policies is POLICIES)
     @rule()
@@ -167,19 +265,8 @@ class LedgerLife(RuleBasedStateMachine):
     @invariant()
     def the_history_adds_up_to_the_present(self):
         entries = self.both(lambda ledger: ledger.history("*", limit=1_000))
-        taken, open_amounts = {}, {}
-        for entry in entries:
-            place = (entry.group, entry.user, entry.resource, entry.edge)
-            assert entry.before == taken.get(place, 0.0)
-            taken[place] = entry.after
-            assert entry.after >= 0
-            if entry.event == "reserve":
-                open_amounts[entry.key] = open_amounts.get(entry.key, 0) + 1
-            elif entry.event != "give-back":
-                open_amounts[entry.key] -= 1
         leases = self.both(lambda ledger: ledger.leases())
-        still = {key: count for key, count in open_amounts.items() if count}
-        assert still == {lease.key: len(lease.lines) for lease in leases}
+        check_replay(entries, leases)
 
 
 def same(one, other):
@@ -196,7 +283,27 @@ def same(one, other):
     return one == other
 
 
-TestLedgerLife = LedgerLife.TestCase
-TestLedgerLife.settings = settings(
-    max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-)
+class PostgresLife(LedgerLife):
+    """The same, by two gateways at once."""
+
+    store = OnPostgres
+
+
+def lives(count):
+    return settings(
+        max_examples=max(1, int(count * EXAMPLES)),
+        stateful_step_count=20,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+
+
+def test_every_life_on_sqlite_is_as_told_in_memory():
+    run_state_machine_as_test(LedgerLife, settings=lives(40))
+
+
+@pytest.mark.service
+def test_every_life_in_two_gateways_on_postgresql_is_as_told_in_memory(postgresql):
+    OnPostgres.dsn = postgresql
+    run_state_machine_as_test(PostgresLife, settings=lives(6))
