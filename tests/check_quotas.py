@@ -1,0 +1,69 @@
+"""``make check-quotas``: shows identity and group quotas in a fresh clone, and prints the figures last.
+
+Exit code 0 only if every point holds. Each figure is one line, ``name: value (target)``. PostgreSQL and an OpenID
+Connect server (node and npm) are required here: what cannot run is not shown.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+
+from checking import Checks, main
+
+EXAMPLES = os.environ.get("LAKEGATE_EXAMPLES", "10")
+"""How many times more random lives than in the ordinary tests."""
+LEAST_LIVES = 2_000
+ALL = "all pass, none skipped"
+REQUIRED = {"LAKEGATE_REQUIRE": "postgresql,oidc"}
+
+
+def identity(checks: Checks) -> None:
+    """Run what shows who is let in: tokens of a real provider, our own, and the clients that send them."""
+    unit = checks.pytest("tests/unit", "-k", "test_auth_", environment=REQUIRED)
+    checks.note("identity: rules", unit, ALL, held=unit.all_ran)
+    real = checks.pytest("tests/service/auth/test_auth_oidc.py", environment=REQUIRED)
+    checks.note("identity: forged, expired, misaddressed, rotated tokens; real provider", real, ALL, held=real.all_ran)
+    clients = checks.pytest("tests/service/auth/test_auth_clients.py", environment=REQUIRED)
+    checks.note("identity: unmodified clients", clients, ALL, held=clients.all_ran)
+
+
+def ledger(checks: Checks) -> None:
+    """Run the contract of the ledger on every store, kills and several processes."""
+    contract = checks.pytest(
+        "tests/unit/test_quota_rules.py", "tests/seam", "-k", "ledger or quota", environment=REQUIRED
+    )
+    checks.note("ledger: one contract in memory, on SQLite and PostgreSQL", contract, ALL, held=contract.all_ran)
+    killed = checks.pytest("tests/service/quotas", environment=REQUIRED)
+    checks.note("ledger: kills at every write, several processes", killed, ALL, held=killed.all_ran)
+
+
+def lives(checks: Checks) -> None:
+    """Run the model tests with more random lives."""
+    models = [path.name for path in sorted((checks.clone / "tests" / "seam").glob("test_ledger_[lm]*.py"))]
+    environment = REQUIRED | {"LAKEGATE_EXAMPLES": EXAMPLES}
+    run = checks.pytest(*(f"tests/seam/{name}" for name in models), environment=environment)
+    count = int(run.figures.get("lives", 0))
+    checks.note("ledger: random lives hold 0 <= used + reserved <= limit", run, ALL, held=run.all_ran)
+    checks.note("ledger: random lives", count, f"at least {LEAST_LIVES}", held=count >= LEAST_LIVES)
+
+
+def faces(checks: Checks) -> None:
+    """Run what shows that every face charges, explains its refusals, and tells how things stand."""
+    told = checks.pytest("tests/unit", "-k", "test_quota", environment=REQUIRED)
+    checks.note("faces: refusals, surfaces, command line", told, ALL, held=told.all_ran)
+    words = "quota or refus or trimmed"
+    real = checks.pytest("tests/service/compute", "tests/service/harvest", "tests/service/gateway", "-k", words)
+    checks.note("faces: refusals as real clients show them", real, "all pass", held=real.code == 0 and real.passed > 0)
+
+
+PARTS: dict[str, Callable[[Checks], None]] = {
+    "identity": identity,
+    "ledger": ledger,
+    "lives": lives,
+    "faces": faces,
+    "benchmarks": lambda checks: checks.benchmarks("quotas"),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main(PARTS, __doc__))
