@@ -15,6 +15,7 @@ from edges.model import Frozen
 from edges.observing import CallObserver, NobodyLooksOn, Outcome
 from edges.retry import OVERLOADED, RESTFUL, RetryTerms, Trouble, pause_before_retry, retry_after
 from edges.settings import CatalogueSettings
+from edges.tracing import TracedRequest, current, traced_parameters, traced_path
 from edges.turns import Turns
 
 RETRY_SHARE = 0.1
@@ -157,6 +158,7 @@ class SiteHttp:
         started = time.perf_counter()
         outcome: Outcome = "timeout"  # where we are cancelled, the time is up
         headed = False
+        answer: Answer | None = None
         try:
             async with self._session.request(
                 ask.method,
@@ -169,11 +171,9 @@ class SiteHttp:
                 headed = True
                 body = await read_bounded(response, site=self._site, limit=ask.limit or self._max_bytes)
                 outcome = _outcome(response.status)
-                return Answer(
-                    status=response.status,
-                    headers={name.lower(): value for name, value in response.headers.items()},
-                    body=body,
-                )
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                answer = Answer(status=response.status, headers=headers, body=body)
+                return answer
         except SiteMisbehaved:
             outcome = "too_large"
             raise
@@ -184,7 +184,26 @@ class SiteHttp:
             outcome = "broken" if headed else "unreachable"
             raise _Missed(_trouble(error, headed=headed), self._unavailable(error, outcome)) from error
         finally:
-            self._observer.called(self._site, outcome, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._observer.called(self._site, outcome, seconds)
+            self._trace(ask, outcome, seconds, answer)
+
+    def _trace(self, ask: Ask, outcome: Outcome, seconds: float, answer: Answer | None) -> None:
+        trace = current()
+        if trace is None:
+            return
+        trace.add(
+            TracedRequest(
+                site=self._site,
+                method=ask.method,
+                path=traced_path(ask.url),
+                parameters=traced_parameters(ask.url, ask.body),
+                outcome=outcome,
+                milliseconds=round(seconds * 1e3, 3),
+                status=answer.status if answer is not None else None,
+                received=len(answer.body) if answer is not None else 0,
+            )
+        )
 
     def _unavailable(self, error: Exception, code: str) -> SiteUnavailable:
         return SiteUnavailable(self._site, _reason(error), code=code)

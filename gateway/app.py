@@ -77,6 +77,7 @@ from gateway.settings import Settings
 from gateway.site_metrics import SiteMetrics
 from gateway.sites import SitesFace
 from gateway.stac.aggregation import AggregationFace
+from gateway.stac.explain import ExplainFace
 from gateway.stac.export import ExportFace
 from gateway.stac.face import StacFace
 from gateway.stac.harmonised import Harmonised
@@ -158,6 +159,7 @@ class House:
             *stac.routes(),
             *self._export_face(charging).routes(),
             *self._aggregation_face(charging).routes(),
+            *self._explain_face(charging).routes(),
             *SitesFace(registry=self._registry, metrics=self._metrics, watched=self._watched).routes(),
             *PlacementFace(placer=self._placer, charging=charging, page_items=limits.page_items).routes(),
             *QuotaAdminFace(office=self._ledger).routes(),
@@ -186,6 +188,11 @@ class House:
             aggregation=aggregation,
             harmonised=Harmonised(registry=self._registry, base=self._base),
             charging=charging,
+        )
+
+    def _explain_face(self, charging: Charging) -> ExplainFace:
+        return ExplainFace(
+            federation=self._federation, registry=self._registry, charging=charging, limits=self._settings.limits
         )
 
     def _export_face(self, charging: Charging) -> ExportFace:

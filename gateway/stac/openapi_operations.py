@@ -128,6 +128,8 @@ _STAC = (
     Operation("/catalogs/{catalogue}", "get", "One site's catalogue", ref("Catalog"), statuses=_KEPT),
     *_OF_A_SCOPE,
     *(one._replace(path=f"/catalogs/{{catalogue}}{one.path}") for one in _OF_A_SCOPE),
+    Operation("/search/explain", "get", "How a search is made", OBJECT, _SEARCH, None, _FOUND),
+    Operation("/search/explain", "post", "How a search is made", OBJECT, (), _BODY, _FOUND),
     Operation("/search/export", "get", "All matches as a stream", STRING, _EXPORT, None, _FOUND, _EXPORTED),
     Operation("/search/export", "post", "All matches as a stream", STRING, (), _BODY, _FOUND, _EXPORTED),
 )
