@@ -1,6 +1,7 @@
 """Items over HTTP: Item Search, and Features of one collection, of the whole lake or of one site's catalogue."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from edges.model import Json, Members, Query
 from edges.registry import Registry
 from edges.stac import documents
 from edges.stac.fields import apply_fields
+from edges.stac.hrefs import looks_unsafe
 from edges.stac.links import GEOJSON_TYPE, next_by_get, next_by_post
 from edges.stac.request import SearchRequest, search_from_get, search_from_post
 from gateway.principal import principal_of
@@ -18,6 +20,7 @@ from gateway.quota.charging import Charging
 from gateway.search.federation import Federation
 from gateway.search.page import Page
 from gateway.search.render import preference, render_item
+from gateway.search.safety import made_safe
 from gateway.settings import LimitSettings
 from gateway.stac.answers import json_only
 from gateway.stac.demand import demand_of
@@ -70,6 +73,8 @@ class SearchFace:
         if not group:
             raise NotFound(f"no site has an item {item_id!r} in collection {collection!r}")
         item = render_item(group, base=scope.url(), prefer=self._preference(request))
+        (item,), left_out = made_safe([item], [group])
+        self._caught(left_out)
         return web.Response(body=_checked(msgspec.json.encode(item)), content_type=GEOJSON_TYPE)
 
     async def items(self, request: web.Request) -> web.Response:
@@ -123,18 +128,29 @@ class SearchFace:
         link = None
         if page.next is not None:
             link = _next(own, request, page.next) if members is None else next_by_post(own, members, page.next)
-        body = documents.item_collection(
-            items,
-            links=documents.page_links(scope.base, own, link),
-            matched=page.matched,
-            extra=_report(page, scope),
-        )
+        body = self._encoded(items, page, scope, documents.page_links(scope.base, own, link))
         response = web.Response(body=_checked(body), content_type=GEOJSON_TYPE)
         if link is not None and members is None and len(link["href"]) <= _LONGEST_LINK:
             response.headers[hdrs.LINK] = f'<{link["href"]}>; rel="next"; type="{GEOJSON_TYPE}"'
         if page.missing:
             response.headers[hdrs.CACHE_CONTROL] = "no-store"
         return response
+
+    def _encoded(self, items: list[Members], page: Page, scope: Scope, links: list[Json]) -> bytes:
+        """Return the page as bytes; where they look unsafe, what is unsafe in the items is left out, and told."""
+        encode = functools.partial(documents.item_collection, links=links, matched=page.matched)
+        body = encode(items, extra=_report(page, scope))
+        if not looks_unsafe(body):
+            return body
+        safe, left_out = made_safe(items, page.groups)
+        self._caught(left_out)
+        return encode(safe, extra=_report(page, scope) | {"federation:unsafe": left_out}) if left_out else body
+
+    def _caught(self, left_out: Mapping[str, int]) -> None:
+        for name, count in left_out.items():
+            site = self._registry.get(name)
+            if site is not None:
+                site.caught("unsafe", count=count)
 
     def _rendered(self, page: Page, query: Query, request: web.Request, scope: Scope) -> list[Members]:
         prefer, base = self._preference(request), scope.url()
