@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -16,10 +16,13 @@ from edges.model import Capabilities, Health, Json, SortKey
 from edges.quirks import TOLD, Quirk, QuirkKind, noted
 from edges.seams import WritableCatalogue
 from edges.settings import SiteSettings
+from edges.stac.collections import safe_collections
 from edges.stac.order import field_path, total_order
 
 _log = logging.getLogger(__name__)
 
+_LOOK_AGAIN_SECONDS = 30.0
+"""How long a site is not asked again for collections that it gives items of but does not tell of."""
 _MAX_AUDITED = 256
 """Orders remembered per site; users choose them, so there must be a bound."""
 
@@ -143,7 +146,7 @@ class Site:
     def learn(self, capabilities: Capabilities, collections: Iterable[Json]) -> None:
         """Take over what a probe found."""
         self._claimed = capabilities
-        self.collections = tuple(collections)
+        self.collections = safe_collections(collections)
         self.learnt_at = self.clock()
 
 
@@ -157,6 +160,7 @@ class Registry:
         for site in self._sites.values():
             site.clock = clock
         self.probed = False
+        self._looked_at: dict[str, float] = {}
 
     def sites(self) -> tuple[Site, ...]:
         """Return all sites, best priority first."""
@@ -208,6 +212,22 @@ class Registry:
         if site.collections is None or age is None or not 0 <= age < site.settings.catalogue.collections_seconds:
             site.learn(capabilities, await site.catalogue.collections())
         await site.audit(total_order(()))
+
+    async def look_again(self, site_id: str, names: Collection[str]) -> bool:
+        """Ask a site for its collections, where it gave items of others; tell whether it holds one of these now.
+
+        It is not asked again at once: a site may give what it does not tell of for ever.
+        """
+        site, now = self._sites[site_id], self._clock()
+        asked = self._looked_at.get(site_id)
+        if asked is not None and 0 <= now - asked < _LOOK_AGAIN_SECONDS:
+            return False
+        self._looked_at[site_id] = now
+        try:
+            site.learn(site.claimed, await site.catalogue.collections())
+        except EdgeError as error:
+            _log.info("collections not learnt", extra={"site": site_id, "reason": str(error)[:300]})
+        return not frozenset(names).isdisjoint(site.collection_ids or ())
 
     def _missed(self, site: Site, reason: str) -> None:
         if site.pulse.failures == 0:

@@ -130,7 +130,11 @@ class House:
         self._copies_trust = CopiesTrust(registry=self._registry, audit_seconds=settings.limits.probe_seconds)
         self._federation = Federation(
             registry=self._registry,
-            cursors=Cursors(key=key, lifetime_seconds=settings.limits.cursor_seconds),
+            cursors=Cursors(
+                key=key,
+                former=[secret.reveal().encode() for secret in settings.auth.former_signing_keys],
+                lifetime_seconds=settings.limits.cursor_seconds,
+            ),
             deadline_seconds=settings.limits.deadline_seconds,
             stages=(Copies(trust=self._copies_trust),),
             observe=self._watched.given,

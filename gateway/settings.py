@@ -89,7 +89,8 @@ class AuthSettings(Frozen):
 
     ``issuers`` are OpenID Connect providers. Users of two of them are the same only where an operator says so, by
     giving both the same ``user_prefix``, which must not be left empty then.
-    ``signing_key`` authenticates page cursors and cookies; by default one is made and kept in the state folder.
+    ``signing_key`` authenticates page cursors and cookies; by default one is made and kept in the state folder. Page
+    cursors that were signed with one of the ``former_signing_keys`` are read as well, so that a key can be changed.
     """
 
     anonymous: Literal["read", "none"] = "read"
@@ -97,6 +98,7 @@ class AuthSettings(Frozen):
     tokens: tuple[ApiTokenSettings, ...] = ()
     issuers: tuple[IssuerSettings, ...] = ()
     signing_key: Secret | None = None
+    former_signing_keys: tuple[Secret, ...] = ()
 
     def __post_init__(self) -> None:
         for what in ("name", "issuer"):

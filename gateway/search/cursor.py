@@ -3,22 +3,31 @@
 It says where the last page ended, as the values of the global order, and nothing about sites: each site is asked to
 go on from there by a filter. So it is small on any page and for any number of sites, works on any replica that has
 the signing key, and a site that failed on one page can rejoin on the next one.
+
+It is never longer than :data:`MAX_TEXT`. Values that do not fit, such as a long text, are held by their beginning and a
+digest of the whole key: the place is then found by reading on from the beginning.
 """
 
 import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from edges.errors import InvalidInput
 from edges.model import Query
+from edges.stac.order import Key, Reversed, key_of_values, total_order
 
 _MAC_BYTES = 12
 _DIGEST_BYTES = 8
 _MAX_TOKEN = 4_096
+MAX_TEXT = 400
+"""Longest cursor, in characters."""
+_LENGTH_BYTES = 4  # by which the header of a text grows with its length
+_MAX_BODY = MAX_TEXT * 3 // 4 - _MAC_BYTES
 
 
 class Count(msgspec.Struct, frozen=True, array_like=True):
@@ -35,12 +44,15 @@ class Anchor(msgspec.Struct, frozen=True, array_like=True):
     """The end of a page: values of the order's fields of its last item.
 
     ``count`` is the whole walk's. Where copies are given one by one, ``within`` is the site of the last one that was
-    given of that item.
+    given of that item. Where the values are too long for a cursor, ``values`` are only the leading ones, ``beginning``
+    is how the next one begins, if it is a text, and ``proof`` is the digest of the whole key (:func:`proof_of`).
     """
 
     values: tuple[Any, ...]
     count: Count = UNCOUNTED
     within: str = ""
+    beginning: str | None = None
+    proof: bytes = b""
 
 
 class _Token(msgspec.Struct, frozen=True, array_like=True):
@@ -58,19 +70,33 @@ def query_digest(query: Query, user: str) -> bytes:
     return hashlib.sha256(msgspec.json.encode([user, identity], order="deterministic")).digest()[:_DIGEST_BYTES]
 
 
-class Cursors:
-    """Writes and reads cursors under one signing key."""
+def proof_of(key: Key) -> bytes:
+    """Return a digest of a key in the global order, by which its item is known again."""
+    parts = [part if isinstance(part, str) else _plain(part) for part in key]
+    return hashlib.sha256(msgspec.json.encode(parts)).digest()[:_DIGEST_BYTES]
 
-    def __init__(self, *, key: bytes, lifetime_seconds: float) -> None:
+
+def _plain(part: Any) -> Any:
+    kind, value = part if isinstance(part, tuple) else (None, part)
+    return [kind, value.text if isinstance(value, Reversed) else value]
+
+
+class Cursors:
+    """Writes and reads cursors. ``key`` signs; what was signed with one of the ``former`` keys is read as well."""
+
+    def __init__(self, *, key: bytes, lifetime_seconds: float, former: Sequence[bytes] = ()) -> None:
         self._key = key
+        self._keys = (key, *former)
         self._lifetime = lifetime_seconds
 
     def write(self, anchor: Anchor, query: Query, user: str, *, now: float) -> str:
-        """Return the cursor of the page after ``anchor``."""
-        body = msgspec.msgpack.encode(
-            _Token(expires=int(now + self._lifetime), digest=query_digest(query, user), anchor=anchor)
-        )
-        return base64.urlsafe_b64encode(self._mac(body) + body).rstrip(b"=").decode()
+        """Return the cursor of the page after ``anchor``, whose values are those of its total order."""
+        token = _Token(expires=int(now + self._lifetime), digest=query_digest(query, user), anchor=anchor)
+        body = msgspec.msgpack.encode(token)
+        if len(body) > _MAX_BODY:
+            proof = proof_of(key_of_values(total_order(query.sortby), anchor.values))
+            body = _shortened(token, proof)
+        return base64.urlsafe_b64encode(_mac(self._key, body) + body).rstrip(b"=").decode()
 
     def read(self, token: str, query: Query, user: str, *, now: float) -> Anchor:
         """Return the anchor of a cursor that we wrote for this query and this user.
@@ -85,7 +111,7 @@ class Cursors:
         except (binascii.Error, ValueError) as error:
             raise InvalidInput("token", "it cannot be read", "the token of a next link, unchanged") from error
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(body)):
+        if not any(hmac.compare_digest(mac, _mac(key, body)) for key in self._keys):
             raise InvalidInput("token", "it was not issued here or was altered", "the token of a next link, unchanged")
         content = _TOKEN.decode(body)
         if content.expires < now:
@@ -94,5 +120,24 @@ class Cursors:
             raise InvalidInput("token", "it belongs to another search or user", "the search that it was given for")
         return content.anchor
 
-    def _mac(self, body: bytes) -> bytes:
-        return hmac.new(self._key, body, hashlib.sha256).digest()[:_MAC_BYTES]
+
+def _mac(key: bytes, body: bytes) -> bytes:
+    return hmac.new(key, body, hashlib.sha256).digest()[:_MAC_BYTES]
+
+
+def _shortened(token: _Token, proof: bytes) -> bytes:
+    """Return the token with as many leading values as fit, and the beginning of the first that does not."""
+
+    def encoded(held: int, beginning: str | None) -> bytes:
+        anchor = msgspec.structs.replace(
+            token.anchor, values=token.anchor.values[:held], beginning=beginning, proof=proof
+        )
+        return msgspec.msgpack.encode(msgspec.structs.replace(token, anchor=anchor))
+
+    values = token.anchor.values
+    held = next((n for n in range(len(values), 0, -1) if len(encoded(n, None)) <= _MAX_BODY), 0)
+    following = values[held] if held < len(values) else None
+    if not isinstance(following, str):
+        return encoded(held, None)
+    room = max(0, _MAX_BODY - len(encoded(held, "")) - _LENGTH_BYTES)
+    return encoded(held, following.encode()[:room].decode("utf-8", "ignore"))

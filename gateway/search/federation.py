@@ -6,24 +6,30 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 
+import msgspec
+
 from edges.audit import ranked_keys
 from edges.errors import EdgeError, InvalidInput
 from edges.model import Query, SortKey
 from edges.registry import Registry, Site
 from edges.stac.matching import all_of, compile_parts
 from edges.stac.order import compile_key, compile_values, key_of_values, total_order
-from gateway.search.cursor import Anchor, Count, Cursors
+from gateway.search.cursor import Anchor, Count, Cursors, proof_of
 from gateway.search.fanout import Fanout
 from gateway.search.free_text import CollectionTexts
+from gateway.search.learning import CollectionsLearnt, note_faults
 from gateway.search.lookup import look_up
 from gateway.search.merge import Group, Merge
 from gateway.search.page import SPARED, UNSIFTED, Page, SiteReport, count_of, reports
-from gateway.search.plan import Call, SiteView, plan
+from gateway.search.plan import SiteView, plan
 from gateway.search.reading import Reading
 from gateway.search.stages import Disproved, Making, Stage
 from gateway.search.stream import SiteStream
 
 _log = logging.getLogger(__name__)
+
+_SOUGHT_AT_ONCE, _SOUGHT_AT_MOST = 100, 10_000
+"""Items that are read to find the place of a cursor which could not hold it whole."""
 
 _AUDIT_SHARE = 0.25
 """How much of the deadline sites have to show that they keep an order; who is slower is believed for now."""
@@ -84,14 +90,17 @@ class Federation:
         anchor = self._cursors.read(token, query, user, now=self._clock()) if token is not None else None
         while True:
             try:
+                if anchor is not None and anchor.proof:
+                    anchor = await self._sought(query, anchor)
                 page = await self._page(query, user, anchor)
             except Disproved as disproved:  # each is corrected for good, so this ends
                 disproved.correct(self._sites())
                 _log.warning("search made again", extra={"reason": str(disproved)})
             else:
                 break
-        for report in page.reports if self._observe is not None else ():
-            self._observe(report)
+        if self._observe is not None:
+            for report in page.reports:
+                self._observe(report)
         _accept(page, frozenset(page.missing) if strict else required)
         return page
 
@@ -135,19 +144,13 @@ class Federation:
     async def _page(self, query: Query, user: str, anchor: Anchor | None) -> Page:
         """Plan, merge, sift, and tell what came of it."""
         making = await self._begun(query, anchor)
-        reading = Reading(
-            parts=making.parts,
-            key=making.key,
-            after=making.after,
-            prefix=ranked_keys(making.plan.order),
-            closed=making.within != "",
-        )
-        streams = {call.site: _stream(making.sites[call.site], call, reading) for call in making.plan.calls}
+        streams = _streams(making)
         fanout = Fanout(streams, Merge(streams), end=making.end, seconds=self._deadline)
         kept = await self._filled(fanout, making)
         failures = making.failures | fanout.failures
         codes = dict.fromkeys(making.failures, UNSIFTED) | fanout.codes
         self._note(streams, failures, codes)
+        await self._learn(streams, making)
         tallies = {site: stream.tally() for site, stream in streams.items()}
         count = anchor.count if anchor is not None else count_of(making.plan, tallies, failures, query.dedup)
         groups = kept[: query.limit]
@@ -159,6 +162,25 @@ class Federation:
             reports=reports(making.plan, tallies, failures, groups, codes),
             plan=making.plan,
         )
+
+    async def _sought(self, query: Query, anchor: Anchor) -> Anchor:
+        """Complete an anchor whose values were too long for the cursor: read on until its item comes.
+
+        Raises:
+            InvalidInput: it does not come.
+        """
+        making = await self._begun(msgspec.structs.replace(query, limit=_SOUGHT_AT_ONCE), anchor)
+        streams = _streams(making)
+        fanout = Fanout(streams, Merge(streams), end=making.end, seconds=self._deadline)
+        for _ in range(_SOUGHT_AT_MOST // _SOUGHT_AT_ONCE):
+            groups = await fanout.following(_SOUGHT_AT_ONCE)
+            for group in groups:
+                if proof_of(group[0].key) == anchor.proof:
+                    values = compile_values(making.plan.order)(group[0].item)
+                    return msgspec.structs.replace(anchor, values=values, beginning=None, proof=b"")
+            if len(groups) < _SOUGHT_AT_ONCE:
+                break
+        raise InvalidInput("token", "the item that it stands on is no more", "a search from its first page")
 
     async def _begun(self, query: Query, anchor: Anchor | None) -> Making:
         """Choose what to ask whom, once the sites have shown that they keep the order."""
@@ -178,7 +200,7 @@ class Federation:
             parts=parts,
             matches=all_of(parts),
             key=compile_key(chosen.order),
-            after=key_of_values(chosen.order, anchor.values) if anchor is not None else None,
+            after=key_of_values(chosen.order, anchor.values) if anchor is not None and not anchor.proof else None,
             within=anchor.within if anchor is not None else "",
             sites={site.id: site for site in sites},
             end=end,
@@ -219,6 +241,22 @@ class Federation:
             elif codes.get(site) not in (*SPARED, UNSIFTED):
                 self._registry.failed(site, failures[site])
 
+    async def _learn(self, streams: dict[str, SiteStream], making: Making) -> None:
+        """Take over what the answers say of the sites themselves.
+
+        Raises:
+            CollectionsLearnt: a site gave an item of a collection that it was not known to hold, and now is.
+        """
+        news = []
+        for call in making.plan.calls:
+            reader, site = streams[call.site].reader, making.sites[call.site]
+            if reader.faults:
+                note_faults(site, call, reader)
+            if reader.foreign:
+                news.append(self._registry.look_again(call.site, reader.foreign))
+        if news and any(await asyncio.gather(*news)):
+            raise CollectionsLearnt
+
     def _sites(self) -> dict[str, Site]:
         return {site.id: site for site in self._registry.sites()}
 
@@ -231,11 +269,28 @@ class Federation:
             available=site.admitted,
             reason=f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}",
             text=self._texts.scope(query.text, site.id) if query.text is not None else None,
+            ignores=site.ignored,
         )
 
 
-def _stream(site: Site, call: Call, reading: Reading) -> SiteStream:
-    return SiteStream(call=call, catalogue=site.catalogue, reading=reading, max_page=site.settings.catalogue.max_page)
+def _streams(making: Making) -> dict[str, SiteStream]:
+    """Return a stream for each call of the plan, by site."""
+    reading = Reading(
+        parts=making.parts,
+        key=making.key,
+        after=making.after,
+        prefix=ranked_keys(making.plan.order),
+        closed=making.within != "",
+    )
+    return {
+        call.site: SiteStream(
+            call=call,
+            catalogue=making.sites[call.site].catalogue,
+            reading=reading,
+            max_page=making.sites[call.site].settings.catalogue.max_page,
+        )
+        for call in making.plan.calls
+    }
 
 
 def _accept(page: Page, required: frozenset[str]) -> None:

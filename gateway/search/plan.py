@@ -13,6 +13,8 @@ from edges.stac.order import INSTANT_FIELDS, NAMING_FIELDS, field_path, total_or
 from gateway.search.cursor import Anchor
 from gateway.search.free_text import TextScope
 
+_LAST_CHARACTER = "\U0010ffff"
+
 
 class SiteView(Frozen):
     """What planning needs to know of a site: ``collections`` are harmonised ids, None while unknown.
@@ -27,6 +29,8 @@ class SiteView(Frozen):
     available: bool = True
     reason: str = ""
     text: TextScope | None = None
+    ignores: frozenset[str] = frozenset()
+    """Parts of a query that the site was caught to ignore."""
 
 
 class Skip(Frozen):
@@ -115,7 +119,9 @@ def _call(query: Query, order: tuple[SortKey, ...], site: SiteView, anchor: Anch
         share=share,
         sorted=by_site,
         ties=by_site and can.ties,
-        residual=(query.filter is not None and not can.filter) or (query.text != text and not whole),
+        residual=(query.filter is not None and not can.filter)
+        or (query.text != text and not whole)
+        or any(getattr(query, part, None) is not None for part in site.ignores),
         filtered=query.filter is not None and can.filter,
         resumed=segments not in ((), (pushed,)),
         holds=site.collections,
@@ -137,8 +143,11 @@ def after(query: Query, order: tuple[SortKey, ...], anchor: Anchor, *, ties: boo
     plain conjuncts that an index serves. Where the anchor is among those nulls, the next key takes the first one's
     place. What is not after the anchor is dropped where the answers are read.
     """
-    pairs = list(itertools.takewhile(lambda pair: _usable(*pair, ties=ties), zip(order, anchor.values, strict=True)))
+    known = zip(order, anchor.values, strict=False)  # a cursor may hold the leading values only
+    pairs = list(itertools.takewhile(lambda pair: _usable(*pair, ties=ties), known))
     closed = len(pairs) < len(order) or anchor.within != ""
+    if anchor.beginning and len(pairs) == len(anchor.values):
+        pairs += _from_beginning(order[len(pairs)], anchor.beginning, ties=ties)
     while pairs and pairs[0][1] is None:
         query = _with(query, _is_null(pairs.pop(0)[0]))
     if not pairs:
@@ -151,6 +160,13 @@ def after(query: Query, order: tuple[SortKey, ...], anchor: Anchor, *, ties: boo
     if field_path(first.field) not in NAMING_FIELDS:
         segments.append(_with(query, _is_null(first)))
     return tuple(segments)
+
+
+def _from_beginning(key: SortKey, beginning: str, *, ties: bool) -> list[tuple[SortKey, str]]:
+    """Return what stands in for a text of which only the beginning is known: all that begin so stand after it."""
+    if field_path(key.field) in INSTANT_FIELDS or not _usable(key, beginning, ties=ties):
+        return []
+    return [(key, beginning + _LAST_CHARACTER if key.descending else beginning)]
 
 
 def _usable(key: SortKey, value: Any, *, ties: bool) -> bool:

@@ -70,9 +70,7 @@ def _kept(told: msgspec.Raw) -> list[int]:
     except msgspec.ValidationError:
         links = [_plain(link) for link in _ODD_LINKS.decode(told)]
     return [
-        place
-        for place, link in enumerate(links)
-        if link.rel not in OWN_RELS and link.href.startswith(SAFE_SCHEMES)
+        place for place, link in enumerate(links) if link.rel not in OWN_RELS and link.href.startswith(SAFE_SCHEMES)
     ]
 
 
