@@ -17,6 +17,7 @@ from edges.quirks import TOLD, Quirk, QuirkKind, noted
 from edges.seams import WritableCatalogue
 from edges.settings import SiteSettings
 from edges.stac.collections import safe_collections
+from edges.stac.collections import safe_collections
 from edges.stac.order import field_path, total_order
 
 _log = logging.getLogger(__name__)

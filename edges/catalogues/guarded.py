@@ -13,6 +13,23 @@ from edges.stac.aggregation import Tally, Wanted
 _QUERY = msgspec.msgpack.Encoder(order="deterministic")
 
 
+MAX_NAME_BYTES = 1_024
+"""Longest id and collection of an item, as JSON text: both stand in addresses."""
+MAX_GEOMETRY_BYTES = 1 << 20
+"""Largest geometry of an item, as JSON text: about 30,000 positions. What is larger costs more than it tells."""
+_NOTHING = msgspec.Raw(b"")
+
+
+def is_oversized(item: Members) -> bool:
+    """Tell whether an item has a name or a geometry that no honest one has."""
+    get = item.get
+    return (
+        len(get("id", _NOTHING)) > MAX_NAME_BYTES
+        or len(get("geometry", _NOTHING)) > MAX_GEOMETRY_BYTES
+        or len(get("collection", _NOTHING)) > MAX_NAME_BYTES
+    )
+
+
 class GuardedCatalogue:
     """Shares the answers of identical searches and reads under way; keeps none of them.
 
@@ -32,7 +49,7 @@ class GuardedCatalogue:
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Return a page, perhaps the one that another search is waiting for."""
         key = (_QUERY.encode(query), limit, after)
-        return await self._searches.run(key, lambda: self._inner.search(query, limit=limit, after=after))
+        return await self._searches.run(key, lambda: self._searched(query, limit, after))
 
     async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
         """Let the site count, if it can."""
@@ -61,6 +78,13 @@ class GuardedCatalogue:
         was_there = await self._inner.delete_item(collection, item_id)
         self._outdated()
         return was_there
+
+    async def _searched(self, query: Query, limit: int, after: str | None) -> Batch:
+        batch = await self._inner.search(query, limit=limit, after=after)
+        if not any(is_oversized(item) for item in batch.items):
+            return batch
+        # an item without members counts as misshapen where it is read, and is told as such
+        return msgspec.structs.replace(batch, items=[{} if is_oversized(item) else item for item in batch.items])
 
     def _outdated(self) -> None:
         """Let reads that begin after a write see it."""

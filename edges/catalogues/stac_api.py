@@ -25,6 +25,7 @@ from edges.stac.item_pages import DecodeErrors, Frame, PageLink, read_page
 from edges.stac.request import query_to_post
 
 _MAX_COLLECTION_PAGES = 200
+_MAX_COLLECTIONS = 20_000
 T = TypeVar("T")
 
 
@@ -98,6 +99,8 @@ class StacApiCatalogue:
             seen.add(href)
             page = _decoded(self._site, _COLLECTIONS, await self._fetch("GET", href))
             found += page.collections
+            if len(found) > _MAX_COLLECTIONS:
+                raise SiteMisbehaved(self._site, f"it tells of more than {_MAX_COLLECTIONS} collections")
             link = next((link for link in page.links if link.rel == "next"), None)
             href = self._checked(link.href) if link is not None else None
         return found

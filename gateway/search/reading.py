@@ -62,7 +62,10 @@ class Reading:
 
 
 class RowReader:
-    """Reads one site's items, and counts what is wrong with them: ``faults``, by kind, out of ``seen`` items."""
+    """Reads one site's items, and counts what is wrong with them: ``faults``, by kind, out of ``seen`` items.
+
+    ``overfull`` counts the pages that were larger than asked for.
+    """
 
     def __init__(self, call: Call, reading: Reading) -> None:
         self._call = call
@@ -72,6 +75,7 @@ class RowReader:
         self._split = _split(reading.after) if len(call.segments) > 1 else None
         self.seen = 0
         self.passed_over = 0
+        self.overfull = 0
         self.faults: Counter[str] = Counter()
         self.foreign: set[str] = set()
 

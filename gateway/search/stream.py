@@ -85,6 +85,7 @@ class SiteStream:
         if self._pages == 1:
             self._matched = batch.matched
         self._fetched += len(batch.items)
+        self.reader.overfull += len(batch.items) > limit
         self._step(batch)
         return self.reader.rows(batch, segment=segment)
 
