@@ -139,7 +139,11 @@ class EodagProvider:
             return SiteUnavailable(self._site, "the provider refused our credentials")
         if isinstance(error, (errors.TimeOutError, errors.QuotaExceededError, errors.NotAvailableError)):
             return SiteUnavailable(self._site, f"{type(error).__name__}: {told(error)}")
+        if isinstance(error, OSError) and not isinstance(error, ValueError):
+            return SiteUnavailable(self._site, f"the provider could not be reached: {type(error).__name__}")
         status = getattr(error, "status_code", None)
+        if status in (401, 403):
+            return SiteUnavailable(self._site, f"the provider refused us: it answered {status}")
         if isinstance(error, errors.RequestError) and (status is None or status == 429 or status >= 500):
             return SiteUnavailable(self._site, f"the provider could not answer: {told(error)}")
         if isinstance(error, errors.EodagError):
@@ -192,7 +196,18 @@ def _library(settings: EodagSettings, folder: Path, timeout_seconds: float) -> A
         raise EodagConfigError(
             f"EODAG leaves provider {settings.provider!r} out: credentials may be missing, or a plug-in unknown"
         )
+    _keep_to_searching(library, settings.provider)
     return library
+
+
+def _keep_to_searching(library: Any, provider: str) -> None:
+    """Leave out what is for downloads: for each item found, the library would prepare one, over the network."""
+    config = library._providers.get_config(provider)  # noqa: SLF001 - what it tells elsewhere are copies
+    search = getattr(config, "search", None)
+    needed = getattr(search, "need_auth", False)
+    for name in ("download_auth",) if needed else ("download_auth", "auth", "search_auth"):
+        if hasattr(config, name):
+            delattr(config, name)
 
 
 def _files(settings: EodagSettings, folder: Path) -> dict[str, Any]:

@@ -1,0 +1,319 @@
+"""Hubs that EODAG searches, with the real library: a STAC API of our own, and a provider that speaks OData."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from federated_lake import Client, gateway_over, hub, item, site_of
+from odata_provider import ODataProvider, odata_provider, product
+
+from edges.catalogues.eodag_hub import EodagCatalogue
+from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
+from edges.model import Batch, Interval, Query, SortKey
+from edges.settings import CatalogueSettings, EodagSettings, Secret, SiteSettings
+
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.asyncio(loop_scope="session"),
+    # the library's own search by id goes through a function that it has deprecated
+    pytest.mark.filterwarnings("ignore:Call to deprecated eodag function:DeprecationWarning"),
+]
+
+NEWEST = (SortKey(field="datetime", descending=True),)
+DAYS = 12
+
+
+def stac_provider(url: str, products: Mapping[str, str], **pagination: Any) -> EodagSettings:
+    """Return a provider that EODAG does not know: a STAC API, some of whose collections have ids of EODAG."""
+    search = {
+        "type": "StacSearch",
+        "api_endpoint": f"{url}/search",
+        "need_auth": False,
+        "pagination": {"max_limit": 100, **pagination},
+        "sort": {"sort_param_mapping": {"start_datetime": "properties.datetime"}},
+    }
+    definition = {
+        "search": search,
+        "products": {name: {"_collection": native} for name, native in products.items()},
+        "download": {"type": "HTTPDownload"},
+    }
+    return EodagSettings(provider="local", definition=definition)
+
+
+def data_space(url: str, *collections: str, workers: int = 4) -> EodagSettings:
+    """Return EODAG's own provider of the data space, at another address."""
+    definition = {"search": {"api_endpoint": url}}
+    names = collections or ("S2_MSI_L1C",)
+    return EodagSettings(provider="cop_dataspace", definition=definition, collections=names, workers=workers)
+
+
+def catalogue_of(settings: EodagSettings, state: Path, **more: Any) -> EodagCatalogue:
+    return EodagCatalogue(site="hub", settings=CatalogueSettings(eodag=settings, **more), state=state)
+
+
+async def walked(catalogue: EodagCatalogue, query: Query, limit: int) -> list[str]:
+    found: list[str] = []
+    position: str | None = None
+    for _ in range(100):
+        batch = await catalogue.search(query, limit=limit, after=position)
+        assert len(batch.items) <= limit
+        found += ids_of(batch)
+        position = batch.next
+        if position is None:
+            return found
+    raise AssertionError("the walk has no end")
+
+
+def ids_of(batch: Batch) -> list[str]:
+    return [msgspec.json.decode(item["id"]) for item in batch.items]
+
+
+def decoded(batch: Batch) -> list[dict[str, Any]]:
+    return list(msgspec.json.decode(msgspec.json.encode(batch.items)))
+
+
+ALL = [product(n, online=n % 3 != 0) for n in range(1, DAYS + 1)]
+L2A = [product(n, "S2MSI2A") for n in range(1, DAYS + 1)]
+NAMES = [f"S2A_S2MSI1C_2024{n:04}" for n in range(1, DAYS + 1)]
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def provider() -> AsyncIterator[ODataProvider]:
+    async with odata_provider([*ALL, *L2A]) as one:
+        yield one
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def space(provider: ODataProvider, tmp_path_factory: pytest.TempPathFactory) -> EodagCatalogue:
+    state = tmp_path_factory.mktemp("state")
+    return catalogue_of(data_space(provider.url, "S2_MSI_L1C", "S2_MSI_L2A"), state, timeout_seconds=60.0)
+
+
+L1C = Query(collections=("S2_MSI_L1C",))
+
+
+@pytest.mark.parametrize("limit", [5, 6, 100])
+@pytest.mark.parametrize("descending", [True, False])
+async def test_pages_come_in_the_order_of_time(space: EodagCatalogue, limit: int, descending: bool) -> None:
+    query = msgspec.structs.replace(L1C, sortby=(SortKey(field="datetime", descending=descending),))
+    assert await walked(space, query, limit) == sorted(NAMES, reverse=descending)
+
+
+@pytest.mark.parametrize("limit", [3, 5, 100])
+async def test_collections_are_merged_by_time(space: EodagCatalogue, limit: int) -> None:
+    found = await walked(space, Query(sortby=NEWEST), limit)
+    assert len(set(found)) == len(found) == 2 * DAYS
+    assert [name[-4:] for name in found] == sorted((name[-4:] for name in found), reverse=True)
+
+
+async def test_without_an_order_one_collection_follows_the_other(space: EodagCatalogue) -> None:
+    found = await walked(space, Query(), 5)
+    assert len(set(found)) == len(found) == 2 * DAYS
+
+
+async def test_time_and_space_go_to_the_provider(space: EodagCatalogue, provider: ODataProvider) -> None:
+    day = 24 * 3600 * 1_000_000
+    start = 1_704_067_200_000_000 + 3 * day  # 2024-01-04
+    query = Query(
+        collections=("S2_MSI_L1C",),
+        datetime=Interval(start=start, end=start + day),
+        bbox=(0.0, 0.0, 10.0, 1.0),
+    )
+    batch = await space.search(query, limit=50)
+    assert sorted(ids_of(batch)) == NAMES[2:4]
+    assert not batch.exact
+    assert "OData.CSC.Intersects" in provider.filters[-1]
+
+
+async def test_a_box_across_the_antimeridian_is_asked_for_as_two(
+    space: EodagCatalogue, provider: ODataProvider
+) -> None:
+    await space.search(Query(collections=("S2_MSI_L1C",), bbox=(170.0, 0.0, -170.0, 1.0)), limit=5)
+    assert "MULTIPOLYGON" in provider.filters[-1].upper()
+
+
+async def test_a_search_that_goes_on_from_a_time_is_narrowed(space: EodagCatalogue, provider: ODataProvider) -> None:
+    earlier = {"op": "<=", "args": [{"property": "datetime"}, {"timestamp": "2024-01-05T00:00:00Z"}]}
+    query = msgspec.structs.replace(L1C, sortby=NEWEST, filter={"op": "and", "args": [earlier, earlier]})
+    assert await walked(space, query, 5) == sorted(NAMES[:4], reverse=True)
+    assert "ContentDate/Start lt 2024-01-05" in provider.filters[-1]
+    no_time = msgspec.structs.replace(L1C, filter={"op": "isNull", "args": [{"property": "datetime"}]})
+    assert (await space.search(no_time, limit=5)).items == []
+
+
+async def test_a_product_to_be_ordered_first_is_told_as_such(space: EodagCatalogue) -> None:
+    batch = await space.search(msgspec.structs.replace(L1C, sortby=NEWEST), limit=50)
+    for one in decoded(batch):
+        offline = int(one["id"][-4:]) % 3 == 0
+        assert one["properties"]["order:status"] == ("orderable" if offline else "succeeded")
+        assert one["properties"]["storage:tier"] == ("offline" if offline else "online")
+
+
+async def test_an_item_is_stac_without_what_is_internal(space: EodagCatalogue) -> None:
+    found = await space.item("S2_MSI_L1C", NAMES[0])
+    assert found is not None
+    one = msgspec.json.decode(msgspec.json.encode(found))
+    assert one["stac_version"] == "1.1.0"
+    assert one["collection"] == "S2_MSI_L1C"
+    assert one["bbox"] == [1.0, 0.0, 2.0, 1.0]
+    assert one["properties"]["datetime"].startswith("2024-01-02T00:00:00")
+    assert one["properties"]["eo:cloud_cover"] == 1
+    assert one["links"] == []
+    assert one["assets"]["downloadLink"]["href"].startswith("https://")
+    assert not [name for name in one["properties"] if name.startswith(("eodag:", "_"))]
+    assert "Not Available" not in str(one)
+
+
+async def test_items_are_found_by_their_ids(space: EodagCatalogue) -> None:
+    batch = await space.search(msgspec.structs.replace(L1C, ids=(NAMES[1], NAMES[4], "nothing")), limit=10)
+    assert ids_of(batch) == [NAMES[1], NAMES[4]]
+    assert await space.item("S2_MSI_L1C", "nothing") is None
+    assert await space.item("no-such-collection", NAMES[0]) is None
+    with pytest.raises(SiteUnavailable, match="one by one"):
+        await space.search(Query(ids=tuple(str(n) for n in range(30))), limit=10)
+
+
+async def test_collections_that_it_does_not_offer_give_nothing(space: EodagCatalogue) -> None:
+    batch = await space.search(Query(collections=("NAIP",)), limit=10)
+    assert batch == Batch(items=[], exact=False)
+    assert [each["id"] for each in await space.collections()] == ["S2_MSI_L1C", "S2_MSI_L2A"]
+
+
+async def test_a_hub_cannot_be_written_to(space: EodagCatalogue) -> None:
+    with pytest.raises(Conflict):
+        await space.put_items("S2_MSI_L1C", [])
+    with pytest.raises(Conflict):
+        await space.put_collection({})
+    with pytest.raises(Conflict):
+        await space.delete_item("S2_MSI_L1C", "a")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (500, b"down", SiteUnavailable),
+        (429, b"slow down", SiteUnavailable),
+        (503, b"", SiteUnavailable),
+        (401, b"", SiteUnavailable),
+        (400, b"bad", SiteMisbehaved),
+        (200, b"not JSON", SiteMisbehaved),
+    ],
+)
+async def test_what_goes_wrong_at_the_provider_is_ours_to_tell(
+    space: EodagCatalogue, provider: ODataProvider, status: int, body: bytes, error: type[Exception]
+) -> None:
+    provider.failure = web.Response(status=status, body=body)
+    try:
+        with pytest.raises(error) as caught:
+            await space.search(L1C, limit=5)
+        assert "$filter" not in str(caught.value)
+    finally:
+        provider.failure = None
+
+
+async def test_a_provider_that_hangs_is_told_in_time_and_holds_no_more_than_its_workers(tmp_path: Path) -> None:
+    async with odata_provider(ALL) as slow:
+        catalogue = catalogue_of(data_space(slow.url, workers=2), tmp_path, timeout_seconds=60.0)
+        await catalogue.capabilities()
+        assert ids_of(await catalogue.search(L1C, limit=50))
+        slow.gate = asyncio.Event()
+        impatient = catalogue_of(data_space(slow.url, workers=2), tmp_path, timeout_seconds=60.0)
+        impatient._idle = catalogue._idle
+        await impatient.capabilities()
+        impatient._threads._seconds = 0.3
+        told = await asyncio.gather(*(impatient.search(L1C, limit=5) for _ in range(4)), return_exceptions=True)
+        assert all(isinstance(each, SiteUnavailable) for each in told)
+        with pytest.raises(SiteUnavailable, match=r"hang|no worker was free"):
+            await impatient.search(L1C, limit=5)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def lake_with_hubs(
+    provider: ODataProvider, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Client, Path]]:
+    """Return a gateway over a plain site and two hubs: one a STAC API, one OData."""
+    folder = tmp_path_factory.mktemp("hubs")
+    plain = [item(f"p{n}", "sentinel-2-l1c", day=n, **{"eo:cloud_cover": n}) for n in range(1, 6)]
+    stac = [item(f"s{n}", "native", day=n, **{"eo:cloud_cover": n}) for n in range(1, 6)]
+    async with site_of(plain, folder / "plain.db") as one, site_of(stac, folder / "stac.db") as other:
+        sites = [
+            hub("plain", one),
+            eodag_hub("stac", stac_provider(other, {"S2_MSI_L1C": "native"})),
+            eodag_hub("space", data_space(provider.url, "S2_MSI_L1C")),
+        ]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HOME", str(folder / "home"))
+            async with gateway_over(sites, folder / "state") as client:
+                yield client, folder
+
+
+def eodag_hub(name: str, settings: EodagSettings) -> SiteSettings:
+    catalogue = CatalogueSettings(eodag=settings, profile="eodag", timeout_seconds=60.0)
+    return SiteSettings(id=name, kind="hub", catalogue=catalogue)
+
+
+@pytest.mark.parametrize("limit", [4, 50])
+async def test_hubs_are_merged_like_any_other_site(lake_with_hubs: tuple[Client, Path], limit: int) -> None:
+    client, _ = lake_with_hubs
+    names = [name for _, name in await client.walk(collections=["sentinel-2-l1c"], limit=limit)]
+    days = {name: int(name[-4:]) + 1 if name.startswith("S2A") else int(name[1:]) for name in names}
+    assert sorted(names) == sorted([*NAMES, *(f"p{n}" for n in range(1, 6)), *(f"s{n}" for n in range(1, 6))])
+    assert [days[name] for name in names] == sorted(days.values(), reverse=True)
+
+
+async def test_a_filter_holds_at_hubs_too(lake_with_hubs: tuple[Client, Path]) -> None:
+    client, _ = lake_with_hubs
+    filter_ = {"op": "=", "args": [{"property": "order:status"}, "orderable"]}
+    found = await client.walk(filter=filter_, limit=3)
+    assert sorted(name for _, name in found) == [NAMES[n - 1] for n in (3, 6, 9, 12)]
+
+
+async def test_sites_tell_provider_and_profile(lake_with_hubs: tuple[Client, Path]) -> None:
+    client, _ = lake_with_hubs
+    _, told = await client.get("/sites/space")
+    assert (told["kind"], told["provider"], told["profile"]) == ("hub", "cop_dataspace", "eodag")
+    assert told["collections"] == ["sentinel-2-l1c"]
+    _, told = await client.get("/sites/plain")
+    assert (told["provider"], told["profile"]) == (None, None)
+
+
+async def test_the_library_writes_below_the_state_folder_only(lake_with_hubs: tuple[Client, Path]) -> None:
+    _, folder = lake_with_hubs
+    assert (folder / "state" / "eodag" / "space" / "providers" / "cop_dataspace.yml").is_file()
+    assert not (folder / "home").exists()
+
+
+async def test_credentials_reach_the_provider_and_no_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_KEY", "sesame-sesame")
+    seen: list[str | None] = []
+
+    async def guarded(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("X-Key"))
+        return web.json_response({"detail": "no"}, status=403)
+
+    app = web.Application()
+    app.router.add_post("/search", guarded)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    settings = stac_provider(f"http://127.0.0.1:{runner.addresses[0][1]}", {"S2_MSI_L1C": "native"})
+    search = {**settings.definition["search"], "need_auth": True}
+    auth = {"type": "HTTPHeaderAuth", "matching_url": "http://127.0.0.1", "headers": {"X-Key": "{apikey}"}}
+    settings = msgspec.structs.replace(
+        settings,
+        definition={**settings.definition, "search": search, "auth": auth},
+        credentials={"apikey": Secret(env="HUB_KEY")},
+    )
+    catalogue = catalogue_of(settings, tmp_path, timeout_seconds=60.0)
+    try:
+        with pytest.raises((SiteUnavailable, SiteMisbehaved)) as caught:
+            await catalogue.search(Query(collections=("S2_MSI_L1C",)), limit=5)
+        assert seen == ["sesame-sesame"]
+        assert "sesame" not in str(caught.value)
+    finally:
+        await runner.cleanup()
