@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from checking import Checks, main
 
-EXAMPLES = os.environ.get("LAKEGATE_EXAMPLES", "10")
+EXAMPLES = os.environ.get("LAKEGATE_EXAMPLES", "50")
 """How many times more random lives than in the ordinary tests."""
 LEAST_LIVES = 2_000
 ALL = "all pass, none skipped"

@@ -299,11 +299,13 @@ def lives(count):
     )
 
 
-def test_every_life_on_sqlite_is_as_told_in_memory():
+def test_every_life_on_sqlite_is_as_told_in_memory(record_property):
+    record_property("lives", lives(40).max_examples)
     run_state_machine_as_test(LedgerLife, settings=lives(40))
 
 
 @pytest.mark.service
-def test_every_life_in_two_gateways_on_postgresql_is_as_told_in_memory(postgresql):
+def test_every_life_in_two_gateways_on_postgresql_is_as_told_in_memory(postgresql, record_property):
+    record_property("lives", lives(6).max_examples)
     OnPostgres.dsn = postgresql
     run_state_machine_as_test(PostgresLife, settings=lives(6))
