@@ -48,6 +48,8 @@ def window_of(item: Members, span: Span) -> Window:
     if len(boxes) != 1:
         return Window(span=span)  # nowhere, or over the antimeridian: anywhere will do
     west, south, east, north = boxes[0]
+    if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
+        return Window(span=span)  # metres of some projection: real items have them
     return Window(
         span=span,
         box=(
