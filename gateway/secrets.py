@@ -29,6 +29,9 @@ def _secrets(value: Any, path: str) -> Iterator[tuple[str, Secret]]:
     elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
             yield from _secrets(getattr(value, name), f"{path}.{name}")
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            yield from _secrets(each, f"{path}.{name}")
     elif isinstance(value, tuple | list):
         for index, each in enumerate(value):
             yield from _secrets(each, f"{path}[{index}]")
