@@ -9,6 +9,7 @@ from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.seams import WritableCatalogue
 from edges.single_flight import SingleFlight
 from edges.stac.aggregation import Tally, Wanted
+from edges.stac.item_pages import ChangedItems
 
 _QUERY = msgspec.msgpack.Encoder(order="deterministic")
 
@@ -28,6 +29,11 @@ def is_oversized(item: Members) -> bool:
         or len(get("geometry", _NOTHING)) > MAX_GEOMETRY_BYTES
         or len(get("collection", _NOTHING)) > MAX_NAME_BYTES
     )
+
+
+def _measured(item: Members) -> Members:
+    # an item without members counts as misshapen where it is read, and is told as such
+    return {} if is_oversized(item) else item
 
 
 class GuardedCatalogue:
@@ -81,10 +87,7 @@ class GuardedCatalogue:
 
     async def _searched(self, query: Query, limit: int, after: str | None) -> Batch:
         batch = await self._inner.search(query, limit=limit, after=after)
-        if not any(is_oversized(item) for item in batch.items):
-            return batch
-        # an item without members counts as misshapen where it is read, and is told as such
-        return msgspec.structs.replace(batch, items=[{} if is_oversized(item) else item for item in batch.items])
+        return msgspec.structs.replace(batch, items=ChangedItems(batch.items, _measured))
 
     def _outdated(self) -> None:
         """Let reads that begin after a write see it."""

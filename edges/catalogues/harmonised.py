@@ -1,5 +1,6 @@
 """A catalogue that speaks other words, as a wrapper of the same seam: asked in native words, answered in ours."""
 
+import functools
 from collections.abc import Sequence
 
 import msgspec
@@ -11,6 +12,7 @@ from edges.profiles.model import Profile
 from edges.profiles.queries import QueryWords
 from edges.seams import WritableCatalogue
 from edges.stac.aggregation import Tally, Wanted
+from edges.stac.item_pages import ChangedItems
 
 PROVENANCE = "federation:provenance"
 """The property that tells what was changed, where a query asks for it."""
@@ -50,9 +52,11 @@ class HarmonisedCatalogue:
         if native.query.collections == () or native.query.ids == ():
             return Batch(items=[])  # many servers take an empty list for none
         batch = await self._inner.search(native.query, limit=limit, after=after)
+        changed = self._changes or query.provenance
+        told = functools.partial(self._told, provenance=query.provenance)
         return msgspec.structs.replace(
             batch,
-            items=[self._told(item, provenance=query.provenance) for item in batch.items],
+            items=ChangedItems(batch.items, told) if changed else batch.items,
             matched=batch.matched if native.exact else None,
             exact=batch.exact and native.exact,
         )

@@ -7,7 +7,7 @@ site get anywhere unless they are one complete JSON object.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 import msgspec
@@ -95,6 +95,31 @@ class ItemPage(Sequence[Members]):
         if self._whole is None:
             self._whole = _frame(self._site, self._content).features
         return self._whole
+
+
+class ChangedItems(Sequence[Members]):
+    """Items as something changes them, each where it is read. ``change`` must not change its argument in place."""
+
+    __slots__ = ("_change", "_items")
+
+    def __init__(self, items: Sequence[Members], change: Callable[[Members], Members]) -> None:
+        self._items = items
+        self._change = change
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Members]:
+        return map(self._change, self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> Members: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Members]: ...
+    def __getitem__(self, index: int | slice) -> Members | list[Members]:
+        if isinstance(index, slice):
+            return [self._change(item) for item in self._items[index]]
+        return self._change(self._items[index])
 
 
 def read_page(site: str, content: bytes) -> tuple[Sequence[Members], Frame]:
