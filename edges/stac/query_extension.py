@@ -1,5 +1,6 @@
 """The Query extension (``query``), translated to CQL2 JSON (STAC API Query 1.0.0)."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,8 @@ from edges.model import Json
 from edges.stac.limits import MAX_NAME, kind_of
 
 FIELD = "query"
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)
+_LONGEST_NUMBER = 32
 
 
 def translate(query: Any) -> Json | None:
@@ -41,12 +44,23 @@ def _test(name: str, operator: str, value: Any) -> Json:
     return build(f"{FIELD}.{name[:40]}.{operator}", {"property": name}, value)
 
 
+def _is_number(value: Any) -> bool:
+    """Tell whether text is a number as JSON writes it: clients that read ``eo:cloud_cover<20`` send it as text.
+
+    It is then compared both ways; a property is of one type, and what is of the other is unknown.
+    """
+    return isinstance(value, str) and len(value) <= _LONGEST_NUMBER and _NUMBER.fullmatch(value) is not None
+
+
 def _comparison(sign: str) -> Callable[[str, Json, Any], Json]:
     def build(field: str, prop: Json, value: Any) -> Json:
         if isinstance(value, dict | list):
             raise InvalidInput(field, f"a JSON {kind_of(value)}", "a number, a string, true or false")
         if value is not None:
-            return {"op": sign, "args": [prop, value]}
+            asked = {"op": sign, "args": [prop, value]}
+            if not _is_number(value):
+                return asked
+            return {"op": "or", "args": [asked, {"op": sign, "args": [prop, float(value)]}]}
         null = {"op": "isNull", "args": [prop]}
         if sign not in ("=", "<>"):
             raise InvalidInput(field, "null", "a number or a string")

@@ -187,3 +187,14 @@ def test_a_long_polygon_in_text_is_taken():
 
 def test_one_collection_needs_no_array():
     assert search_from_post(b'{"collections": "a"}', default_limit=1, max_limit=9).query.collections == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("20", 20.0), ("-1.5", -1.5), ("020", None), ("2e3", None), ("S2", None)]
+)
+def test_a_number_that_a_client_sent_as_text_is_compared_both_ways(text, numbers):
+    body = msgspec.json.encode({"query": {"a": {"lt": text}}})
+    made = search_from_post(body, default_limit=1, max_limit=9).query.filter
+    plain = {"op": "<", "args": [{"property": "a"}, text]}
+    both = {"op": "or", "args": [plain, {"op": "<", "args": [{"property": "a"}, numbers]}]}
+    assert made == (plain if numbers is None else both)
