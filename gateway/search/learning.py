@@ -26,10 +26,16 @@ class CollectionsLearnt(Disproved):
 def note_faults(site: Site, call: Call, reader: RowReader) -> None:
     """Note what a site was caught at, and rely no more on what it ignores."""
     query = call.segments[0]
+    if reader.overfull:
+        site.caught("limit", count=reader.overfull, example=example_request(_url(site), query, limit=call.share))
     for name, count in reader.faults.items():
         if name not in KINDS or (name == "filter" and not call.filtered):
             continue  # nobody asked the site to see to it
-        example = example_request(site.settings.catalogue.url, query, limit=call.share)
+        example = example_request(_url(site), query, limit=call.share)
         site.caught(name, count=count, example=example)
         if name in _PARTS and count * _ALL_BUT >= reader.seen:
             site.ignores(name)
+
+
+def _url(site: Site) -> str:
+    return site.settings.catalogue.url
