@@ -20,8 +20,8 @@ from gateway.dask.options import echoed, merge_fields, own_fields
 from gateway.dask.reconciliation import Reconciliation
 from gateway.placement.seam import Placer
 from gateway.principal import Principal
+from gateway.quota.turns import QueueingLedger
 from gateway.records import RecordTable
-from quotas.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Clusters:
         *,
         backends: Mapping[str, DaskBackend],
         routes: RecordTable[ClusterRoute],
-        ledger: Ledger,
+        ledger: QueueingLedger,
         placer: Placer,
         terms: Terms,
     ) -> None:

@@ -22,9 +22,9 @@ from gateway.dask.offers import Offers
 from gateway.dask.options import Wish, fit_options, merge_fields, read_wish, takes_mark
 from gateway.placement.seam import ComputeNeed, Placer
 from gateway.principal import Principal
+from gateway.quota.turns import QueueingLedger, reserve_in_turn
 from gateway.records import RecordTable
 from quotas.errors import QuotaExceeded
-from quotas.ledger import Ledger
 from quotas.model import Refusal
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Creation:
         backends: Mapping[str, DaskBackend],
         offers: Offers,
         routes: RecordTable[ClusterRoute],
-        ledger: Ledger,
+        ledger: QueueingLedger,
         placer: Placer,
         terms: Terms,
     ) -> None:
@@ -121,8 +121,13 @@ class Creation:
     async def _reserve(self, route: ClusterRoute) -> None:
         try:
             # core hours are charged as they pass; without a minute's worth of them nothing new begins
-            answer = await self._ledger.check(route.charge, [route.first_minute]) or await self._ledger.reserve(
-                route.lease, route.charge, route.lines, ttl=self._terms.lease_seconds, why="dask cluster"
+            answer = await self._ledger.check(route.charge, [route.first_minute]) or await reserve_in_turn(
+                self._ledger,
+                route.lease,
+                route.charge,
+                route.lines,
+                ttl=self._terms.lease_seconds,
+                why="dask cluster",
             )
         except BaseException:
             # nothing runs; a lease that was granted all the same ends with its time, or with the next reconciliation

@@ -19,8 +19,8 @@ from gateway.kernels.specs import merge_specs, split_name
 from gateway.kernels.starting import KernelTerms, Starting
 from gateway.placement.seam import Placer
 from gateway.principal import Principal
+from gateway.quota.turns import QueueingLedger
 from gateway.records import RecordTable
-from quotas.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Kernels:
         *,
         backends: Mapping[str, KernelBackend],
         records: RecordTable[KernelRecord],
-        ledger: Ledger,
+        ledger: QueueingLedger,
         placer: Placer,
         terms: KernelTerms,
         credentials: KernelCredentials | None = None,

@@ -19,9 +19,9 @@ from gateway.kernels.seam import KernelCredentials
 from gateway.kernels.specs import split_name
 from gateway.placement.seam import ComputeNeed, Placer
 from gateway.principal import Principal
+from gateway.quota.turns import QueueingLedger, reserve_in_turn
 from gateway.records import RecordTable
 from quotas.errors import QuotaExceeded
-from quotas.ledger import Ledger
 from quotas.model import Refusal
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Starting:
         *,
         backends: Mapping[str, KernelBackend],
         records: RecordTable[KernelRecord],
-        ledger: Ledger,
+        ledger: QueueingLedger,
         placer: Placer,
         terms: KernelTerms,
         credentials: KernelCredentials | None,
@@ -137,8 +137,13 @@ class Starting:
 
     async def _reserve(self, record: KernelRecord) -> None:
         try:
-            answer = await self._ledger.reserve(
-                record.lease, record.charge, record.lines, ttl=self._terms.lease_seconds, why="jupyter kernel"
+            answer = await reserve_in_turn(
+                self._ledger,
+                record.lease,
+                record.charge,
+                record.lines,
+                ttl=self._terms.lease_seconds,
+                why="jupyter kernel",
             )
         except BaseException:
             # nothing runs; a lease that was granted all the same ends with the next reconciliation

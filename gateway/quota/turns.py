@@ -1,0 +1,63 @@
+"""Reservations that wait their turn, where the policies in their way say ``queue``."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from quotas.ledger import Ledger, WaitingLine
+from quotas.model import Charge, Lease, Line, Refusal
+from quotas.records import Ticket
+
+PATIENCE_SECONDS = 25.0
+"""How long a request waits for its turn: less than Jupyter's client does for an answer (42 s)."""
+TURN_SECONDS = 0.5
+"""How often it asks whether it is its turn."""
+
+
+class QueueingLedger(Ledger, WaitingLine, Protocol):
+    """A ledger in which one can wait."""
+
+
+async def reserve_in_turn(  # noqa: PLR0913 - the ledger's own verb, and how to wait
+    ledger: QueueingLedger,
+    key: str,
+    charge: Charge,
+    lines: Sequence[Line],
+    *,
+    ttl: float,
+    why: str,
+    patience: float = PATIENCE_SECONDS,
+    clock: Callable[[], float] = time.time,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Lease | Refusal:
+    """Reserve, as :meth:`quotas.ledger.Ledger.reserve`; where that may wait, in the fair order of the line.
+
+    After ``patience`` seconds the place is given up, and the refusal tells the position and when it will fit.
+
+    Raises:
+        QuotaExceeded: it can never fit.
+        LineFull: too many wait already.
+    """
+    first = await ledger.reserve(key, charge, lines, ttl=ttl, why=why)
+    if isinstance(first, Lease) or first.on_exceed != "queue" or first.never:
+        return first
+    until = clock() + patience
+    try:
+        while True:
+            answer = await ledger.line_up(key, charge, lines, ttl=ttl, why=why)
+            if isinstance(answer, Lease):
+                return answer
+            if clock() >= until:
+                return _refusal(answer, clock())
+            await pause(TURN_SECONDS)
+    finally:
+        await ledger.leave_line(key)  # who was granted has left it already
+
+
+def _refusal(ticket: Ticket, now: float) -> Refusal:
+    expected = ticket.expected_at
+    told = tuple(msgspec.structs.replace(each, position=ticket.position) for each in ticket.waits_for)
+    return Refusal(violated=told, retry_after=None if expected is None else max(0.0, expected - now))
