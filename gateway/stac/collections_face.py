@@ -1,5 +1,8 @@
 """Collections over HTTP: Collections, Collection Search, queryables and sortables."""
 
+import asyncio
+from collections.abc import Sequence
+
 import msgspec
 from aiohttp import web
 
@@ -10,18 +13,22 @@ from gateway.principal import principal_of
 from gateway.stac.answers import json_answer, json_only
 from gateway.stac.collection_search import CollectionPage, search_collections
 from gateway.stac.harmonised import Harmonised
-from gateway.stac.schemas import collection_queryables, collection_sortables, queryables, sortables
+from gateway.stac.sampling import Sampling
+from gateway.stac.schemas import all_observed, collection_queryables, collection_sortables, queryables, sortables
 from gateway.stac.scope import SCHEMA_TYPE, Scope
 
 _PAGE = 1_000
 """Collections on a page where no limit is asked: clients expect them all at once."""
+_LOOKS = 20
+"""Collections whose items are looked at for one schema, where many are named."""
 
 
 class CollectionsFace:
     """Serves the harmonised collections of the whole lake, and of each site's catalogue."""
 
-    def __init__(self, *, harmonised: Harmonised) -> None:
+    def __init__(self, *, harmonised: Harmonised, sampling: Sampling) -> None:
         self._harmonised = harmonised
+        self._sampling = sampling
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the whole lake and of one site's catalogue."""
@@ -88,12 +95,12 @@ class CollectionsFace:
     async def queryables(self, request: web.Request) -> web.Response:
         """``GET /queryables``, also of one collection."""
         chosen, own = self._chosen(request, "queryables")
-        return json_answer(request, queryables(chosen, own), SCHEMA_TYPE)
+        return json_answer(request, queryables(chosen, await self._seen(request), own), SCHEMA_TYPE)
 
     async def sortables(self, request: web.Request) -> web.Response:
         """``GET /sortables``, also of one collection."""
         chosen, own = self._chosen(request, "sortables")
-        return json_answer(request, sortables(chosen, own), SCHEMA_TYPE)
+        return json_answer(request, sortables(chosen, await self._seen(request), own), SCHEMA_TYPE)
 
     async def collection_queryables(self, request: web.Request) -> web.Response:
         """``GET /collections-queryables``: what Collection Search can be asked for."""
@@ -109,13 +116,25 @@ class CollectionsFace:
         """Return the collections that a schema is of (one, those of ``?collections=``, or all), and its address."""
         scope = self._scope(request)
         name = request.match_info.get("collection")
-        if name is not None:
-            return [self._harmonised.collection(scope, name)], scope.url("collections", name, what)
-        wanted = [part.strip() for part in request.query.get("collections", "").split(",") if part.strip()]
+        own = scope.url(what) if name is None else scope.url("collections", name, what)
+        wanted = _named(request)
         if not wanted:
-            return list(self._harmonised.collections(scope).values()), scope.url(what)
-        return [self._harmonised.collection(scope, each) for each in dict.fromkeys(wanted)], scope.url(what)
+            return list(self._harmonised.collections(scope).values()), own
+        return [self._harmonised.collection(scope, each) for each in wanted], own
+
+    async def _seen(self, request: web.Request) -> Json:
+        """Return the properties of some items of those collections."""
+        scope = self._scope(request)
+        names: Sequence[str | None] = _named(request)[:_LOOKS] or (None,)
+        return all_observed(await asyncio.gather(*(self._sampling.properties(scope, name) for name in names)))
 
     def _scope(self, request: web.Request) -> Scope:
         principal_of(request)
         return self._harmonised.scope(request.match_info.get("catalogue"))
+
+
+def _named(request: web.Request) -> list[str]:
+    """Return the collections that a request names, by its path or by ``?collections=``."""
+    name = request.match_info.get("collection")
+    given = [name] if name is not None else request.query.get("collections", "").split(",")
+    return list(dict.fromkeys(each.strip() for each in given if each.strip()))

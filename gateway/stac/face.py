@@ -16,6 +16,7 @@ from gateway.stac.conformance import CONFORMANCE, OF_A_CATALOGUE
 from gateway.stac.harmonised import Harmonised
 from gateway.stac.landing import KINDS, SiteTold, catalogue, catalogues_page, children_page, landing_page
 from gateway.stac.openapi import OPENAPI_TYPE, openapi_document, openapi_page
+from gateway.stac.sampling import Sampling
 from gateway.stac.scope import Scope
 from gateway.stac.search_face import SearchFace
 
@@ -37,7 +38,7 @@ class StacFace:
     ) -> None:
         self._base = base
         self._harmonised = Harmonised(registry=registry, base=base)
-        self._collections = CollectionsFace(harmonised=self._harmonised)
+        self._collections = CollectionsFace(harmonised=self._harmonised, sampling=Sampling(federation=federation))
         self._search = SearchFace(
             federation=federation,
             registry=registry,

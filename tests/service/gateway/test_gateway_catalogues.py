@@ -189,9 +189,13 @@ async def test_queryables_are_told_for_all_for_some_and_for_one(small: Client) -
     for document in (whole, some, one, bare):
         jsonschema.Draft202012Validator.check_schema(document)
     assert whole["properties"]["eo:cloud_cover"]["federation:backends"] == ["north", "south"]
-    assert some["properties"].keys() == one["properties"].keys()
-    assert "eo:cloud_cover" not in some["properties"]
-    assert {"id", "collection", "datetime", "geometry"} == set(bare["properties"])
+    always = {"id", "collection", "datetime", "geometry"}
+    assert set(one["properties"]) == always | {"platform", "title"}
+    assert set(bare["properties"]) == always | {"keywords"}
+    assert set(some["properties"]) == always | {"platform", "title", "keywords"}
+    assert one["properties"]["title"] == {"title": "title", "type": "string", "federation:backends": ["north"]}
+    _, sorts = await small.get("/collections/dem/sortables")
+    assert set(sorts["properties"]) == always - {"geometry"}
     assert (await small.get("/queryables", collections="sea-ice,none"))[0] == 404
     _, scoped = await small.get("/catalogs/north/queryables")
     assert scoped["properties"]["platform"]["federation:backends"] == ["north"]
