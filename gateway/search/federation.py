@@ -250,7 +250,7 @@ class Federation:
         news = []
         for call in making.plan.calls:
             reader, site = streams[call.site].reader, making.sites[call.site]
-            if reader.faults:
+            if reader.faults or reader.overfull:
                 note_faults(site, call, reader)
             if reader.foreign:
                 news.append(self._registry.look_again(call.site, reader.foreign))
