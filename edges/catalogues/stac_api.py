@@ -4,7 +4,8 @@ Paging dialects (token, page, offset, cursor, GET or POST, ``merge`` true or fal
 after the link was checked: a next link leads to the same origin and base path, or the walk ends with an error.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from yarl import URL
 from edges.catalogues.stac_aggregation import aggregate_body, aggregates_of, read_answer
 from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
 from edges.model import Batch, Capabilities, Json, Members, Query
+from edges.next_links import followed
 from edges.observing import CallObserver
 from edges.retry import OVERLOADED
 from edges.settings import CatalogueSettings
@@ -25,15 +27,26 @@ from edges.stac.item_pages import DecodeErrors, Frame, PageLink, read_page
 from edges.stac.request import query_to_post
 
 _MAX_COLLECTION_PAGES = 200
+_NO_HEADERS: Mapping[str, str] = {}
+_HEADER_NAME = re.compile(r"[a-z0-9-]{1,64}")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,1024}")
+_OUR_HEADERS = (
+    "accept", "authorization", "connection", "content-", "cookie", "forwarded", "host", "proxy-", "trailer",
+    "transfer-", "upgrade", "x-forwarded",
+)  # fmt: skip
 _MAX_COLLECTIONS = 20_000
+_MAX_POSITION = 2 << 20
+"""Longest next link with its body: a search of ours may weigh 1 MiB, and comes back in it."""
 T = TypeVar("T")
 
 
 class _Position(msgspec.Struct, forbid_unknown_fields=True):
-    """Where the following page is: a POST body, or a GET URL below our base."""
+    """Where the following page is: a request to a URL below our base."""
 
     href: str
+    method: str = "GET"
     body: dict[str, Any] | None = None
+    headers: dict[str, str] = {}
 
 
 class _Landing(msgspec.Struct):
@@ -76,14 +89,13 @@ class StacApiCatalogue:
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Search by POST, as every STAC API that we federate can."""
         if after is None:
-            href, body = f"{self._base}/search", query_to_post(query) | {"limit": limit}
+            body = query_to_post(query) | {"limit": limit}
+            asked = _Position(href=f"{self._base}/search", method="POST", body=body)
         else:
-            position = _POSITION.decode(after)
-            href, body = position.href, position.body or {}
-        method = "GET" if after is not None and not body else "POST"
-        answer = await self._fetch(method, href, body if method == "POST" else None)
+            asked = _POSITION.decode(after)
+        answer = await self._fetch(asked.method, asked.href, asked.body, headers=asked.headers)
         items, frame = read_page(self._site, answer or b"")
-        return Batch(items=items, next=self._next(frame, body), matched=_matched(frame))
+        return Batch(items=items, next=self._next(frame, asked), matched=_matched(frame))
 
     async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
         """Let the site count (Aggregation v0.3.0); see :class:`edges.catalogues.aggregating.Aggregating`."""
@@ -102,7 +114,7 @@ class StacApiCatalogue:
             if len(found) > _MAX_COLLECTIONS:
                 raise SiteMisbehaved(self._site, f"it tells of more than {_MAX_COLLECTIONS} collections")
             link = next((link for link in page.links if link.rel == "next"), None)
-            href = self._checked(link.href) if link is not None else None
+            href = self._checked(link.href, href) if link is not None else None
         return found
 
     async def item(self, collection: str, item_id: str) -> Members | None:
@@ -131,32 +143,44 @@ class StacApiCatalogue:
     def _item_url(self, collection: str, item_id: str) -> str:
         return f"{self._base}/collections/{quote(collection, safe='')}/items/{quote(item_id, safe='')}"
 
-    def _next(self, page: Frame, sent: Json) -> str | None:
+    def _next(self, page: Frame, asked: _Position) -> str | None:
         link = next((link for link in page.links if link.rel == "next"), None)
         if link is None:
             return None
-        href = self._checked(link.href)
-        if link.method.upper() != "POST":
-            return msgspec.json.encode(_Position(href=href)).decode()
-        body = {**sent, **(link.body or {})} if link.merge else (link.body or {})
-        return msgspec.json.encode(_Position(href=href, body=body)).decode()
+        href = self._checked(link.href, asked.href)
+        post = link.method.upper() == "POST"
+        body = {**(asked.body or {} if link.merge else {}), **(link.body or {})} if post else None
+        headers = _passed_on(link.headers or {})
+        position = msgspec.json.encode(
+            _Position(href=href, method="POST" if post else "GET", body=body, headers=headers)
+        )
+        if len(position) > _MAX_POSITION:
+            raise SiteMisbehaved(self._site, f"its next link is longer than {_MAX_POSITION} bytes")
+        return position.decode()
 
-    def _checked(self, href: str) -> str:
+    def _checked(self, href: str, asked: str) -> str:
         """Refuse a link that leaves the site: it would carry our credentials to a stranger."""
-        url = self._base.join(URL(href)) if not href.startswith(("http://", "https://")) else URL(href)
-        if url.origin() != self._base.origin() or not url.path.startswith(self._base.path):
-            raise SiteMisbehaved(self._site, "its next link leads to another origin or path")
-        return str(url)
+        return followed(self._site, self._base, href, asked=asked)
 
     async def _fetch(
-        self, method: str, href: str, body: Json | None = None, *, missing_ok: bool = False
+        self,
+        method: str,
+        href: str,
+        body: Json | None = None,
+        *,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        missing_ok: bool = False,
     ) -> bytes | None:
         answer = await self._http.fetch(
             Ask(
                 method=method,
                 url=href,
                 body=msgspec.json.encode(body) if body is not None else None,
-                headers=self._read_headers | ({"Content-Type": "application/json"} if body is not None else {}),
+                headers={
+                    **headers,
+                    **self._read_headers,
+                    **({"Content-Type": "application/json"} if body is not None else {}),
+                },
             )
         )
         if answer.status == 404 and missing_ok:
@@ -191,6 +215,16 @@ def decode_page(site: str, content: bytes) -> Batch:
     """
     items, frame = read_page(site, content)
     return Batch(items=items, matched=_matched(frame))
+
+
+def _passed_on(told: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers of a next link that go with the request: short texts, and none that we set ourselves."""
+    plain = {name.lower(): value for name, value in told.items() if isinstance(value, str)}
+    return {
+        name: value
+        for name, value in plain.items()
+        if _HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value) and not name.startswith(_OUR_HEADERS)
+    }
 
 
 def _bearer(token: str) -> dict[str, str]:
