@@ -45,7 +45,7 @@ def all_observed(samples: Iterable[Json]) -> Json:
     found: Json = {}
     for sample in samples:
         for name, schema in sample.items():
-            known: Json = found[name] if name in found else schema
+            known: Json = found.get(name) or schema
             kinds, sites = _kinds(known) | _kinds(schema), {*known[_BACKENDS], *schema[_BACKENDS]}
             found[name] = _observed(name, sorted(kinds), sites)
     return found
