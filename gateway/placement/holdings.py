@@ -42,8 +42,8 @@ Sizes = dict[str, tuple[int, int]]
 
 
 def sizes_of(group: Group) -> Sizes:
-    """Measure the copies of one item."""
-    return {row.site: item_bytes(row.item) for row in group}
+    """Measure the copies of one item; the first one of a site that has several productions of its scene."""
+    return {row.site: item_bytes(row.item) for row in reversed(group)}
 
 
 def weigh(measured: Iterable[Sizes], *, limit: int) -> Holdings:

@@ -10,7 +10,7 @@ import msgspec
 
 from edges.audit import ranked_keys
 from edges.errors import EdgeError, InvalidInput
-from edges.model import Query, SortKey
+from edges.model import Dedup, Query, SortKey
 from edges.registry import Registry, Site
 from edges.stac.matching import all_of, compile_parts
 from edges.stac.order import compile_key, compile_values, key_of_values, total_order
@@ -23,6 +23,7 @@ from gateway.search.merge import Group, Merge
 from gateway.search.page import SPARED, UNSIFTED, Page, SiteReport, count_of, reports
 from gateway.search.plan import SiteView, plan
 from gateway.search.reading import Reading
+from gateway.search.related import related_to
 from gateway.search.stages import Disproved, Making, Stage
 from gateway.search.stream import SiteStream
 
@@ -126,19 +127,31 @@ class Federation:
             for group in page.groups:
                 yield group
 
-    async def item(self, collection: str, item_id: str, *, sites: Collection[str] | None = None) -> Group:
+    async def item(
+        self,
+        collection: str,
+        item_id: str,
+        *,
+        sites: Collection[str] | None = None,
+        provenance: bool = False,
+        dedup: Dedup = "replica",
+    ) -> Group:
         """Return all copies of one item; empty where every site that may hold it says that it does not.
 
-        Only ``sites`` are asked, None for all.
+        Only ``sites`` are asked, None for all. ``provenance``: with what harmonisation changed. ``dedup``: with other
+        productions of its scene, where it is ``product`` or ``observation``.
 
         Raises:
             AllSitesFailed: no copy was found, and a site that may hold it did not answer.
         """
-        group, failures = await look_up(
-            self._registry, collection, item_id, seconds=self._deadline, among=sites
-        )
+        among = None if sites is None else tuple(sites)
+        wanted = Query(collections=(collection,), ids=(item_id,), sites=among, provenance=provenance, limit=1)
+        group, failures = await look_up(self._registry, wanted, seconds=self._deadline)
         if not group and failures:
             raise AllSitesFailed("; ".join(str(failure) for failure in failures))
+        if dedup in ("product", "observation"):
+            asked = [site for site in self._registry.sites() if among is None or site.id in among]
+            group += await related_to(group, asked, level=dedup, seconds=self._deadline)
         return group
 
     async def _page(self, query: Query, user: str, anchor: Anchor | None) -> Page:

@@ -8,7 +8,7 @@ from edges.model import Json, Query
 from edges.registry import Registry
 from gateway.search.collections import unite
 from gateway.search.federation import Federation
-from gateway.search.render import merged_copies, preference
+from gateway.search.render import merged_copies, preference, sort_out
 from harvest.model import FoundItem
 
 HARVEST_USER = "lakegate-harvest"
@@ -26,9 +26,9 @@ class FederatedSources:
         """Walk over all matches; an error rather than a silently missing site."""
         prefer = preference({site.id: site.settings.priority for site in self._registry.sites()})
         async for group in self._federation.walk(query, user=HARVEST_USER):
-            best = min(group, key=prefer)
+            stands = sort_out(group, prefer=prefer).stands
             item = msgspec.json.encode(merged_copies(group, prefer=prefer))
-            yield FoundItem(site=best.site, item=msgspec.json.decode(item))
+            yield FoundItem(site=stands.site, item=msgspec.json.decode(item))
 
     async def describe(self, collection: str) -> Json | None:
         """Return the united collection."""

@@ -14,7 +14,7 @@ from edges.stac import documents
 from edges.stac.fields import apply_fields
 from edges.stac.hrefs import looks_unsafe
 from edges.stac.links import GEOJSON_TYPE, next_by_get, next_by_post
-from edges.stac.request import SearchRequest, search_from_get, search_from_post
+from edges.stac.request import SearchRequest, parse_dedup, parse_flag, search_from_get, search_from_post
 from gateway.principal import principal_of
 from gateway.quota.charging import Charging
 from gateway.search.federation import Federation
@@ -69,7 +69,11 @@ class SearchFace:
         scope = self._scope(request)
         collection, item_id = request.match_info["collection"], request.match_info["item"]
         async with self._charging.request(principal, [Line(resource="requests", amount=1)]):
-            group = await self._federation.item(collection, item_id, sites=scope.sites)
+            told = parse_flag(request.query, "provenance")
+            level = parse_dedup(request.query.get("dedup") or self._limits.default_dedup)
+            group = await self._federation.item(
+                collection, item_id, sites=scope.sites, provenance=told, dedup=level
+            )
         if not group:
             raise NotFound(f"no site has an item {item_id!r} in collection {collection!r}")
         item = render_item(group, base=scope.url(), prefer=self._preference(request))
@@ -158,8 +162,10 @@ class SearchFace:
         return rendered if query.fields is None else [apply_fields(item, query.fields) for item in rendered]
 
     def _preference(self, request: web.Request) -> Callable[[Any], Any]:
-        priorities = {site.id: site.settings.priority for site in self._registry.sites()}
-        return preference(priorities, request.query.get("near"))
+        sites = self._registry.sites()
+        priorities = {site.id: site.settings.priority for site in sites}
+        unwell = {site.id for site in sites if site.health.status in ("degraded", "down")}
+        return preference(priorities, request.query.get("near"), unwell=unwell)
 
     def _by_get(self, request: web.Request) -> SearchRequest:
         return search_from_get(

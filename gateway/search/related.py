@@ -1,0 +1,52 @@
+"""The other productions of one item's scene, wherever they are: all sites are asked at once, within the time given."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from edges.errors import EdgeError
+from edges.model import Dedup, Members
+from edges.registry import Site
+from gateway.search.identity import identify, relation
+from gateway.search.merge import Group, Row
+from gateway.search.probes import Ask, Window, window_of
+from gateway.search.probing import probe
+from gateway.search.sifting import MAX_COPIES
+
+_log = logging.getLogger(__name__)
+
+ELSEWHERE = (1,)
+"""The key of a copy that is another item, where the item that was asked for has an empty one."""
+
+
+async def related_to(group: Group, sites: Iterable[Site], *, level: Dedup, seconds: float) -> Group:
+    """Return the copies of an item on this rung that are other items; a site that does not answer adds none."""
+    identities = [identify(row.item, level) for row in group]
+    windows: list[Window] = [
+        window_of(row.item, identity.scene.around)
+        for row, identity in zip(group, identities, strict=True)
+        if identity.scene is not None
+    ]
+    if not windows:
+        return []
+    ask = Ask(windows=tuple(windows))
+    asked = [site for site in sites if site.admitted]
+    answers = await asyncio.gather(*(_asked(site, ask, seconds) for site in asked))
+    found: dict[tuple[str, bytes, bytes], Row] = {}
+    for site, items in zip(asked, answers, strict=True):
+        for item in items:
+            identity = identify(item, level)
+            own = any(token[0] == "item" and token in each.tokens for each in identities for token in identity.tokens)
+            if not own and any(relation(each, identity) is not None for each in identities):
+                name = (site.id, bytes(item["collection"]), bytes(item["id"]))
+                found[name] = Row(key=ELSEWHERE, site=site.id, item=item)
+    return list(found.values())[:MAX_COPIES]
+
+
+async def _asked(site: Site, ask: Ask, seconds: float) -> list[Members]:
+    try:
+        async with asyncio.timeout(seconds):
+            return await probe(site, ask)
+    except (TimeoutError, EdgeError) as error:
+        _log.info("site not asked for copies", extra={"site": site.id, "reason": str(error)[:300]})
+        return []
