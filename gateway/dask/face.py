@@ -17,6 +17,7 @@ from gateway.bodies import read_object
 from gateway.dask.clusters import Clusters
 from gateway.dask.session import Doorman
 from gateway.principal import Principal
+from gateway.quota.problem import detail_of
 from quotas.errors import QuotaExceeded
 
 API_VERSION = "2026.3.0"
@@ -54,11 +55,14 @@ def error_response(error: Exception) -> web.Response:
     headers: dict[str, str] = {}
     if status == 401:
         headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Lakegate: user name and API token"'
-    if isinstance(error, QuotaExceeded) and error.refusal.retry_after is not None:
-        headers[hdrs.RETRY_AFTER] = str(math.ceil(error.refusal.retry_after))
+    text = str(error)
+    if isinstance(error, QuotaExceeded):
+        text = detail_of(error.refusal)
+        if error.refusal.retry_after is not None and not error.refusal.never:
+            headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(error.refusal.retry_after)))
     if status in (400, 429):
         status = 422
-    return web.json_response({"error": str(error)}, status=status, headers=headers)
+    return web.json_response({"error": text}, status=status, headers=headers)
 
 
 class DaskFace:

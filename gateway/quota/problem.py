@@ -29,7 +29,7 @@ def problem_of_refusal(refusal: Refusal) -> Problem:
         "type": TYPE,
         "title": QuotaExceeded.title,
         "status": status,
-        "detail": _detail(refusal),
+        "detail": detail_of(refusal),
         "violated-policies": [told(explanation) for explanation in refusal.violated],
     }
     return Problem(status=status, headers=_headers(refusal), body=body)
@@ -56,15 +56,25 @@ def told(explanation: Explanation) -> Json:
     return fields
 
 
-def _detail(refusal: Refusal) -> str:
+def detail_of(refusal: Refusal) -> str:
+    """Say a refusal to a person: what is taken, when it fits, how many wait before, how much would fit, whom to ask."""
     if refusal.never:
         hint = "this is more than the whole limit, so waiting does not help"
     elif refusal.retry_after is None:
         hint = "it fits again when something is given back"
     else:
         hint = f"it fits again in {_seconds(refusal.retry_after)} s at the latest"
+    parts = [refusal.sentence(), hint]
+    positions = [each.position for each in refusal.violated if each.position is not None]
+    if positions:
+        parts.append(f"position {max(positions)} of those that wait")
+    fits = [f"{amount:g} {RESOURCES[name]}" for name, amount in refusal.admissible.items() if amount > 0]
+    if fits and len(fits) == len(refusal.admissible):
+        parts.append(f"{', '.join(fits)} would fit now")
     contacts = sorted({explanation.contact for explanation in refusal.violated if explanation.contact})
-    return f"{refusal.sentence()}; {hint}" + (f"; ask {', '.join(contacts)} for more" if contacts else "")
+    if contacts:
+        parts.append(f"ask {', '.join(contacts)} for more")
+    return "; ".join(parts)
 
 
 def _headers(refusal: Refusal) -> dict[str, str]:
