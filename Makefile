@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONCE_FLAG := $(if $(filter 1 yes true,$(ONCE)),--once,)
 
-.PHONY: help demo test test-unit test-seam test-service test-e2e lint check check-main bench clean
+.PHONY: help demo test test-unit test-seam test-service test-e2e lint check check-main check-search check-quotas bench clean
 
 help: ## Say what the targets do
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,12 @@ bench: $(VENV)/.dev ## Run the benchmarks; results also as JSON in benchmarks/re
 
 check-main: $(VENV)/.dev ## Show the whole main job in a fresh clone, with its figures last
 	@$(BIN)/python tests/check_main.py $(ARGS)
+
+check-search: $(VENV)/.dev ## Show the harmonised search in a fresh clone, with its figures last
+	@$(BIN)/python tests/check_search.py $(ARGS)
+
+check-quotas: $(VENV)/.dev ## Show identity and group quotas in a fresh clone, with their figures last
+	@$(BIN)/python tests/check_quotas.py $(ARGS)
 
 clean: ## Remove the environment and caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
