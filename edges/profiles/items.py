@@ -97,6 +97,12 @@ class _Recipe:
     def keyed(self, raw: msgspec.Raw) -> msgspec.Raw:
         """Return the assets under our keys and with our bands; the same object where nothing changes."""
         told, names = _MEMBERS.decode(raw), self.assets
+        if not self.bands:  # the usual case, at half the cost
+            if names.keys().isdisjoint(told):
+                return raw
+            said = {names.get(key, key): asset for key, asset in told.items()}
+            if len(said) == len(told):
+                return _raw(said)
         moved = {key for key in told if key in names and names[key] not in told}
         banded = {key: _common_bands(asset) for key, asset in told.items()} if self.bands else told
         if not moved and all(banded[key] is asset for key, asset in told.items()):

@@ -103,7 +103,7 @@ def _parse(body: Json, default_limit: int, max_limit: int, default_dedup: Dedup)
         sortby=_sortby(given.get("sortby", [])),
         fields=_fields(given["fields"]) if "fields" in given else None,
         dedup=parse_dedup(given.get("dedup", default_dedup)),
-        provenance=_flag(given, "provenance"),
+        provenance=parse_flag(given, "provenance"),
         limit=_limit(given.get("limit", default_limit), max_limit),
     )
     return SearchRequest(query=query, token=_string(given, "token", MAX_TOKEN) if "token" in given else None)
@@ -141,8 +141,13 @@ def parse_dedup(value: Any) -> Dedup:
     raise InvalidInput("dedup", repr(value)[:40], f"one of {', '.join(get_args(Dedup))}")
 
 
-def _flag(given: Json, field: str) -> bool:
-    value = given.get(field, False)
+def parse_flag(given: Mapping[str, Any], field: str) -> bool:
+    """Return a member that is true or false, false by default.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    value = given.get(field) or False
     told = value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower())
     if told is None:
         raise InvalidInput(field, repr(value)[:40], "true or false")

@@ -1,7 +1,6 @@
 """One item by its name: all sites that may hold it are asked at once."""
 
 import asyncio
-from collections.abc import Collection
 
 import msgspec
 
@@ -13,16 +12,18 @@ from edges.stac.order import TIE_BREAKS, compile_values
 from gateway.search.merge import Group, Row
 
 
-async def look_up(
-    registry: Registry, collection: str, item_id: str, *, seconds: float, among: Collection[str] | None = None
-) -> tuple[Group, list[EdgeError]]:
-    """Return the copies of an item, and the failures of sites that may hold one too; ``among`` these sites, or all."""
+async def look_up(registry: Registry, wanted: Query, *, seconds: float) -> tuple[Group, list[EdgeError]]:
+    """Return the copies of an item, and the failures of sites that may hold one too.
+
+    ``wanted`` names one collection and one id, the sites that may be asked, and whether to tell the provenance.
+    """
+    (collection,), among = wanted.collections or (), wanted.sites
     sites = [
         site
         for site in registry.sites()
         if (among is None or site.id in among) and (site.collection_ids is None or collection in site.collection_ids)
     ]
-    answers = await asyncio.gather(*(_item_at(site, collection, item_id, seconds) for site in sites))
+    answers = await asyncio.gather(*(_item_at(site, wanted, seconds) for site in sites))
     group = [
         Row(key=(), site=site.id, item=answer)
         for site, answer in zip(sites, answers, strict=True)
@@ -31,23 +32,31 @@ async def look_up(
     return group, [answer for answer in answers if isinstance(answer, EdgeError)]
 
 
-async def _item_at(site: Site, collection: str, item_id: str, seconds: float) -> Members | EdgeError | None:
+async def _item_at(site: Site, wanted: Query, seconds: float) -> Members | EdgeError | None:
     try:
         async with asyncio.timeout(seconds):
-            found = await site.catalogue.item(collection, item_id)
+            found = await _found(site, wanted)
     except TimeoutError:
         return SiteUnavailable(site.id, f"no answer within {seconds:g} s")
     except EdgeError as error:
         return error
-    if found is not None and not _is_item(found, collection, item_id):
+    if found is not None and not _is_item(found, wanted):
         return SiteMisbehaved(site.id, "it answered with something else than the item")
     return found
 
 
-def _is_item(found: Members, collection: str, item_id: str) -> bool:
+async def _found(site: Site, wanted: Query) -> Members | None:
+    if wanted.provenance:  # only a search can be asked for it
+        batch = await site.catalogue.search(wanted, limit=1)
+        return next(iter(batch.items), None)
+    (collection,), (item_id,) = wanted.collections or (), wanted.ids or ()
+    return await site.catalogue.item(collection, item_id)
+
+
+def _is_item(found: Members, wanted: Query) -> bool:
     """Tell whether a site has answered with the item that it was asked for."""
     try:
         compile_values(TIE_BREAKS)(found)  # its properties are an object
     except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
         return False
-    return compile_query(Query(collections=(collection,), ids=(item_id,)))(found)
+    return compile_query(wanted)(found)

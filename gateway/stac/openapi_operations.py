@@ -32,6 +32,7 @@ PARAMETERS: dict[str, tuple[str, Json]] = {
         "Which copies are one: the same bytes, the same product, or the same observation.",
         {"type": "string", "enum": ["none", "replica", "product", "observation"]},
     ),
+    "provenance": ("Tell on each item what harmonisation changed.", _BOOLEAN),
     "strict": ("Fail if any site is missing.", _BOOLEAN),
     "require": ("Sites that must answer, separated by commas.", STRING),
     "near": ("The site whose copies stand first.", STRING),
@@ -58,7 +59,7 @@ _MATCHING = (
     "collections", "ids", "bbox", "intersects", "datetime", "q", "query", "filter", "filter-lang", "filter-crs",
 )  # fmt: skip
 _PAGING = ("limit", "token", "sortby", "fields")
-_DEMANDS = ("dedup", "strict", "require", "near")
+_DEMANDS = ("dedup", "provenance", "strict", "require", "near")
 _SEARCH = (*_MATCHING, *_PAGING, *_DEMANDS)
 _ITEMS = tuple(name for name in _SEARCH if name != "collections")
 _AGGREGATE = (*_MATCHING, "dedup", "strict", "require", *_COUNTING)
@@ -95,7 +96,14 @@ _OF_A_SCOPE = (
     Operation(_ONE, "get", "One collection", ref("Collection"), statuses=_KEPT),
     Operation(f"{_ONE}/items", "get", "Its items", ref("ItemCollection"), _ITEMS, None, _FOUND, _GEOJSON),
     Operation(
-        f"{_ONE}/items/{{item}}", "get", "One item with its copies", ref("Item"), ("near",), None, _FOUND, _GEOJSON
+        f"{_ONE}/items/{{item}}",
+        "get",
+        "One item with its copies",
+        ref("Item"),
+        ("near", "provenance"),
+        None,
+        _FOUND,
+        _GEOJSON,
     ),
     *(
         Operation(f"{root}/{what}", "get", f"{what.title()} of items", ref("Properties"), given, None, _KEPT, _SCHEMA)

@@ -116,6 +116,7 @@ SCHEMAS: dict[str, Json] = {
         sortby={"type": "array", "items": _SORTBY},
         fields=_object(include=_STRINGS, exclude=_STRINGS),
         dedup={"enum": ["none", "replica", "product", "observation"]},
+        provenance={"type": "boolean"},
         token=STRING,
         strict={"type": "boolean"},
         require=_STRINGS,

@@ -22,6 +22,8 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
     # the library's own search by id goes through a function that it has deprecated
     pytest.mark.filterwarnings("ignore:Call to deprecated eodag function:DeprecationWarning"),
+    # and its calls by urllib leave refused connections to the collector
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
 ]
 
 NEWEST = (SortKey(field="datetime", descending=True),)

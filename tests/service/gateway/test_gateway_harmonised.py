@@ -104,12 +104,15 @@ async def test_items_come_in_harmonised_words(harmonising: Client) -> None:
     assert "federation:provenance" not in told
 
 
-@pytest.mark.parametrize("by", ["get", "post"])
+@pytest.mark.parametrize("by", ["get", "post", "item"])
 async def test_what_was_changed_is_told_on_request(harmonising: Client, by: str) -> None:
     if by == "get":
         _, page = await harmonising.get("/search", ids="t3,o3", provenance="true")
-    else:
+    elif by == "post":
         _, page = await harmonising.post({"ids": ["t3", "o3"], "provenance": True})
+    else:
+        path = "/collections/sentinel-2-l2a/items/"
+        page = {"features": [(await harmonising.get(path + name, provenance="true"))[1] for name in ("t3", "o3")]}
     told = {item["id"]: item["properties"]["federation:provenance"] for item in page["features"]}
     assert told["o3"] == {"source": "ours", "profile": None, "harmonized": False, "changes": []}
     assert (told["t3"]["source"], told["t3"]["harmonized"]) == ("theirs", True)
