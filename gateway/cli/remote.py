@@ -4,7 +4,8 @@ import asyncio
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,9 @@ EXIT_PARTIAL = 5
 """An answer came, but not from all sites."""
 
 JSON = Any
+
+STREAM_SECONDS = 180.0
+"""How long nothing may come of a stream: a gateway may be patient with its sites."""
 
 
 class CommandFailed(click.ClickException):
@@ -48,6 +52,27 @@ class Remote:
         """
         return asyncio.run(self._call(method, path, body, headers or {}))
 
+    @asynccontextmanager
+    async def streamed(self, method: str, path: str, body: JSON) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Call the gateway for an answer of any length, and give its pieces as they come.
+
+        Raises:
+            CommandFailed: the gateway cannot be reached, or refuses.
+            ConnectionError: while the pieces are read: the connection broke off.
+        """
+        timeout = aiohttp.ClientTimeout(sock_connect=self._timeout.total, sock_read=STREAM_SECONDS)
+        async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session:
+            try:
+                response = await session.request(method, self.url + path, json=body)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise CommandFailed(
+                    f"no answer from {self.url}: {error or type(error).__name__}", EXIT_UNREACHABLE
+                ) from error
+            async with response:
+                if response.status >= 400:
+                    raise _refusal(response.status, json.loads(await response.text() or "null"))
+                yield _pieces(response)
+
     async def _call(self, method: str, path: str, body: JSON, headers: dict[str, str]) -> JSON:
         url = path if path.startswith("http") else self.url + path
         try:
@@ -66,6 +91,14 @@ class Remote:
             ) from error
         except json.JSONDecodeError as error:
             raise CommandFailed(f"{url} did not answer with JSON; is it a Lakegate gateway?", EXIT_FAILED) from error
+
+
+async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for piece in response.content.iter_any():
+            yield piece
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise ConnectionError(str(error) or type(error).__name__) from error
 
 
 def _refusal(status: int, answer: JSON) -> CommandFailed:

@@ -1,14 +1,19 @@
 """``lakegate search``: the federated search from a terminal."""
 
+from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.moments import spelled_out
 from gateway.cli.remote import EXIT_PARTIAL, Remote, print_json, remote_options
+from gateway.cli.search_export import export
+from gateway.cli.search_part import kind_of
 from gateway.cli.tables import show
+from gateway.search.explain import EXPLAINED, table_rows
 
 
 @click.command()
@@ -18,8 +23,15 @@ from gateway.cli.tables import show
 @click.option("--datetime", "moment", help="An instant or interval, as 2026-04-01/2026-05-31.")
 @click.option("--filter", "cql2", help='A CQL2 text filter, as "eo:cloud_cover < 20".')
 @click.option("--sortby", help="Fields, as -datetime,+eo:cloud_cover.")
-@click.option("--max-items", default=20, show_default=True, help="Items in all; 0 for every one.")
+@click.option("--max-items", type=int, help="Items in all, 0 for every one; by default 20, with --to every one.")
 @click.option("--strict", is_flag=True, help="Fail if any site is missing.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Bring all items into a file: .parquet, .ndjson or .ndjson.gz. Interrupted, the same command goes on.",
+)
+@click.option("--explain", is_flag=True, help="Tell how the search is made instead of what it finds.")
 @remote_options
 @click.pass_context
 def search(  # noqa: PLR0917 - one parameter per option
@@ -31,8 +43,10 @@ def search(  # noqa: PLR0917 - one parameter per option
     moment: str | None,
     cql2: str | None,
     sortby: str | None,
-    max_items: int,
+    max_items: int | None,
     strict: bool,
+    target: Path | None,
+    explain: bool,
     as_json: bool,
 ) -> None:
     """Search all sites; newest first unless sorted otherwise. Items go to standard output, notes to standard error."""
@@ -47,7 +61,14 @@ def search(  # noqa: PLR0917 - one parameter per option
         "strict": strict or None,
     }
     body = {key: value for key, value in body.items() if value is not None}
-    items, reports = _walk(remote, body, max_items)
+    if explain:
+        _explain(remote, body, max_items, as_json=as_json)
+        return
+    if target is not None:
+        missing = _exported(remote, body, target, max_items, as_json=as_json)
+        _end(context, missing)
+        return
+    items, reports = _walk(remote, body, 20 if max_items is None else max_items)
     missing = [site for site, report in reports.items() if report["status"] == "failed"]
     if as_json:
         print_json(
@@ -55,9 +76,40 @@ def search(  # noqa: PLR0917 - one parameter per option
         )
     else:
         _print_table(items)
+    _end(context, missing)
+
+
+def _end(context: click.Context, missing: list[str]) -> None:
     if missing:
         click.echo(f"Missing: {', '.join(missing)}; the answer is not complete.", err=True)
         context.exit(EXIT_PARTIAL)
+
+
+def _exported(remote: Remote, body: dict[str, Any], target: Path, most: int | None, *, as_json: bool) -> list[str]:
+    """Bring all items into a file; return the sites that are missing."""
+    try:
+        kind_of(target)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--to") from error
+    done = export(remote, body, target, most=most or None)
+    if as_json:
+        print_json(msgspec.to_builtins(done))
+    else:
+        click.echo(f"{done.items:,} items in {done.file} ({done.bytes:,} bytes, {done.seconds:,.1f} s)", err=True)
+    return done.missing
+
+
+def _explain(remote: Remote, body: dict[str, Any], most: int | None, *, as_json: bool) -> None:
+    document = remote.call("POST", "/search/explain", body | {"limit": most or 20})
+    if as_json:
+        print_json(document)
+        return
+    table = Table(*EXPLAINED)
+    for row in table_rows(document):
+        table.add_row(*row)
+    show(table, empty="No sites.")
+    page = document["page"]
+    click.echo(f"{page['items']} items on the page, {document['milliseconds']:,.0f} ms")
 
 
 def _walk(remote: Remote, body: dict[str, Any], max_items: int) -> tuple[list[Any], dict[str, Any]]:

@@ -99,6 +99,12 @@ def _order(call: Call, told: SiteTold | None) -> str:
     return "not trusted: read to the end and sorted here"
 
 
+EXPLAINED = (
+    "site", "status", "pushed", "checked here", "order", "requests", "fetched", "dropped", "items", "ms", "notes",
+)  # fmt: skip
+"""The columns of :func:`table_rows`."""
+
+
 def table_rows(document: Json) -> Iterable[tuple[str, ...]]:
     """Yield the cells of a table for people, a row for each site."""
     for site, said in sorted(document["sites"].items()):

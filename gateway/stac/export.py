@@ -7,7 +7,7 @@ missing, and how to go on. ``records=checkpoints`` adds a record after each page
 """
 
 import logging
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -34,6 +34,7 @@ from gateway.stac.export_places import Places
 from gateway.stac.export_stream import (
     ClientGone,
     Outcome,
+    Packing,
     break_off,
     checkpoint,
     delivered,
@@ -126,27 +127,27 @@ class ExportFace:
     ) -> web.StreamResponse:
         outcome = Outcome(resume=wanted.export.resume)
         page = await self._paid(request, pages)
-        response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: NDJSON_TYPE} | _HEADERS)
-        if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
-            response.enable_compression(web.ContentCoding.gzip)
+        packing = Packing(request)
+        response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: NDJSON_TYPE} | _HEADERS | packing.headers)
         await response.prepare(request)
         try:
             while page is not None:
-                await self._written(request, response, piece_of(page, self._render(wanted)))
+                for part in piece_of(page, self._render(wanted)):
+                    await delivered(request, response.write(packing.packed(part)))
                 outcome.add(page.next, len(page.groups), page.missing)
                 if wanted.records == "checkpoints" and outcome.resume is not None:
-                    await delivered(request, response.write(checkpoint(outcome)))
+                    await delivered(request, response.write(packing.packed(checkpoint(outcome))))
                 page = await self._paid(request, pages)
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: the answer has begun, its end must tell what happened
             self._failed(outcome, error)
         if wanted.records != "items":
-            await delivered(request, response.write(line(outcome.record())))
+            await delivered(request, response.write(packing.packed(line(outcome.record()))))
         elif outcome.error is not None:
             break_off(request)
             raise ClientGone
-        await delivered(request, response.write_eof())
+        await delivered(request, response.write_eof(packing.end()))
         return response
 
     async def _file(
@@ -180,10 +181,6 @@ class ExportFace:
             lines = [Line(resource="items", amount=len(page.groups))]
             await self._charging.request(principal_of(request), lines)
         return page
-
-    async def _written(self, request: web.Request, response: web.StreamResponse, parts: Iterable[bytes]) -> None:
-        for part in parts:
-            await delivered(request, response.write(part))
 
     def _failed(self, outcome: Outcome, error: Exception) -> None:
         if not hasattr(error, "status"):

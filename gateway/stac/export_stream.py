@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
+from isal import isal_zlib
 
 from edges.model import Json, Members
 from gateway.problems import problem, problem_of
@@ -20,6 +21,8 @@ STALL_SECONDS = 300.0
 """How long a client may take nothing at all."""
 _LOOK_SECONDS = 0.2
 """How often it is looked whether the client is still there, while it waits for a page."""
+_LEVEL, _GZIP = 1, 31
+"""Speed over size, and the frame of gzip (zlib's window bits)."""
 T = TypeVar("T")
 
 
@@ -84,6 +87,26 @@ def piece_of(page: Page, render: Callable[[Group], Members]) -> Iterator[bytes]:
     groups = page.groups
     for start in range(0, len(groups), LINES_AT_ONCE):
         yield b"".join([line(render(group)) for group in groups[start : start + LINES_AT_ONCE]])
+
+
+class Packing:
+    """Gzip for a stream, if the client takes it: what was given is on its way at once, checkpoints above all."""
+
+    def __init__(self, request: web.Request) -> None:
+        takes = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
+        self._packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP) if takes else None
+        self.headers = {hdrs.VARY: hdrs.ACCEPT_ENCODING} | ({hdrs.CONTENT_ENCODING: "gzip"} if takes else {})
+
+    def packed(self, lines: bytes) -> bytes:
+        """Return lines as they are sent."""
+        if self._packer is None:
+            return lines
+        sent: bytes = self._packer.compress(lines) + self._packer.flush(isal_zlib.Z_SYNC_FLUSH)
+        return sent
+
+    def end(self) -> bytes:
+        """Return what ends the stream."""
+        return b"" if self._packer is None else bytes(self._packer.flush(isal_zlib.Z_FINISH))
 
 
 async def following(pages: AsyncGenerator[T, None], request: web.Request) -> T | None:

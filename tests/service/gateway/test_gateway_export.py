@@ -2,72 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pyarrow.parquet as pq
 import pytest
-from aiohttp import web
-from federated_lake import Client, Name, free_port, gateway_over, hub, item, site_of
+from export_lake import COUNT, many_scenes, small_lake
+from federated_lake import Client, Name
 
 from edges.geoparquet.read import about, read_geoparquet
 from edges.stac.datetimes import parse_instant
-from gateway.settings import LimitSettings
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session")]
-
-COUNT = 1_300
-"""More than two pages of an export."""
 
 
 @pytest.fixture(scope="module")
 def scenes() -> list[dict[str, Any]]:
-    return [
-        item(f"i{n:05}", "c" if n % 2 else "d", day=1 + n % 28, **{"eo:cloud_cover": n % 100}) for n in range(COUNT)
-    ]
-
-
-class Front:
-    """A server in front of a site, that can be told to fail or to wait."""
-
-    def __init__(self, site: str) -> None:
-        self.site = site
-        self.searches = 0
-        self.failing_after = 10**9
-        self.held: asyncio.Event | None = None
-        self.waiting = asyncio.Event()
-
-    async def pass_on(self, request: web.Request) -> web.Response:
-        if request.path == "/search":
-            self.searches += 1
-            if self.searches > self.failing_after:
-                return web.Response(status=500)
-            if self.held is not None:
-                self.waiting.set()
-                await self.held.wait()
-        async with (
-            aiohttp.ClientSession() as session,
-            session.request(request.method, self.site + request.path, data=await request.read()) as answer,
-        ):
-            text = (await answer.text()).replace(self.site, f"http://{request.host}")
-            return web.Response(text=text, content_type="application/json", status=answer.status)
-
-
-@asynccontextmanager
-async def fronted(site: str) -> AsyncIterator[tuple[Front, str]]:
-    front, port = Front(site), free_port()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", front.pass_on)
-    runner = web.AppRunner(app, handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield front, f"http://127.0.0.1:{port}"
-    finally:
-        await runner.cleanup()
+    return many_scenes()
 
 
 async def export(client: Client, **parameters: Any) -> list[Any]:
@@ -78,21 +30,6 @@ async def export(client: Client, **parameters: Any) -> list[Any]:
 
 def names(records: list[Any]) -> list[Name]:
     return [(each["collection"], each["id"]) for each in records if each["type"] == "Feature"]
-
-
-def limits(**more: Any) -> LimitSettings:
-    return LimitSettings(probe_seconds=3600.0, page_items=20_000, **more)
-
-
-@asynccontextmanager
-async def small_lake(scenes: list[Any], folder: Path, **more: Any) -> AsyncIterator[tuple[Client, Front]]:
-    async with (
-        site_of(scenes, folder / "a.db") as whole,
-        site_of(scenes[::3], folder / "b.db") as part,
-        fronted(part) as (front, url),
-        gateway_over([hub("a", whole), hub("b", url)], folder / "g", limits=limits(**more)) as client,
-    ):
-        yield client, front
 
 
 async def test_an_export_gives_what_a_walk_over_the_pages_gives(lake: Client) -> None:
