@@ -55,7 +55,7 @@ from gateway.kernels.kernels import Kernels
 from gateway.kernels.model import KernelRecord
 from gateway.kernels.starting import KernelTerms
 from gateway.listener import Listener
-from gateway.middleware import RequestMetrics, cors_middleware, problems_middleware
+from gateway.middleware import RequestMetrics, body_time_middleware, cors_middleware, problems_middleware
 from gateway.placement.face import PlacementFace
 from gateway.placement.placer import FederatedPlacer
 from gateway.processes.face import ProcessesFace
@@ -305,6 +305,7 @@ class House:
                 cors_middleware,
                 compression_middleware,
                 problems_middleware,
+                body_time_middleware(settings.limits.body_seconds),
                 auth_middleware(
                     [self._authenticator, self._oidc],
                     settings=settings.auth,

@@ -7,6 +7,7 @@ does. What is passed on is encrypted end to end between client and scheduler: th
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +21,10 @@ _log = logging.getLogger(__name__)
 
 SNI_PREFIX = "daskgateway-"
 TLS_HANDSHAKE = 0x16
+MAX_HEADER_BYTES = 64 << 10
+"""Longest request header of a connection's first request."""
+_HEADER_END = re.compile(rb"\r?\n\r?\n")
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 HIGH_WATER_BYTES = 1 << 20
 """How much may wait for a slow side before the fast one is paused."""
 
@@ -35,7 +40,7 @@ class CommRoutes(Protocol):
 class Listener:
     """The demultiplexer. ``http`` is the server of an ``aiohttp.web.AppRunner`` after its ``setup``.
 
-    ``hello_seconds`` bounds the time from a connection to its first request line or whole ClientHello;
+    ``hello_seconds`` bounds the time from a connection to its first whole request header or ClientHello;
     ``connect_seconds`` the dial to an edge; ``half_close_seconds`` how long one direction outlives the other;
     ``connections_per_cluster`` is how many comms one cluster may hold.
     """
@@ -167,8 +172,7 @@ class _Opening(asyncio.Protocol):
             return
         self._buffer += data
         if self._buffer[0] != TLS_HANDSHAKE:
-            self._decided()
-            self._hand_to_http(transport)
+            self._read_header(transport, new=len(data))
             return
         try:
             name = read_server_name(bytes(self._buffer))
@@ -186,6 +190,16 @@ class _Opening(asyncio.Protocol):
             self._listener.splice(transport, bytes(self._buffer), name.removeprefix(SNI_PREFIX))
         else:
             transport.abort()
+
+    def _read_header(self, transport: asyncio.Transport, *, new: int) -> None:
+        """Wait for a whole request header: a client that sends one byte a minute must not hold a handler."""
+        if _HEADER_END.search(self._buffer, max(0, len(self._buffer) - new - 3)) is not None:
+            self._decided()
+            self._hand_to_http(transport)
+        elif len(self._buffer) > MAX_HEADER_BYTES:
+            self._decided()
+            transport.write(_TOO_LARGE)
+            transport.close()
 
     def _hand_to_http(self, transport: asyncio.Transport) -> None:
         handler = self._listener.http()

@@ -1,5 +1,6 @@
 """What surrounds every request: errors as problems, an access log, metrics, CORS and security headers."""
 
+import asyncio
 import logging
 import time
 
@@ -19,6 +20,8 @@ _CORS = {
     "Access-Control-Expose-Headers": "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy",
     "Access-Control-Max-Age": "3600",
 }
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that may be a label; a client can send any word."""
 _OPEN_TO_BROWSERS = frozenset(
     {
         *("", "search", "collections", "collections-queryables", "collections-sortables", "catalogs", "children"),
@@ -46,10 +49,39 @@ async def problems_middleware(request: web.Request, handler: Handler) -> web.Str
         return problem(500, "Internal error", "the gateway failed at this request; its log says why")
 
 
+class BodyTooSlow(Exception):
+    """The body of a request did not come in time."""
+
+    status = 408
+    title = "Request timeout"
+
+
+def body_time_middleware(seconds: float) -> Middleware:
+    """Return a middleware that gives the body of every request so many seconds to arrive, whoever reads it."""
+
+    @web.middleware
+    async def timed(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.body_exists or request.content.is_eof():
+            return await handler(request)
+
+        def expire() -> None:
+            if not request.content.is_eof():
+                request.content.set_exception(BodyTooSlow(f"the body did not arrive within {seconds:g} s"))
+
+        timer = asyncio.get_running_loop().call_later(seconds, expire)
+        try:
+            return await handler(request)
+        finally:
+            timer.cancel()
+
+    return timed
+
+
 @web.middleware
 async def cors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let browsers read the catalogue from other pages. Without credentials: no cookie counts across origins."""
-    open_face = request.path.split("/", 2)[1] in _OPEN_TO_BROWSERS and not request.path.startswith("/api/")
+    first, _, _ = request.path.removeprefix("/").partition("/")
+    open_face = first in _OPEN_TO_BROWSERS and not request.path.startswith("/api/")
     if open_face and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
         return web.Response(status=204, headers=_CORS)
     response = await handler(request)
@@ -95,7 +127,7 @@ class RequestMetrics:
                 outcome = f"{response.status // 100}xx"
             finally:
                 route = route_of(request)
-                self._requests.labels(route, request.method, outcome).inc()
+                self._requests.labels(route, request.method if request.method in _METHODS else "other", outcome).inc()
                 self._seconds.labels(route).observe(time.perf_counter() - started)
             return response
 

@@ -120,6 +120,7 @@ class LimitSettings(Frozen):
     """Bounds on what one client may ask for: hostile or careless, the others must not notice.
 
     ``default_dedup`` is the rung of the identity ladder up to which copies of one scene are given once.
+    ``body_seconds`` is how long a request's body may take to arrive.
     ``deadline_seconds`` bounds a whole search. ``probe_seconds`` is how often sites are asked how they are. At most
     ``exports`` run at once; ``export_bytes`` of items at most (as NDJSON) are made into one GeoParquet file. An
     aggregation looks at ``aggregate_items`` here, where sites cannot count; beyond it tells of lower bounds.
@@ -129,6 +130,7 @@ class LimitSettings(Frozen):
     default_page_items: int = 10
     default_dedup: Dedup = "replica"
     body_bytes: int = 1 << 20
+    body_seconds: float = 30.0
     deadline_seconds: float = 30.0
     probe_seconds: float = 15.0
     cursor_seconds: float = 24 * 3600.0
