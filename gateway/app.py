@@ -83,6 +83,8 @@ from gateway.stac.face import StacFace
 from gateway.stac.harmonised import Harmonised
 from harvest.harvester import Harvester
 from harvest.seams import Place, World
+from quotas.book import Observer
+from quotas.postgres import PostgresLedger
 from quotas.sqlite import SqliteLedger
 
 _DATA_CONNECTIONS = 1_000
@@ -116,7 +118,7 @@ class House:
             probe_seconds=settings.limits.probe_seconds,
         )
         refusals = RefusalMetrics(self._metrics)
-        self._ledger = SqliteLedger(self._state / "quotas.sqlite", settings.quotas.policies, observer=refusals.observe)
+        self._ledger = _ledger(settings, refusals.observe)
         self._charging = Charging(self._ledger)
         self._authenticator = TokenAuthenticator(settings.auth, state=self._state)
         self._oidc = OidcAuthenticator(
@@ -398,6 +400,15 @@ def _allowed(settings: Settings) -> list[str]:
         urls += [part.url for part in (site.dask, site.kernels) if part is not None]
         urls += [site.storage.endpoint] if site.storage is not None else []
     return urls
+
+
+def _ledger(settings: Settings, observer: Observer) -> PostgresLedger | SqliteLedger:
+    """Return the ledger in the database that is named, or in the state folder."""
+    quotas = settings.quotas
+    if quotas.database is not None:
+        dsn, schema = quotas.database.reveal(), quotas.database_schema
+        return PostgresLedger(dsn, quotas.policies, schema=schema, observer=observer)
+    return SqliteLedger(Path(settings.server.state) / "quotas.sqlite", quotas.policies, observer=observer)
 
 
 def _stac_api(site: SiteSettings, session: aiohttp.ClientSession, observer: CallObserver) -> WritableCatalogue:

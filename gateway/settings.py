@@ -110,10 +110,16 @@ class AuthSettings(Frozen):
 
 
 class QuotaSettings(Frozen):
-    """The policies, and how long a reservation lives without renewal, in seconds."""
+    """The policies, and how long a reservation lives without renewal, in seconds.
+
+    ``database`` is the URI of a PostgreSQL database for several gateways; by default the ledger is a file in the
+    state folder, for one. ``database_schema`` is the schema in it that the ledger makes and owns.
+    """
 
     policies: tuple[Policy, ...] = ()
     lease_seconds: float = 60.0
+    database: Secret | None = None
+    database_schema: str = "lakegate_quotas"
 
 
 class LimitSettings(Frozen):

@@ -10,7 +10,10 @@ from quotas.binding import Bound, Bounds, Fact, PolicySet, holder_of
 from quotas.model import Policy, Usage
 from quotas.rates import advance, level
 from quotas.rules import Taken
-from quotas.windows import bucket_frees_at, bucket_of
+from quotas.windows import BUCKETS, bucket_frees_at, bucket_of
+
+_MOST_GONE = 2 * BUCKETS
+"""So many buckets that have come free are remembered, in case that the clock is set back."""
 
 _NOTHING: Taken = (0.0, 0.0)
 
@@ -18,7 +21,7 @@ _NOTHING: Taken = (0.0, 0.0)
 class Account:
     """One holder's account under one policy."""
 
-    __slots__ = ("buckets", "held", "oldest", "reserved", "tat", "used")
+    __slots__ = ("buckets", "gone", "held", "oldest", "reserved", "rolled_at", "tat", "used")
 
     def __init__(self) -> None:
         self.held: dict[str, tuple[float, float]] = {}
@@ -26,6 +29,9 @@ class Account:
         self.reserved = 0.0
         self.used = 0.0
         self.buckets: dict[int, float] = {}
+        self.gone: dict[int, float] = {}
+        """Buckets that have come free lately."""
+        self.rolled_at = 0.0
         self.oldest = 0.0
         """When the oldest bucket comes free, in epoch seconds."""
         self.tat = 0.0
@@ -54,12 +60,23 @@ class Account:
         self.used += amount
 
     def roll(self, span: int, now: float) -> None:
-        """Give back the buckets that the window has left behind."""
+        """Give back the buckets that the window has left behind; take them back if the clock was set back."""
+        if now < self.rolled_at and self.gone:
+            self._take_back(span, now)
+        self.rolled_at = now
         if not self.buckets or now < self.oldest:
             return
         for bucket in [b for b in self.buckets if bucket_frees_at(span, b) <= now]:
-            self.used -= self.buckets.pop(bucket)
+            amount = self.buckets.pop(bucket)
+            self.used -= amount
+            self.gone[bucket] = amount
         self.oldest = bucket_frees_at(span, min(self.buckets)) if self.buckets else 0.0
+        while len(self.gone) > _MOST_GONE:
+            del self.gone[min(self.gone)]
+
+    def _take_back(self, span: int, now: float) -> None:
+        for bucket in [b for b in self.gone if bucket_frees_at(span, b) > now]:
+            self.spend(span, bucket, self.gone.pop(bucket))
 
 
 class Accounts:

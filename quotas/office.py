@@ -49,7 +49,10 @@ class Office:
         return self._change(changes, journal)
 
     def put(self, policy: Policy, journal: Journal, stored: StoredPolicy) -> bool:
-        """Add or replace an administrator's policy."""
+        """Add or replace an administrator's policy; the same again changes nothing."""
+        before = self._stored.get(("administrator", policy.name))
+        if before is not None and (before.policy, before.by, before.why) == (policy, stored.by, stored.why):
+            return False
         return self._change({("administrator", policy.name): stored}, journal)
 
     def delete(self, name: str, journal: Journal) -> bool:

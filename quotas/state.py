@@ -58,8 +58,9 @@ class State:
         """Add or replace an administrator's policy."""
         before = self.office.amount(policy.name)
         stored = StoredPolicy(policy=policy, source="administrator", by=by, why=why, changed_at=now)
-        self.stale |= self.office.put(policy, self.journal, stored)
-        self._changed(now, policy, before, by, why)
+        if self.office.put(policy, self.journal, stored):
+            self.stale = True
+            self._changed(now, policy, before, by, why)
 
     def delete_policy(self, now: float, name: str, by: str, why: str) -> None:
         """Delete an administrator's policy."""

@@ -37,6 +37,9 @@ KEEP_SECONDS = 30 * 86_400.0
 FENCE_BLOCK = 10_000
 """Fencing tokens are taken in blocks, so that not each commit writes their counter; a restart skips the rest."""
 
+CLOCK_SECONDS = 86_400.0
+"""By how much the clock may be set back: what came free so lately is not forgotten."""
+
 PRUNE_SECONDS = 3_600.0
 """How often what is too old is forgotten, in seconds."""
 
@@ -302,7 +305,7 @@ class Store:
             self._connection.execute(QUERIES["prune_returned"], (now - KEEP_SECONDS,))
             self._connection.execute(QUERIES["prune_rates"], (now - KEEP_SECONDS,))
             self._connection.execute(QUERIES["prune_permits"], (now - KEEP_SECONDS,))
-            self._connection.execute(QUERIES["prune_spent"], {"now": now, "buckets": BUCKETS})
+            self._connection.execute(QUERIES["prune_spent"], {"now": now - CLOCK_SECONDS, "buckets": BUCKETS})
         except sqlite3.Error as error:
             logger.warning("the ledger cannot be pruned", extra={"ledger": str(self._path), "error": str(error)})
 

@@ -45,6 +45,9 @@ KEEP_BATCH_SECONDS = 600.0
 KEEP_SECONDS = 30 * 86_400.0
 """How long the key of an ended lease is recognised, in seconds: longer than any retry."""
 
+CLOCK_SECONDS = 86_400.0
+"""By how much the clock may be set back: what came free so lately is not forgotten."""
+
 PRUNE_SECONDS = 3_600.0
 """How often what is too old is forgotten, in seconds."""
 
@@ -310,7 +313,7 @@ class PostgresStore:
             await connection.execute(QUERIES["prune_batches"], KEEP_BATCHES, now - KEEP_BATCH_SECONDS)
             for name in ("prune_ended", "prune_returned", "prune_rates", "prune_permits"):
                 await connection.execute(QUERIES[name], now - KEEP_SECONDS)
-            await connection.execute(QUERIES["prune_spent"], now, BUCKETS)
+            await connection.execute(QUERIES["prune_spent"], now - CLOCK_SECONDS, BUCKETS)
         except (asyncpg.PostgresError, *LOST) as error:
             logger.warning("the ledger cannot be pruned", extra={"error": str(error)})
 
