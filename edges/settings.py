@@ -45,25 +45,28 @@ class EodagSettings(Frozen):
     ``provider`` is one of EODAG's own, or a new one that ``definition`` describes (the provider's part of an EODAG
     configuration: ``search``, ``products``, ``auth``); ``config`` is the path of an EODAG configuration file.
     ``credentials`` go to the provider's authentication plug-ins by name. ``collections`` are the ids, as EODAG calls
-    them, that are offered here, all of the provider's by default. ``workers`` is how many searches run at once, each
-    in a thread.
+    them, that are offered here: each is a request of its own. ``workers`` is how many searches run at once, each in a
+    thread.
     """
 
     provider: str
+    collections: tuple[str, ...]
     config: str = ""
     definition: Mapping[str, Any] = {}
     credentials: Mapping[str, Secret] = {}
-    collections: tuple[str, ...] = ()
     workers: int = 4
 
     def __post_init__(self) -> None:
         if not self.provider or not all(c.isascii() and (c.isalnum() or c == "_") for c in self.provider):
             raise ValueError(f"provider {self.provider!r} may hold ASCII letters, digits and '_' only")
+        if not 1 <= len(self.collections) <= _MAX_COLLECTIONS:
+            raise ValueError(f"collections must name 1 to {_MAX_COLLECTIONS}: each is asked for apart, on every page")
         if not 1 <= self.workers <= _MAX_WORKERS:
             raise ValueError(f"workers must be 1 to {_MAX_WORKERS}, not {self.workers}")
 
 
 _MAX_WORKERS = 64
+_MAX_COLLECTIONS = 64
 
 
 class CatalogueSettings(Frozen):

@@ -81,13 +81,12 @@ class EodagCatalogue:
         return self._capabilities
 
     async def collections(self) -> list[Json]:
-        """Return the collections that EODAG knows of the provider, or those of them that the settings name."""
+        """Return the collections that the settings name, with what EODAG knows of them."""
         if self._collections is None:
             told = [collection_of(each) for each in await self._run(EodagProvider.collections)]
-            named = self._settings.collections
             known = {each["id"]: each for each in told}
             self._collections = tuple(
-                [known.get(name) or collection_of({"id": name}) for name in named] if named else told
+                known.get(name) or collection_of({"id": name}) for name in self._settings.collections
             )
         return list(self._collections)
 

@@ -107,8 +107,14 @@ def test_messages_hold_no_query_and_no_password() -> None:
 @pytest.mark.parametrize(
     ("eodag", "said"),
     [
-        ({"provider": "no_such"}, "$.sites[0].catalogue.eodag.provider: 'no_such' is none of EODAG's"),
-        ({"provider": "cop_dataspace", "config": "/nowhere.yml"}, "$.sites[0].catalogue.eodag.config: no file"),
+        (
+            {"provider": "no_such", "collections": ["a"]},
+            "$.sites[0].catalogue.eodag.provider: 'no_such' is none of EODAG's",
+        ),
+        (
+            {"provider": "cop_dataspace", "config": "/nowhere.yml", "collections": ["a"]},
+            "$.sites[0].catalogue.eodag.config: no file",
+        ),
     ],
 )
 def test_the_check_names_the_path_of_what_is_wrong(eodag: Json, said: str) -> None:
@@ -121,10 +127,12 @@ def test_the_check_names_the_path_of_what_is_wrong(eodag: Json, said: str) -> No
     "catalogue",
     [
         {},
-        {"url": "http://a", "eodag": {"provider": "a"}},
-        {"eodag": {"provider": "a/b"}},
-        {"eodag": {"provider": "a", "workers": 0}},
-        {"eodag": {"provider": "a", "foo": 1}},
+        {"url": "http://a", "eodag": {"provider": "a", "collections": ["a"]}},
+        {"eodag": {"provider": "a/b", "collections": ["a"]}},
+        {"eodag": {"provider": "a", "collections": ["a"], "workers": 0}},
+        {"eodag": {"provider": "a"}},
+        {"eodag": {"provider": "a", "collections": []}},
+        {"eodag": {"provider": "a", "collections": ["a"], "foo": 1}},
     ],
 )
 def test_what_cannot_be_is_refused_with_its_path(catalogue: Json) -> None:
@@ -134,7 +142,7 @@ def test_what_cannot_be_is_refused_with_its_path(catalogue: Json) -> None:
 
 
 def test_an_environment_that_would_change_the_provider_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = EodagSettings(provider="cop_dataspace")
+    settings = EodagSettings(provider="cop_dataspace", collections=("S2_MSI_L1C",))
     check_provider(settings)
     monkeypatch.setenv("EODAG__COP_DATASPACE__SEARCH__API_ENDPOINT", "http://elsewhere")
     with pytest.raises(EodagConfigError, match="EODAG__COP_DATASPACE__SEARCH__API_ENDPOINT"):
@@ -153,7 +161,11 @@ def test_a_catalogue_is_one_or_the_other() -> None:
 
 
 def test_a_credential_that_cannot_be_read_is_named_with_its_path() -> None:
-    eodag = {"provider": "cop_dataspace", "credentials": {"password": {"env": "NOT_SET_ANYWHERE"}}}
+    eodag = {
+        "provider": "cop_dataspace",
+        "collections": ["a"],
+        "credentials": {"password": {"env": "NOT_SET_ANYWHERE"}},
+    }
     content = {"sites": [{"id": "a", "kind": "hub", "catalogue": {"eodag": eodag}}]}
     (line,) = flaws(parse_settings(content, {}, source="x"))
     assert line.startswith("$.sites[0].catalogue.eodag.credentials.password: ")

@@ -44,7 +44,7 @@ def stac_provider(url: str, products: Mapping[str, str], **pagination: Any) -> E
         "products": {name: {"_collection": native} for name, native in products.items()},
         "download": {"type": "HTTPDownload"},
     }
-    return EodagSettings(provider="local", definition=definition)
+    return EodagSettings(provider="local", definition=definition, collections=tuple(products))
 
 
 def data_space(url: str, *collections: str, workers: int = 4) -> EodagSettings:
@@ -319,3 +319,26 @@ async def test_credentials_reach_the_provider_and_no_message(tmp_path: Path, mon
         assert "sesame" not in str(caught.value)
     finally:
         await runner.cleanup()
+
+
+async def test_an_order_first_provider_tells_what_must_be_ordered(tmp_path: Path) -> None:
+    """The library's own definition of the data lake, whose items come as they are kept: on disk or on tape."""
+    kept = [
+        item("on-tape", "EO.ESA.DAT.SENTINEL-2.MSI.L2A", day=1, **{"order:status": "orderable", "platform": "S2A"}),
+        item("on-disk", "EO.ESA.DAT.SENTINEL-2.MSI.L2A", day=2, **{"order:status": "succeeded", "platform": "S2B"}),
+        item("on-its-way", "EO.ESA.DAT.SENTINEL-2.MSI.L2A", day=3, **{"order:status": "shipping"}),
+    ]
+    async with site_of(kept, tmp_path / "lake.db") as url:
+        search = {"api_endpoint": f"{url}/search", "need_auth": False}
+        lake = EodagSettings(provider="dedl", definition={"search": search}, collections=("S2_MSI_L2A",))
+        sites = [eodag_hub("lake", lake)]
+        async with gateway_over(sites, tmp_path / "state") as client:
+            _, page = await client.post({"collections": ["sentinel-2-l2a"]})
+    told = {one["id"]: one["properties"] for one in page["features"]}
+    assert [told[name]["storage:tier"] for name in ("on-tape", "on-its-way", "on-disk")] == [
+        "offline",
+        "staging",
+        "online",
+    ]
+    assert told["on-tape"]["order:status"] == "orderable"
+    assert told["on-tape"]["platform"] == "sentinel-2a"
