@@ -52,8 +52,7 @@ def search_collections(collections: Iterable[Json], search: SearchRequest) -> Co
         ((_key(order, one), one) for one in collections if matches(one)),
         key=lambda pair: pair[0],
     )
-    keys = [key for key, _ in found]
-    start, end = _window(search, order, keys)
+    start, end = _window(search, order, found)
     chosen = [one for _, one in found[start:end]]
     return CollectionPage(
         collections=chosen if query.fields is None else [_picked(one, query.fields) for one in chosen],
@@ -146,14 +145,17 @@ def _key(order: tuple[SortKey, ...], collection: Json) -> Key:
 
 
 class _Token(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page begins or ends: by values, so that collections that come and go shift nothing."""
+    """Where a page begins or ends: at a collection, or where it has gone, at the values that it had."""
 
     digest: bytes
     way: str
+    name: str
     values: tuple[Any, ...]
 
 
 _TOKEN = msgspec.msgpack.Decoder(_Token)
+_LONGEST_VALUE = 64
+"""Longest text of a token's values, in characters: no more than a hint, for a collection that has gone."""
 
 
 def _digest(query: Query) -> bytes:
@@ -162,24 +164,37 @@ def _digest(query: Query) -> bytes:
 
 
 def _token(query: Query, way: str, order: Sequence[SortKey], collection: Json) -> str:
-    token = _Token(digest=_digest(query), way=way, values=_values(order, collection))
+    values = tuple(_short(value) for value in _values(order, collection))
+    token = _Token(digest=_digest(query), way=way, name=collection["id"], values=values)
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(token)).rstrip(b"=").decode()
 
 
-def _window(search: SearchRequest, order: tuple[SortKey, ...], keys: Sequence[Key]) -> tuple[int, int]:
+def _short(value: Any) -> Any:
+    if isinstance(value, str):
+        return value[:_LONGEST_VALUE]
+    return value if isinstance(value, bool | int | float) else None
+
+
+def _window(search: SearchRequest, order: tuple[SortKey, ...], found: Sequence[tuple[Key, Json]]) -> tuple[int, int]:
     limit = search.query.limit
     if search.token is None:
         return 0, limit
     token = _read(search.token, search.query)
+    before, after = _place(token, order, found)
+    return (max(0, before - limit), before) if token.way == "before" else (after, after + limit)
+
+
+def _place(token: _Token, order: tuple[SortKey, ...], found: Sequence[tuple[Key, Json]]) -> tuple[int, int]:
+    """Return how many collections stand before the token's place, and how many up to it."""
+    for number, (_, one) in enumerate(found):
+        if one["id"] == token.name:
+            return number, number + 1
     try:
         place = key_of_values(order, token.values)
-        after = sum(1 for key in keys if key <= place)
-        before = sum(1 for key in keys if key < place)
+        stands = sum(1 for key, _ in found if key < place)
     except (TypeError, ValueError) as error:
         raise _not_ours() from error
-    if token.way == "before":
-        return max(0, before - limit), before
-    return after, after + limit
+    return stands, stands
 
 
 def _read(token: str, query: Query) -> _Token:
