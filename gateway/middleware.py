@@ -92,6 +92,7 @@ async def cors_middleware(request: web.Request, handler: Handler) -> web.StreamR
     if not response.prepared:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "no-referrer")
+        response.headers.setdefault("Server", "lakegate")  # and not which versions of what
     return response
 
 

@@ -1,176 +1,320 @@
-"""Clients as they are: pystac-client, rustac, eodag, stac-api-validator, and what a browser of catalogues needs."""
+"""Clients that are careless or hostile: each is refused by itself, at once, and the next one is served."""
 
 import asyncio
-import json
-import sys
-import warnings
+import base64
+import gzip
+import io
+import zlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import pystac_client
+import aiohttp
+import msgspec
 import pytest
 import pytest_asyncio
-import rustac
-from federated_lake import Client
-from pystac_client import ConformanceClasses
-from small_lake import NORTH, SOUTH, small_lake
+from federated_lake import Client, gateway_over, hub, item, site_of
+
+from gateway.settings import LimitSettings
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session")]
 
-NEWEST = [f"s{number}" for number in range(12, 0, -1)]
-CLEAR = {"op": "<", "args": [{"property": "eo:cloud_cover"}, 40]}
-SECONDS = 120
+GOOD = [item(f"good-{n}", "good", day=n, title="a" * 200) for n in range(1, 6)]
+LIMITS = LimitSettings(deadline_seconds=8.0, probe_seconds=3600.0, body_seconds=0.5)
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def small(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    async with small_lake(tmp_path_factory.mktemp("small")) as client:
+async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    folder = tmp_path_factory.mktemp("clients")
+    async with (
+        site_of(GOOD, folder / "good.db") as url,
+        gateway_over([hub("good", url)], folder / "state", limits=LIMITS) as client,
+    ):
         yield client
 
 
-async def run_client(script: str, url: str) -> Any:
-    """Run a client in a process of its own, and return what it tells."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "ignore", str(Path(__file__).parent / "clients" / script), url),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+def address(client: Client) -> tuple[str, int]:
+    host, _, port = client.url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+async def talk(client: Client, sent: bytes, *, most: int = -1) -> bytes:
+    """Send raw bytes and return what comes (the first ``most`` of it) until the gateway closes."""
+    reader, writer = await asyncio.open_connection(*address(client))
     try:
-        out, errors = await asyncio.wait_for(process.communicate(), SECONDS)
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            return await reader.read(most)
+    except ConnectionError:
+        return b""
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, errors.decode()[-2_000:]
-    return json.loads(out.splitlines()[-1])
+        writer.close()
 
 
-async def test_pystac_client_searches_in_every_dialect(small: Client) -> None:
-    def use() -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # it warns of conformance classes that it misses
-            client = pystac_client.Client.open(small.url)
-            missing = {each.name for each in ConformanceClasses if not client.conforms_to(each)}
-            assert missing == {"CONTEXT", "TRANSACTION"}  # deprecated, and not offered
-
-            def found(**asked: Any) -> list[str]:
-                return [item.id for item in client.search(collections=["sentinel-2-l2a"], limit=3, **asked).items()]
-
-            for method in ("GET", "POST"):
-                assert found(method=method) == NEWEST
-                assert found(method=method, max_items=5) == NEWEST[:5]
-                assert found(method=method, sortby="+datetime") == NEWEST[::-1]
-                assert found(method=method, sortby=[{"field": "id", "direction": "asc"}])[:2] == ["s1", "s10"]
-                assert found(method=method, query={"eo:cloud_cover": {"lt": 20}}) == ["s3", "s2", "s1"]
-                assert found(method=method, query=["eo:cloud_cover<20"]) == ["s3", "s2", "s1"]
-                assert found(method=method, datetime="2024-01-03/2024-01-04") == ["s4", "s3"]
-                assert found(method=method, datetime=[datetime(2024, 1, 11, tzinfo=UTC), None]) == ["s12", "s11"]
-                assert found(method=method, bbox=[0, 0, 5, 5], ids=["s3", "s9"]) == ["s9", "s3"]
-                assert found(method=method, intersects={"type": "Point", "coordinates": [1, 2]}) == NEWEST
-            assert found(filter=CLEAR) == NEWEST[5:]
-            assert found(filter='"eo:cloud_cover" < 40', filter_lang="cql2-text", method="GET") == NEWEST[5:]
-            chosen = client.search(ids=["s3"], fields=["id", "properties.eo:cloud_cover", "-assets"])
-            (item,) = chosen.items_as_dicts()
-            assert (item["properties"], "assets" in item) == ({"eo:cloud_cover": 15.0}, False)
-
-    await asyncio.to_thread(use)
+def head(method: str = "GET", path: str = "/search", **headers: str) -> bytes:
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return f"{method} {path} HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode()
 
 
-async def test_pystac_client_counts_what_is_counted_exactly(small: Client) -> None:
-    def use() -> None:
-        client = pystac_client.Client.open(small.url)
-        assert client.search(collections=["sea-ice"]).matched() == 4
-        assert client.search(collections=["sea-ice", "dem"], limit=2).matched() == 7
-        assert client.search(collections=["sea-ice"], max_items=3).item_collection().items[0].id == "ice4"
-
-    await asyncio.to_thread(use)
+async def still_serves(client: Client) -> None:
+    status, found = await client.post({"limit": 1})
+    assert (status, len(found["features"])) == (200, 1)
 
 
-async def test_pystac_client_finds_collections(small: Client) -> None:
-    def use() -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            client = pystac_client.Client.open(small.url)
-
-            def found(**asked: Any) -> list[str]:
-                return [one.id for one in client.collection_search(**asked).collections()]
-
-            assert found() == ["dem", "sea-ice", "sentinel-2-l2a"]
-            assert found(limit=1, sortby="-title") == ["sentinel-2-l2a", "sea-ice", "dem"]
-            assert found(q="polar OR terrain") == ["dem", "sea-ice"]
-            assert found(bbox=[-5, 40, 5, 45], datetime="2016-01-01/..") == ["sentinel-2-l2a"]
-            assert found(filter="license = 'CC-BY-4.0'") == ["dem", "sea-ice"]
-            assert found(query={"license": {"eq": "CC-BY-4.0"}}) == ["dem", "sea-ice"]
-            assert client.collection_search(q="land").matched() == 2
-            one = client.get_collection("sentinel-2-l2a")
-            assert [item.id for item in one.get_items()] == NEWEST
-            assert one.get_queryables()["properties"].keys() >= {"eo:cloud_cover", "platform"}
-            assert client.get_merged_queryables(["sea-ice", "dem"])["properties"].keys() >= {"platform"}
-            assert {one.id for one in client.get_children()} == {"north", "south", "dem", "sea-ice", "sentinel-2-l2a"}
-
-    await asyncio.to_thread(use)
+async def post_raw(client: Client, body: bytes, **headers: str) -> tuple[int, Any]:
+    kind = {"Content-Type": "application/json", **headers}
+    async with client.session.post(f"{client.url}/search", data=io.BytesIO(body), headers=kind) as response:
+        text = await response.read()
+        return response.status, msgspec.json.decode(text) if text else None
 
 
-async def test_rustac_walks_filters_and_sorts(small: Client) -> None:
-    async def found(**asked: Any) -> list[str]:
-        return [item["id"] for item in await rustac.search(small.url, limit=2, **asked)]
-
-    assert await found(collections=["sentinel-2-l2a"]) == NEWEST
-    assert await found(collections=["sentinel-2-l2a"], max_items=3) == NEWEST[:3]
-    assert await found(filter=CLEAR, sortby="+eo:cloud_cover") == NEWEST[5:][::-1]
-    assert await found(filter='"eo:cloud_cover" < 40', sortby="-eo:cloud_cover") == NEWEST[5:]
-    assert await found(ids=["s3", "ice1"], datetime="2024-01-02T00:00:00Z/..") == ["s3"]
-    assert await found(query={"eo:cloud_cover": {"lt": 20}}, bbox=[0, 0, 3, 3]) == ["s3", "s2", "s1"]
-    point = {"type": "Point", "coordinates": [1, 2]}
-    assert len(await found(intersects=point)) == len({each["id"] for each in (*NORTH, *SOUTH)})
-    collections = await rustac.ApiClient(small.url).get_collections()
-    assert [each["id"] for each in collections] == ["dem", "sea-ice", "sentinel-2-l2a"]
+def nested(operator: str, deep: int) -> dict[str, Any]:
+    test: dict[str, Any] = {"op": "=", "args": [{"property": "id"}, "x"]}
+    for _ in range(deep):
+        test = {"op": operator, "args": [test]}
+    return test
 
 
-async def test_eodag_searches_lists_and_walks(small: Client) -> None:
-    told = await run_client("use_eodag.py", small.url)
-    assert told["page"] == NEWEST[:5]
-    assert told["clear"] == ["s4", "s3", "s2", "s1"]
-    assert told["whole"] == NEWEST[3:11]
-    assert told["other"] == [4, ["ice4", "ice3", "ice2", "ice1"]]
-    assert told["collections"] == ["dem", "sea-ice", "sentinel-2-l2a"]
-    assert "eo_cloud_cover" in told["queryables"]
+RING = [[n / 1000, 1.0] for n in range(10_001)]
+COLLECTIONS: Any = {"type": "Point", "coordinates": [0, 0]}
+for _ in range(40):
+    COLLECTIONS = {"type": "GeometryCollection", "geometries": [COLLECTIONS]}
+TOO_MUCH: dict[str, tuple[Any, str]] = {
+    "ids": ({"ids": [str(n) for n in range(1_001)]}, "ids"),
+    "collections": ({"collections": [str(n) for n in range(1_001)]}, "collections"),
+    "sort fields": ({"sortby": [{"field": f"f{n}", "direction": "asc"} for n in range(11)]}, "sortby"),
+    "a sort field's name": ({"sortby": [{"field": "f" * 257, "direction": "asc"}]}, "sortby"),
+    "fields": ({"fields": {"include": [f"f{n}" for n in range(1_001)]}}, "fields.include"),
+    "filter depth": ({"filter": nested("not", 33), "filter-lang": "cql2-json"}, "filter"),
+    "filter depth beyond all measure": ({"filter": nested("not", 400), "filter-lang": "cql2-json"}, "filter"),
+    "filter nodes": (
+        {"filter": {"op": "or", "args": [nested("not", 1)] * 400}, "filter-lang": "cql2-json"},
+        "filter",
+    ),
+    "filter text depth": ({"filter": "(" * 2_000 + "id='x'" + ")" * 2_000, "filter-lang": "cql2-text"}, "filter"),
+    "vertices": ({"intersects": {"type": "LineString", "coordinates": RING}}, "intersects"),
+    "nested collections": ({"intersects": COLLECTIONS}, "intersects"),
+    "a token": ({"token": "x" * 10_000}, "token"),
+    "a datetime": ({"datetime": "2" * 10_000}, "datetime"),
+    "a limit that is none": ({"limit": -1}, "limit"),
+    "a huge limit of text": ({"limit": "9" * 5_000}, "limit"),
+    "required sites": ({"require": ["x"] * 101}, "require"),
+}
 
 
-OF_THE_VALIDATOR = (
-    "schemas.stacspec.org",  # it fetches schemas, which a test does not
-    # It wants the default fields where `include` is empty beside an `exclude`; pystac-client always sends it so.
-    "{'fields': {'exclude': ['geometry'], 'include': []}}",
-    "{'fields': {'exclude': ['geometry'], 'include': None}}",
-    '{"in": ["s", "e"]}',  # it looks for the values among the letters of a text
-)
-"""What its errors hold that say nothing of us."""
+@pytest.mark.parametrize("what", TOO_MUCH)
+async def test_too_much_of_one_thing_is_refused_by_its_name(client: Client, what: str) -> None:
+    body, field = TOO_MUCH[what]
+    status, problem = await client.post(body)
+    assert status == 400, problem
+    assert problem["field"] == field
+    assert len(msgspec.json.encode(problem)) < 2_000
+    await still_serves(client)
 
 
-async def test_stac_api_validator_finds_nothing_wrong(small: Client) -> None:
-    errors = await run_client("use_validator.py", small.url)
-    assert [each for each in errors if not any(known in each for known in OF_THE_VALIDATOR)] == []
+@pytest.mark.parametrize("opening", ["[", '{"a":', '{"filter":{"op":"not","args":['])
+async def test_a_body_nested_beyond_all_measure_is_a_bad_request(client: Client, opening: str) -> None:
+    status, problem = await post_raw(client, (opening * (500_000 // len(opening))).encode())
+    assert (status, problem["title"]) == (400, "Invalid request")
+    await still_serves(client)
 
 
-async def test_a_browser_of_catalogues_reads_everything_from_another_page(small: Client) -> None:
-    page = {"Origin": "https://browser.example"}
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,if-none-match"}
-    pending, seen = [small.url], set()
-    while pending:
-        url = pending.pop()
-        if url in seen:
-            continue
-        seen.add(url)
-        async with small.session.get(url, headers=page) as response:
-            assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (200, "*"), url
-            assert "ETag" in response.headers["Access-Control-Expose-Headers"]
-            document = await response.json(content_type=None)
-        async with small.session.options(url, headers=page | asked) as response:
-            assert response.status == 204
-            allowed = response.headers["Access-Control-Allow-Headers"].lower().replace(" ", "").split(",")
-            assert {"content-type", "if-none-match"} <= set(allowed)
-        wanted = ("child", "data", "children", "catalogs", "items", "collection", "parent", "root", "conformance")
-        pending += [each["href"] for each in document.get("links", []) if each["rel"] in wanted]
-    assert len(seen) > 20
+NO_JSON = [
+    b"{",
+    b"[]",
+    b"5",
+    b"null",
+    b'{"limit": NaN}',
+    b'{"bbox": [Infinity, 0, 1, 1]}',
+    b"\xff\xfe",
+    b'{"a":"\xff"}',
+]
+
+
+@pytest.mark.parametrize("body", NO_JSON)
+async def test_a_body_that_is_no_json_object_is_a_bad_request(client: Client, body: bytes) -> None:
+    status, _ = await post_raw(client, body)
+    assert status == 400
+
+
+async def test_numbers_beyond_all_measure_are_refused(client: Client) -> None:
+    for body in (b'{"bbox": [1e999, 0, 1, 1]}', b'{"limit": 1e999}', b'{"limit": ' + b"9" * 5_000 + b"}"):
+        status, _ = await post_raw(client, body)
+        assert status == 400, body[:30]
+
+
+async def test_of_members_sent_twice_the_last_one_counts_everywhere(client: Client) -> None:
+    status, found = await post_raw(client, b'{"limit": 5, "limit": 1}')
+    assert (status, len(found["features"])) == (200, 1)
+    (following,) = [link for link in found["links"] if link["rel"] == "next"]
+    assert following["body"]["limit"] == 1
+
+
+async def test_a_body_larger_than_allowed_is_refused_before_it_is_read_whole(client: Client) -> None:
+    status, problem = await post_raw(client, b" " * ((1 << 20) + 1))
+    assert (status, problem["status"]) == (413, 413)
+    announced = head("POST", Content_Type="application/json", Content_Length=str(1 << 40))
+    answer = await talk(client, announced + b"{" * 1_500_000, most=100)
+    assert b" 413 " in answer.split(b"\r\n")[0] or answer == b""
+    await still_serves(client)
+
+
+BOMBS = {
+    "gzip": gzip.compress(b" " * 200_000_000, compresslevel=1),
+    "deflate": zlib.compress(b" " * 200_000_000, level=1),
+}
+
+
+@pytest.mark.parametrize("coding", BOMBS)
+async def test_a_packed_body_is_bounded_by_what_it_unpacks_to(client: Client, coding: str) -> None:
+    try:
+        status, _ = await post_raw(client, BOMBS[coding], **{"Content-Encoding": coding})
+        assert status in (400, 413)
+    except aiohttp.ClientError:
+        pass  # refused while it was still being sent
+    await still_serves(client)
+
+
+async def test_a_packed_body_of_a_sane_size_is_understood(client: Client) -> None:
+    status, found = await post_raw(client, gzip.compress(b'{"limit": 1}'), **{"Content-Encoding": "gzip"})
+    assert (status, len(found["features"])) == (200, 1)
+
+
+async def test_a_body_that_drips_is_given_up(client: Client) -> None:
+    reader, writer = await asyncio.open_connection(*address(client))
+    writer.write(head("POST", Content_Type="application/json", Content_Length="1000"))
+    answer = b""
+    async with asyncio.timeout(20):
+        while not answer:
+            writer.write(b" ")
+            await asyncio.wait([asyncio.ensure_future(writer.drain())])
+            try:
+                async with asyncio.timeout(0.05):
+                    answer = await reader.read(1_000)
+            except TimeoutError:
+                continue
+    writer.close()
+    assert b" 408 " in answer.split(b"\r\n")[0]
+    assert b"problem+json" in answer
+    await still_serves(client)
+
+
+async def test_many_clients_that_never_finish_a_header_keep_nobody_out(client: Client) -> None:
+    openings = [await asyncio.open_connection(*address(client)) for _ in range(100)]
+    for _, writer in openings:
+        writer.write(b"GET /search HTTP/1.1\r\nX: ")
+    await still_serves(client)
+    for _, writer in openings:
+        writer.close()
+
+
+async def test_a_flood_of_headers_is_cut_off(client: Client) -> None:
+    flood = b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(50_000))
+    answer = await talk(client, flood)
+    assert answer[:12] in (b"HTTP/1.1 431", b"HTTP/1.1 400", b"")
+    await still_serves(client)
+
+
+SMUGGLED = {
+    "length and chunks": b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n",
+    "two lengths": b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 40\r\n\r\n{}",
+    "a folded header": b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n",
+    "a bare line feed in a header": b"GET / HTTP/1.1\r\nHost: x\r\nX: a\nTransfer-Encoding: chunked\r\n\r\n",
+    "a length with a sign": b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\n{}",
+    "an odd coding": b"POST /search HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a chunk size that is none": b"POST /search HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"-1\r\n{}\r\n0\r\n\r\n",
+    "no HTTP at all": b"\x00\x01\x02\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("what", SMUGGLED)
+async def test_what_two_servers_could_read_in_two_ways_is_refused(client: Client, what: str) -> None:
+    answer = await talk(client, SMUGGLED[what])
+    assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400")), answer[:200]
+    assert answer.count(b"HTTP/1.") <= 1
+    await still_serves(client)
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "DELETE", "PUT", "PATCH", "SEARCH", "X" * 30])
+async def test_other_methods_change_nothing_and_are_refused(client: Client, method: str) -> None:
+    answer = await talk(client, head(method, Connection="close"))
+    assert answer.split(b" ")[1] in (b"400", b"404", b"405"), answer[:100]
+    await still_serves(client)
+
+
+async def test_a_request_for_no_path_is_answered(client: Client) -> None:
+    answer = await talk(client, b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert b" 500 " not in answer.split(b"\r\n")[0]
+
+
+async def test_methods_and_paths_of_users_are_no_labels_of_metrics(client: Client) -> None:
+    for n in range(30):
+        await talk(client, head("GET", f"/nothing/{n}", Connection="close"))
+    await talk(client, head("PROPFIND", "/x", Connection="close"))
+    for n in range(30):
+        await client.get(f"/collections/none-{n}")
+        await client.get("/search", collections=f"none-{n}")
+    async with client.session.get(f"{client.url}/metrics") as response:
+        text = await response.text()
+    assert "none-1" not in text
+    assert "nothing" not in text
+    assert "PROPFIND" not in text
+    assert len(text.splitlines()) < 3_000
+
+
+async def test_a_forged_host_changes_no_link(client: Client) -> None:
+    async with client.session.get(
+        f"{client.url}/search?limit=1", headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+    ) as response:
+        assert "evil.example" not in await response.text()
+
+
+@pytest.mark.parametrize("value", ["a%0d%0aSet-Cookie:%20x=1", "a%00b", "%0a%0d", "%e2%98%83"])
+async def test_line_breaks_in_parameters_split_no_answer(client: Client, value: str) -> None:
+    for path in (
+        f"/search?limit=1&extra={value}",
+        f"/collections/{value}",
+        f"/collections/good/items/{value}",
+        f"/sites/{value}",
+    ):
+        answer = await talk(client, head("GET", path, Connection="close"))
+        header, _, _ = answer.partition(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 "), path
+        assert b"\nset-cookie" not in header.lower(), path
+        assert b" 500 " not in header.split(b"\r\n")[0], path
+
+
+async def test_forged_cursors_are_all_refused(client: Client) -> None:
+    _, first = await client.post({"limit": 1})
+    (link,) = [each for each in first["links"] if each["rel"] == "next"]
+    token: str = link["body"]["token"]
+    raw = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    forged = {token[:-1], token[1:], token + "A", token.swapcase(), "A" * len(token), token[::-1], "", " ", "=", "\x00"}
+    for place in range(0, len(raw), 3):
+        changed = bytearray(raw)
+        changed[place] ^= 1
+        forged.add(base64.urlsafe_b64encode(changed).rstrip(b"=").decode())
+    for each in forged - {"", " "}:
+        status, problem = await client.post({"limit": 1, "token": each})
+        assert (status, problem["field"]) == (400, "token"), each
+    status, problem = await client.post({"limit": 1, "token": token, "ids": ["other"]})
+    assert (status, problem["field"]) == (400, "token")
+    assert (await client.post({"limit": 1, "token": token}))[0] == 200
+
+
+async def test_patterns_made_to_be_slow_are_not(client: Client) -> None:
+    for pattern in ("%a" * 100 + "b", "%" * 1_000 + "b", "_%" * 100 + "b", "%a%" * 80 + "\\"):
+        body = {"filter": {"op": "like", "args": [{"property": "title"}, pattern]}, "filter-lang": "cql2-json"}
+        async with asyncio.timeout(5):
+            status, _ = await client.post(body)
+        assert status in (200, 400)
+
+
+async def test_a_client_that_goes_away_ends_its_search(client: Client) -> None:
+    for _ in range(20):
+        _, writer = await asyncio.open_connection(*address(client))
+        writer.write(head("GET", "/search?limit=1000"))
+        await writer.drain()
+        writer.transport.abort()
+    await still_serves(client)
