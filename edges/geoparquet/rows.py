@@ -6,6 +6,7 @@ geometry or bbox that its binary form would change, in ``lakegate:members``.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -21,26 +22,40 @@ INSTANTS = frozenset(
 
 _MEMBERS = ("type", "stac_version", "stac_extensions", "id", "links", "assets", "collection")
 _TAKEN = frozenset({*_MEMBERS, "geometry", "bbox", KEPT_PROPERTIES, KEPT_MEMBERS})
+_PROJECTED = "proj:geometry"
 _PLANE = ("xmin", "ymin", "xmax", "ymax")
 _SPACE = ("xmin", "ymin", "zmin", "xmax", "ymax", "zmax")
 
 Row = dict[str, Any]
 
 
-def to_row(item: Json) -> Row:
-    """Return the columns of an item; the geometry as WKB."""
+def to_rows(items: Sequence[Json]) -> list[Row]:
+    """Return the columns of items; geometries as WKB, all at once, for one by one they cost the most."""
+    projected = [_properties(item).get(_PROJECTED) for item in items]
+    binaries = to_wkbs([item.get("geometry") for item in items])
+    return [
+        _row(item, geometry, proj) for item, geometry, proj in zip(items, binaries, to_wkbs(projected), strict=True)
+    ]
+
+
+def _properties(item: Json) -> Json:
+    given = item.get("properties")
+    return given if isinstance(given, dict) else {}
+
+
+def _row(item: Json, geometry: bytes | None, projected: bytes | None) -> Row:
     row: Row = {name: item[name] for name in _MEMBERS if item.get(name) is not None}
     kept = {name: value for name, value in item.items() if name not in _TAKEN and name != "properties"}
-    geometry, bbox = item.get("geometry"), item.get("bbox")
-    row["geometry"] = None if geometry is None else to_wkb(geometry)
-    if geometry is not None and row["geometry"] is None:
-        kept["geometry"] = geometry
+    row["geometry"] = geometry
+    if item.get("geometry") is not None and geometry is None:
+        kept["geometry"] = item["geometry"]
+    bbox = item.get("bbox")
     row["bbox"] = None if bbox is None else _box(bbox)
     if bbox is not None and row["bbox"] is None:
         kept["bbox"] = bbox
     given = item.get("properties")
     if isinstance(given, dict):
-        _flatten(row, given)
+        _flatten(row, given, projected)
     elif given is not None:
         kept["properties"] = given
     if kept:
@@ -48,17 +63,13 @@ def to_row(item: Json) -> Row:
     return row
 
 
-def _flatten(row: Row, properties: Json) -> None:
+def _flatten(row: Row, properties: Json, projected: bytes | None) -> None:
     kept: Json = {}
     for name, value in properties.items():
-        if name in _TAKEN or not name:
+        if name in _TAKEN or not name or (name == _PROJECTED and value is not None and projected is None):
             kept[name] = value
-        elif name == "proj:geometry" and value is not None:
-            row[name] = to_wkb(value)
-            if row[name] is None:
-                kept[name] = value
         else:
-            row[name] = value
+            row[name] = projected if name == _PROJECTED else value
     if kept:
         row[KEPT_PROPERTIES] = _text(kept)
 
@@ -67,14 +78,19 @@ def _text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def to_wkb(geometry: Any) -> bytes | None:
-    """Return a GeoJSON geometry as ISO WKB; None where it would not come back as it is."""
+def to_wkbs(geometries: Sequence[Any]) -> list[bytes | None]:
+    """Return GeoJSON geometries as ISO WKB; None for one that would not come back as it is."""
     try:
-        shape = shapely.from_geojson(msgspec.json.encode(geometry))
-        binary: bytes = shapely.to_wkb(shape, flavor="iso")
+        texts = [None if each is None else _text(each) for each in geometries]
+        binaries = shapely.to_wkb(shapely.from_geojson(texts, on_invalid="ignore"), flavor="iso")
+        told = shapely.to_geojson(shapely.from_wkb(binaries))
     except (shapely.errors.ShapelyError, ValueError, TypeError, RecursionError):
-        return None
-    return binary if from_wkb(binary) == geometry else None
+        # One spoils the lot: find it.
+        return [None] if len(geometries) == 1 else [to_wkbs([each])[0] for each in geometries]
+    return [
+        bytes(binary) if binary is not None and msgspec.json.decode(text) == geometry else None
+        for binary, text, geometry in zip(binaries, told, geometries, strict=True)
+    ]
 
 
 def from_wkb(binary: bytes) -> Json:
@@ -97,12 +113,12 @@ def to_item(row: Row) -> Json:
     """Return the item of a row. A member that is null is left out, but for geometry and datetime, which must be there.
 
     Raises:
-        KeyError: a kept column does not hold what :func:`to_row` writes.
+        KeyError: a kept column does not hold what :func:`to_rows` writes.
     """
     kept = _object(row.get(KEPT_MEMBERS))
     properties = {name: value for name, value in row.items() if name not in _TAKEN and value is not None}
-    if isinstance(properties.get("proj:geometry"), bytes):
-        properties["proj:geometry"] = from_wkb(properties["proj:geometry"])
+    if isinstance(properties.get(_PROJECTED), bytes):
+        properties[_PROJECTED] = from_wkb(properties[_PROJECTED])
     properties |= _object(row.get(KEPT_PROPERTIES))
     properties.setdefault("datetime", None)
     item = {"type": "Feature"} | {name: row[name] for name in _MEMBERS if row.get(name) is not None}

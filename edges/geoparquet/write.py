@@ -1,6 +1,5 @@
 """NDJSON of items to one stac-geoparquet file: two passes over the input, in memory that does not grow with it."""
 
-import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from edges.geoparquet.rows import INSTANTS, KEPT_MEMBERS, KEPT_PROPERTIES, Row, to_row
+from edges.geoparquet.rows import INSTANTS, KEPT_MEMBERS, KEPT_PROPERTIES, Row, to_rows
 from edges.geoparquet.shapes import JSON_COLUMN, Column, InstantShape, Shape
 from edges.model import Json
 from edges.stac.datetimes import parse_instant
@@ -63,40 +62,53 @@ def _silent(phase: str, items: int) -> None:
     """Tell nobody."""
 
 
-def _rows(source: Path) -> Iterator[tuple[Row, int]]:
+def _slices(source: Path) -> Iterator[list[Row]]:
+    """Yield the rows of a file, some megabytes of items at a time."""
+    items: list[Json] = []
+    size = 0
     with source.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            try:
-                yield to_row(_decoded(line)), len(line)
-            except (ValueError, AttributeError) as error:
-                raise NotItems(f"line {number} is no STAC item: {error}") from error
+            items.append(_decoded(line, number))
+            size += len(line)
+            if size >= SLICE_BYTES:
+                yield to_rows(items)
+                items, size = [], 0
+    if items:
+        yield to_rows(items)
 
 
-def _decoded(line: bytes) -> Json:
+def _decoded(line: bytes, number: int) -> Json:
     try:
-        item = msgspec.json.decode(line)
-    except msgspec.DecodeError:  # numbers beyond all floats, which the standard library reads
-        item = json.loads(line)
+        try:
+            item = msgspec.json.decode(line)
+        except msgspec.DecodeError:  # numbers beyond all floats, which the standard library reads
+            item = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise NotItems(f"line {number} is no JSON: {error}") from error
     if not isinstance(item, dict):
-        raise NotItems("not an object")
+        raise NotItems(f"line {number} is no STAC item but {line[:40]!r}")
     return item
 
 
 def look(source: Path, tell: Progress) -> dict[str, Column]:
     """Return the columns that hold everything in the file."""
     shapes: dict[str, Shape] = {}
-    for number, (row, _) in enumerate(_rows(source), start=1):
-        for name, value in row.items():
-            if name in _BINARY:
-                shapes.setdefault(name, Shape())
-                continue
-            shape = shapes.get(name)
-            if shape is None:
-                shape = shapes[name] = InstantShape() if name in INSTANTS else Shape()
-            shape.see(value)
-        if not number % 1_000:
-            tell("look", number)
+    seen = 0
+    for rows in _slices(source):
+        for row in rows:
+            _see(row, shapes)
+        seen += len(rows)
+        tell("look", seen)
     return {name: _FIXED.get(name) or shape.column() for name, shape in shapes.items()}
+
+
+def _see(row: Row, shapes: dict[str, Shape]) -> None:
+    for name, value in row.items():
+        shape = shapes.get(name)
+        if shape is None:
+            shape = shapes[name] = InstantShape() if name in INSTANTS else Shape()
+        if name not in _BINARY:
+            shape.see(value)
 
 
 def _narrowed(columns: dict[str, Column]) -> dict[str, Column]:
@@ -205,19 +217,10 @@ def _groups(source: Path, schema: pa.Schema, prepared: _Preparation) -> Iterator
 
 
 def _batches(source: Path, schema: pa.Schema, prepared: _Preparation) -> Iterator[pa.RecordBatch]:
-    make = functools.partial(_batch, schema=schema)
-    rows: list[Row] = []
-    size = 0
-    for row, weight in _rows(source):
-        rows.append(prepared.row(row))
-        size += weight
-        if size >= SLICE_BYTES:
-            yield make(rows)
-            rows, size = [], 0
-    if rows:
-        yield make(rows)
+    for rows in _slices(source):
+        yield _batch([prepared.row(row) for row in rows], schema)
 
 
-def _batch(rows: list[Row], *, schema: pa.Schema) -> pa.RecordBatch:
+def _batch(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
     columns = [pa.array([row.get(field.name) for row in rows], type=field.type) for field in schema]
     return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -14,7 +14,7 @@ from stac_geoparquet.arrow import stac_table_to_items
 
 from edges.geoparquet import write
 from edges.geoparquet.read import NotGeoparquet, about, read_geoparquet
-from edges.geoparquet.rows import to_item, to_row, to_wkb
+from edges.geoparquet.rows import to_item, to_rows, to_wkbs
 from edges.geoparquet.shapes import Shape
 from edges.geoparquet.write import NotItems, write_geoparquet
 
@@ -206,6 +206,6 @@ def test_whatever_properties_come_none_is_lost(tmp_path_factory: pytest.TempPath
 
 def test_a_row_is_an_item_again() -> None:
     one = item()
-    assert to_item(to_row(one)) == one
-    assert to_wkb({"type": "Point"}) is None
+    assert [to_item(row) for row in to_rows([one, one])] == [one, one]
+    assert to_wkbs([{"type": "Point"}, None]) == [None, None]
     assert Shape().absent
