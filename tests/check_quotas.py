@@ -13,6 +13,9 @@ from checking import Checks, main
 EXAMPLES = os.environ.get("LAKEGATE_EXAMPLES", "50")
 """How many times more random lives than in the ordinary tests."""
 LEAST_LIVES = 2_000
+KILLED = "test_ledger_killed.py"
+LIVES = ("test_ledger_model.py", "test_ledger_lives.py")
+LONG = (KILLED, *LIVES)
 ALL = "all pass, none skipped"
 REQUIRED = {"LAKEGATE_REQUIRE": "postgresql,oidc"}
 
@@ -28,20 +31,19 @@ def identity(checks: Checks) -> None:
 
 
 def ledger(checks: Checks) -> None:
-    """Run the contract of the ledger on every store, kills and several processes."""
-    contract = checks.pytest(
-        "tests/unit/test_quota_rules.py", "tests/seam", "-k", "ledger or quota", environment=REQUIRED
-    )
-    checks.note("ledger: one contract in memory, on SQLite and PostgreSQL", contract, ALL, held=contract.all_ran)
-    killed = checks.pytest("tests/service/quotas", environment=REQUIRED)
-    checks.note("ledger: kills at every write, several processes", killed, ALL, held=killed.all_ran)
+    """Run the contract of the ledger on every store, and kill it at each of its writes."""
+    seam = checks.clone / "tests" / "seam"
+    contract = [f"tests/seam/{path.name}" for path in sorted(seam.glob("test_ledger*.py")) if path.name not in LONG]
+    run = checks.pytest("tests/unit/test_quota_rules.py", *contract, environment=REQUIRED)
+    checks.note("ledger: one contract in memory, on SQLite and PostgreSQL", run, ALL, held=run.all_ran)
+    killed = checks.pytest(f"tests/seam/{KILLED}", environment=REQUIRED | {"LAKEGATE_EXAMPLES": EXAMPLES})
+    checks.note("ledger: killed at each of its writes", killed, ALL, held=killed.all_ran)
 
 
 def lives(checks: Checks) -> None:
     """Run the model tests with more random lives."""
-    models = [path.name for path in sorted((checks.clone / "tests" / "seam").glob("test_ledger_[lm]*.py"))]
     environment = REQUIRED | {"LAKEGATE_EXAMPLES": EXAMPLES}
-    run = checks.pytest(*(f"tests/seam/{name}" for name in models), environment=environment)
+    run = checks.pytest(*(f"tests/seam/{name}" for name in LIVES), environment=environment)
     count = int(run.figures.get("lives", 0))
     checks.note("ledger: random lives hold 0 <= used + reserved <= limit", run, ALL, held=run.all_ran)
     checks.note("ledger: random lives", count, f"at least {LEAST_LIVES}", held=count >= LEAST_LIVES)
@@ -51,8 +53,8 @@ def faces(checks: Checks) -> None:
     """Run what shows that every face charges, explains its refusals, and tells how things stand."""
     told = checks.pytest("tests/unit", "-k", "test_quota", environment=REQUIRED)
     checks.note("faces: refusals, surfaces, command line", told, ALL, held=told.all_ran)
-    words = "quota or refus or trimmed"
-    real = checks.pytest("tests/service/compute", "tests/service/harvest", "tests/service/gateway", "-k", words)
+    words = "quota or refusal or refused or trimmed"
+    real = checks.pytest("tests/service/compute", "tests/service/harvest", "-k", words)
     checks.note("faces: refusals as real clients show them", real, "all pass", held=real.code == 0 and real.passed > 0)
 
 

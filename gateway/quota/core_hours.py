@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 
+from quotas.book import SLICES
 from quotas.errors import QuotaError
 from quotas.ledger import Ledger
 from quotas.model import Charge, Lease, Line, Refusal
@@ -59,6 +60,8 @@ class CoreHours:
         """
         minute = int(self._clock() // self._seconds)
         for lease in await self._ledger.leases():
+            if lease.key.startswith(SLICES):  # an edge that is cut off tells itself what it spent
+                continue
             for line in hours_of(lease, self._seconds):
                 if self._ledger.binds(lease.charge, [line]):
                     await self._charge(f"core-hours/{lease.key}/{minute}", lease.charge, line)
