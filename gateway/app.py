@@ -65,6 +65,7 @@ from gateway.quota.charging import Charging
 from gateway.quota.core_hours import CoreHours
 from gateway.quota.face import QuotaFace
 from gateway.quota.metrics import LevelMetrics, RefusalMetrics
+from gateway.readiness import Readiness
 from gateway.records import RecordTable
 from gateway.search.aggregation import FederatedAggregation
 from gateway.search.copies import Copies
@@ -297,6 +298,17 @@ class House:
         self._proxies.append(proxy)
         return proxy
 
+    def add_readiness(self, draining: asyncio.Event) -> None:
+        """Add the answers to whether the gateway lives and can serve; not while ``draining`` is set."""
+        self._routes += Readiness({"state": self._state_open, "sites": self._sites_known}, draining=draining).routes()
+
+    async def _state_open(self) -> str:
+        await self._ledger.policies()
+        return ""
+
+    async def _sites_known(self) -> str:
+        return "" if self._registry.probed else "the sites were not asked yet"
+
     def application(self) -> web.Application:
         """Return the application of all routes added."""
         settings = self._settings
@@ -344,8 +356,10 @@ async def furnish(settings: Settings, stack: AsyncExitStack) -> tuple[House, Clu
 
 
 @asynccontextmanager
-async def running_gateway(settings: Settings) -> AsyncIterator[str]:
+async def running_gateway(settings: Settings, *, draining: asyncio.Event | None = None) -> AsyncIterator[str]:
     """Run the gateway while the context lasts; yield the URL that it listens at.
+
+    While ``draining`` is set it serves, and says that it is not ready for more.
 
     Raises:
         OSError: the address cannot be bound, or the state folder not written.
@@ -355,6 +369,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
     base = public_url(settings)
     async with AsyncExitStack() as stack:
         house, clusters = await furnish(settings, stack)
+        house.add_readiness(draining or asyncio.Event())
         runner = web.AppRunner(house.application(), access_log=None, shutdown_timeout=settings.server.shutdown_seconds)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -366,14 +381,18 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
 
 
 async def serve_gateway(settings: Settings, *, ready: Callable[[str], None]) -> None:
-    """Run until SIGTERM or SIGINT; ``ready`` is told the URL once it listens."""
+    """Run until SIGTERM or SIGINT; ``ready`` is told the URL once it listens.
+
+    Before it stops it says for ``drain_seconds`` that it is not ready, so that nobody sends it more.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running_gateway(settings) as url:
+    async with running_gateway(settings, draining=stop) as url:
         ready(url)
         await stop.wait()
+        await asyncio.sleep(settings.server.drain_seconds)
 
 
 def public_url(settings: Settings) -> str:

@@ -12,7 +12,8 @@ from quotas.model import Policy
 class ServerSettings(Frozen):
     """Where the gateway listens. ``public_url`` is what links are built from, never a request's Host header.
 
-    ``state`` is the folder of the gateway's databases.
+    ``state`` is the folder of the gateway's databases. At SIGTERM it says for ``drain_seconds`` that it is not ready,
+    and then gives the requests under way ``shutdown_seconds``.
     """
 
     host: str = "127.0.0.1"
@@ -20,6 +21,7 @@ class ServerSettings(Frozen):
     public_url: str = ""
     state: str = "lakegate-state"
     shutdown_seconds: float = 10.0
+    drain_seconds: float = 0.0
 
 
 class ApiTokenSettings(Frozen):

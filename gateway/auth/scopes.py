@@ -52,6 +52,8 @@ TABLE: tuple[tuple[str, Scope, Scope], ...] = (
     ("/api.html", "read", "admin"),
     ("/sites", "read", "admin"),
     ("/health", "read", "admin"),
+    ("/livez", "read", "admin"),
+    ("/readyz", "read", "admin"),
     ("/metrics", "read", "admin"),
 )
 """Path and all below it, the scope to read there, and the scope to do anything else. The first that fits counts."""

@@ -25,6 +25,7 @@ _MEANING = {
     415: "The body is no JSON",
     429: "Quota exceeded; the problem explains",
     502: "No site answered",
+    503: "Not ready",
 }
 _FREE: Json = {
     "name": "others",

@@ -161,6 +161,8 @@ _OWN = (
     Operation("/quotas/grants/{id}", "delete", "Take a grant back", statuses=(200, 204, 401, 403, 404)),
     Operation("/quotas/check", "post", "What a reservation would answer", body=OBJECT, statuses=(200, 400, 401)),
     Operation("/health", "get", "Whether the gateway works"),
+    Operation("/livez", "get", "Whether the process lives"),
+    Operation("/readyz", "get", "Whether it can serve", statuses=(200, 503)),
     Operation("/metrics", "get", "Prometheus metrics", STRING, kinds=("text/plain",)),
 )
 _SIGN_IN = (
