@@ -1,7 +1,8 @@
 """Durable reservations: the ledger against the bare writer below it; and what charging costs a search.
 
-The floor is the same writer thread with the same group commit and disk flush, but without rules, history and
-leases: one UPDATE of a counter and one INSERT per reservation. Ours and the floor take turns, on one disk.
+The floor on SQLite is the same writer thread with the same group commit and disk flush, but without rules,
+history and leases: one UPDATE of a counter and one INSERT per reservation. The floor on PostgreSQL is a function
+that does the same, called by up to 16 connections. Ours and the floor take turns, on one disk and one server.
 """
 
 import asyncio
@@ -12,14 +13,19 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import asyncpg
+
 from benchmarks.harness import Row
 from gateway.principal import Principal
 from gateway.quota.charging import Charging
 from quotas.group_commit import AnyJob, GroupCommit
+from quotas.ledger import Ledger
 from quotas.model import Charge, Line, Policy
+from quotas.postgres import PostgresLedger
 from quotas.sqlite import SqliteLedger
+from tests.postgresql_server import DURABLE, missing, running_postgresql
 
-LEAST_SPEED = 0.4
+LEAST_SPEED = 0.5
 """Our reservations per second over the floor's."""
 MOST_WAIT = 3.0
 """Our 99th percentile over the floor's."""
@@ -35,14 +41,24 @@ SEARCH_POLICIES = (
 )
 SEARCHER = Principal(user="alice", groups=("eo/coast",), charging_group="eo/coast")
 
-POLICIES = (
-    Policy(name="cores", group="eo", resource="cores", kind="concurrent", amount=1e9),
-    Policy(name="cores each", group="eo", resource="cores", kind="concurrent", amount=1e8, applies="each-user"),
-)
-LINES = (Line(resource="cores", amount=1, edge="edge-a"),)
-CHARGE = Charge(group="eo/coast", user="alice")
+DEPTH = ("root", "root/eo", "root/eo/{n}", "root/eo/{n}/tides")
+"""The groups above and at a charge: each has a policy, and each user too."""
+GROUPS = 16
+"""How many groups reserve where there are many."""
 
-Reserve = Callable[[str], Awaitable[object]]
+
+def _policies(groups: int) -> tuple[Policy, ...]:
+    names = {level.format(n=n) for level in DEPTH for n in range(groups)}
+    limits = [Policy(name=g, group=g, resource="cores", kind="concurrent", amount=1e9) for g in sorted(names)]
+    each = Policy(name="each", group="root", resource="cores", kind="concurrent", amount=1e8, applies="each-user")
+    return (*limits, each)
+
+
+LINES = (Line(resource="cores", amount=1, edge="edge-a"),)
+CHARGES = [Charge(group=DEPTH[-1].format(n=n), user=f"user-{n}") for n in range(GROUPS)]
+
+Reserve = Callable[[str, int], Awaitable[object]]
+"""Reserves under a key, for the task of a number."""
 
 
 class BareStore:
@@ -88,7 +104,7 @@ async def _measure(reserve: Reserve, tasks: int, seconds: float) -> tuple[float,
     async def work(number: int) -> None:
         count = 0
         while (started := time.perf_counter()) < stop:
-            await reserve(f"{number}-{count}")
+            await reserve(f"{number}-{count}", number)
             waits.append((time.perf_counter() - started) * 1e3)
             count += 1
 
@@ -101,41 +117,96 @@ async def _measure(reserve: Reserve, tasks: int, seconds: float) -> tuple[float,
 async def _floor(folder: Path, tasks: int, seconds: float) -> tuple[float, float]:
     bare = BareStore(folder / "bare.sqlite")
     async with GroupCommit(bare, "bare") as writer:
-        return await _measure(lambda key: writer.call((key,), lambda now: bare.take(key, now)), tasks, seconds)
+        return await _measure(lambda key, _: writer.call((key,), lambda now: bare.take(key, now)), tasks, seconds)
 
 
-async def _ours(folder: Path, tasks: int, seconds: float) -> tuple[float, float]:
-    async with SqliteLedger(folder / "ledger.sqlite", POLICIES) as ledger:
-        return await _measure(lambda key: ledger.reserve(key, CHARGE, LINES, ttl=600, why="benchmark"), tasks, seconds)
+async def _reserving(ledger: Ledger, groups: int, tasks: int, seconds: float) -> tuple[float, float]:
+    return await _measure(
+        lambda key, number: ledger.reserve(key, CHARGES[number % groups], LINES, ttl=600, why="benchmark"),
+        tasks,
+        seconds,
+    )
 
 
-def _rows(tasks: int, rounds: int, seconds: float) -> list[Row]:
-    ours, floors = [], []
+async def _ours(folder: Path, tasks: int, seconds: float, groups: int) -> tuple[float, float]:
+    async with SqliteLedger(folder / f"ledger-{groups}.sqlite", _policies(groups)) as ledger:
+        return await _reserving(ledger, groups, tasks, seconds)
+
+
+BARE_FUNCTION = """
+CREATE TABLE bare_counter (name text PRIMARY KEY, taken double precision, most double precision);
+CREATE TABLE bare_lease (key text PRIMARY KEY, amount double precision, expires_at double precision);
+INSERT INTO bare_counter SELECT 'g' || n, 0, 1e12 FROM generate_series(0, 15) n;
+CREATE FUNCTION bare_reserve(k text, who text, n double precision, at double precision) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE bare_counter SET taken = taken + n WHERE name = who AND taken + n <= most;
+  IF NOT FOUND THEN RETURN false; END IF;
+  INSERT INTO bare_lease VALUES (k, n, at);
+  RETURN true;
+END $$;
+"""
+MOST_CONNECTIONS = 16
+
+
+async def _postgres_floor(dsn: str, tasks: int, seconds: float, groups: int) -> tuple[float, float]:
+    size = min(tasks, MOST_CONNECTIONS)
+    async with asyncpg.create_pool(dsn, min_size=size, max_size=size) as pool:
+        await pool.execute("DROP TABLE IF EXISTS bare_counter, bare_lease; DROP FUNCTION IF EXISTS bare_reserve")
+        await pool.execute(BARE_FUNCTION)
+        sql = "SELECT bare_reserve($1, $2, 1, $3)"
+        return await _measure(
+            lambda key, number: pool.fetchval(sql, key, f"g{number % groups}", time.time() + 600), tasks, seconds
+        )
+
+
+async def _postgres_ours(dsn: str, tasks: int, seconds: float, groups: int) -> tuple[float, float]:
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool:
+        await pool.execute("SET client_min_messages = warning; DROP SCHEMA IF EXISTS bench CASCADE")
+    async with PostgresLedger(dsn, _policies(groups), schema="bench") as ledger:
+        return await _reserving(ledger, groups, tasks, seconds)
+
+
+Pair = tuple[tuple[float, float], tuple[float, float]]
+
+
+def _sqlite_pairs(tasks: int, groups: int, rounds: int, seconds: float) -> list[Pair]:
+    pairs = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
-            floors.append(asyncio.run(_floor(Path(folder), tasks, seconds)))
-            ours.append(asyncio.run(_ours(Path(folder), tasks, seconds)))
-    pairs = list(zip(ours, floors, strict=True))
+            floor = asyncio.run(_floor(Path(folder), tasks, seconds))
+            pairs.append((asyncio.run(_ours(Path(folder), tasks, seconds, groups)), floor))
+    return pairs
+
+
+def _postgres_pairs(dsn: str, tasks: int, groups: int, rounds: int, seconds: float) -> list[Pair]:
+    pairs = []
+    for _ in range(rounds):
+        floor = asyncio.run(_postgres_floor(dsn, tasks, seconds, groups))
+        pairs.append((asyncio.run(_postgres_ours(dsn, tasks, seconds, groups)), floor))
+    return pairs
+
+
+def _rows(named: str, floor_name: str, pairs: Sequence[Pair]) -> list[Row]:
     speed = statistics.median(own[0] / floor[0] for own, floor in pairs)
     slowness = statistics.median(own[1] / floor[1] for own, floor in pairs)
-    named = f"durable reservations, {tasks} at once"
     return [
         Row(
             work=named,
             unit="/s",
-            ours=statistics.median(own[0] for own in ours),
-            floor=statistics.median(floor[0] for floor in floors),
-            floor_name="/s, bare writer",
+            ours=statistics.median(own[0] for own, _ in pairs),
+            floor=statistics.median(floor[0] for _, floor in pairs),
+            floor_name=f"/s, {floor_name}",
             ratio=speed,
             target=f">= {LEAST_SPEED}",
             held=speed >= LEAST_SPEED,
         ),
         Row(
-            work=f"{named}: 99th percentile",
+            work=f"{named}: p99",
             unit="ms",
-            ours=statistics.median(own[1] for own in ours),
-            floor=statistics.median(floor[1] for floor in floors),
-            floor_name="ms, bare writer",
+            ours=statistics.median(own[1] for own, _ in pairs),
+            floor=statistics.median(floor[1] for _, floor in pairs),
+            floor_name=f"ms, {floor_name}",
             ratio=slowness,
             target=f"<= {MOST_WAIT}",
             held=slowness <= MOST_WAIT,
@@ -176,7 +247,18 @@ def _charging_rows(count: int) -> list[Row]:
 
 
 def run(*, quick: bool = False) -> list[Row]:
-    """Measure with 1, 16 and 64 tasks at once; about a minute, or some seconds."""
+    """Measure with 1, 16 and 64 tasks at once, in one group and in many; some minutes, or some seconds."""
     rounds, seconds = (2, 0.2) if quick else (9, 0.8)
-    reserving = [row for tasks in (1, 16, 64) for row in _rows(tasks, rounds, seconds)]
-    return reserving + _charging_rows(2_000 if quick else 20_000)
+    shapes = [(tasks, groups) for groups in (1, GROUPS) for tasks in (1, 16, 64) if tasks >= groups]
+    rows = []
+    for tasks, groups in shapes:
+        named = f"SQLite, {groups} groups of depth 4, {tasks} at once"
+        rows += _rows(named, "bare writer", _sqlite_pairs(tasks, groups, rounds, seconds))
+    if missing():
+        print(f"no figures of PostgreSQL: {missing()}")
+    else:
+        with running_postgresql(DURABLE) as dsn:
+            for tasks, groups in shapes:
+                named = f"PostgreSQL, {groups} groups of depth 4, {tasks} at once"
+                rows += _rows(named, "bare function", _postgres_pairs(dsn, tasks, groups, rounds, seconds))
+    return rows + _charging_rows(2_000 if quick else 20_000)

@@ -25,7 +25,7 @@ class Account:
 
     def __init__(self) -> None:
         self.held: dict[str, tuple[float, float]] = {}
-        """Open leases: key -> (expiry, amount)."""
+        """Open leases: key -> (expiry, amount); several lines of one lease are added up."""
         self.reserved = 0.0
         self.used = 0.0
         self.buckets: dict[int, float] = {}
@@ -35,12 +35,6 @@ class Account:
         self.oldest = 0.0
         """When the oldest bucket comes free, in epoch seconds."""
         self.tat = 0.0
-
-    def hold(self, key: str, expires_at: float, amount: float) -> None:
-        """Count an open lease; several lines of one lease add up."""
-        before = self.held.get(key)
-        self.held[key] = (expires_at, amount if before is None else before[1] + amount)
-        self.reserved += amount
 
     def prolong(self, key: str, expires_at: float) -> None:
         """Change when a lease runs out."""
@@ -115,8 +109,12 @@ class Accounts:
 
     def hold(self, bounds: Bounds, key: str, expires_at: float, amount: float) -> None:
         """Count a reserved amount of a lease (of a rate it is counted by :meth:`take`)."""
+        whole = (expires_at, amount)
         for bound in bounds.held:
-            self._account(bound).hold(key, expires_at, amount)
+            account = self._accounts.get(bound.key) or self._account(bound)
+            held = account.held
+            held[key] = whole if key not in held else (expires_at, held[key][1] + amount)
+            account.reserved += amount
 
     def prolong(self, bounds: Bounds, key: str, expires_at: float) -> None:
         """Change when a lease runs out."""

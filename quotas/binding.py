@@ -127,6 +127,8 @@ class PolicySet:
         for grant in self.grants:
             place = (grant.policy, grant.holder)
             self._raised[place] = (*self._raised.get(place, ()), grant)
+        self.queues = any(policy.on_exceed == "queue" for policy in self.policies)
+        """Whether anybody may have to wait in line."""
         self._lenders = {policy.name: self._lender(policy) for policy in self.policies if policy.borrow}
         self._found: dict[tuple[str, str, str, str], tuple[Fact, Bounds]] = {}
         self._bounds: dict[tuple[str, str], Bound] = {}

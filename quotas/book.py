@@ -18,7 +18,7 @@ from quotas.errors import InvalidAmount, KeyReused, LeaseLost, QuotaExceeded
 from quotas.fairness import ENTRY_SECONDS, used_more
 from quotas.journal import End, Ended, Journal, Share
 from quotas.model import CONSUMED, Charge, Explanation, Lease, Line, Refusal, Usage
-from quotas.rules import Verdict, evaluate, explain, refusal
+from quotas.rules import FITS, Verdict, evaluate, explain, refusal
 from quotas.series import KEPT
 from quotas.windows import bucket_of
 
@@ -103,9 +103,10 @@ class Book:
             KeyReused: the key stands for something else.
         """
         wanted = tuple(lines)
-        known = self._known(key, charge, wanted)
-        if known is not None:
-            return known
+        if key in self.leases or key in self.ended:
+            known = self._known(key, charge, wanted)
+            if known is not None:
+                return known
         parts = self.parts(charge, wanted, ttl)
         refused, degraded = self._judge(demand_of(parts), now)
         if refused is not None:
@@ -140,10 +141,12 @@ class Book:
         for part in parts:
             before = self._taken(part.fact)
             self._enter(now, "reserve", key, part, (before, before + part.amount), asked.why)
-            self._take(part, part.amount, now)
+            if part.bounds.rates:
+                self._take(part, part.amount, now)
             self._hold(lease, part)
         self._keep(lease)
-        self._use(lease, parts, ENTRY_SECONDS, asked.ttl, now)
+        if self.policies.queues:
+            self._use(lease, parts, ENTRY_SECONDS, asked.ttl, now)
         return lease
 
     def known(self, key: str) -> Lease | None:
@@ -163,6 +166,8 @@ class Book:
     def _judge(self, demand: Iterable[tuple[Bound, float]], now: float) -> tuple[Refusal | None, tuple[str, ...]]:
         asked = demand if not self.claimed else list(demand)
         verdict = evaluate(asked, self.accounts, now)
+        if verdict is FITS and not self.claimed:
+            return None, ()
         self._tell(verdict)
         refused = refusal(verdict, now)
         if refused is None and self.claimed:
@@ -213,7 +218,8 @@ class Book:
         parts = self.policies.parts(lease.charge, lease.lines)
         for part in parts:
             self.accounts.prolong(part.bounds, key, lease.expires_at)
-        self._use(lease, parts, 0.0, longer, now)
+        if self.policies.queues:
+            self._use(lease, parts, 0.0, longer, now)
         return lease
 
     def commit(self, now: float, key: str, actual: Mapping[str, float] | None) -> None:
@@ -339,9 +345,6 @@ class Book:
 
     def _keep(self, lease: Lease) -> None:
         self.leases[lease.key] = lease
-        self._watch(lease)
-
-    def _watch(self, lease: Lease) -> None:
         heapq.heappush(self._expiries, (lease.expires_at, lease.key))
         if len(self._expiries) > 2 * len(self.leases) + 1_000:  # mostly leases that have ended early
             self._expiries = [(each.expires_at, key) for key, each in self.leases.items()]
@@ -362,10 +365,12 @@ class Book:
             self._enter(now, event, lease.key, told, change, "" if event == how else "presumed: not settled in time")
             self._unreserve(part)
             self.accounts.drop(part.bounds, lease.key)
-            self._take(part, amount - part.amount, now)
+            if part.bounds.rates:
+                self._take(part, amount - part.amount, now)
             if amount > 0:
                 self._settle(part.fact, amount, now)
-        self._use(lease, parts, 0.0, min(0.0, now - lease.expires_at), now)
+        if self.policies.queues:
+            self._use(lease, parts, 0.0, min(0.0, now - lease.expires_at), now)
 
     def _use(self, lease: Lease, parts: Sequence[Part], entry: float, seconds: float, now: float) -> None:
         """Count for the fair order what is held of that which others may wait for, ahead until it ends."""
@@ -394,7 +399,7 @@ class Book:
             self.journal.add_spent(fact, span, bucket_of(span, now), amount)
 
     def _take(self, part: Part, amount: float, now: float) -> None:
-        if amount != 0 and part.bounds.rates:
+        if amount != 0:
             for bound, tat in self.accounts.take(part.bounds, amount, now):
                 self.journal.rates[bound.key] = tat
 

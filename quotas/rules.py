@@ -33,7 +33,8 @@ class Verdict(Frozen):
     shadow: tuple[Explanation, ...] = ()
 
 
-_FITS = Verdict()
+FITS = Verdict()
+"""Nothing stands in the way. It is this very object then."""
 
 
 def evaluate(demand: Iterable[tuple[Bound, float]], snapshot: Snapshot, now: float) -> Verdict:
@@ -46,7 +47,7 @@ def evaluate(demand: Iterable[tuple[Bound, float]], snapshot: Snapshot, now: flo
             room = _Room(bound, taken, snapshot, now)
             if total > room.most:
                 over.append((bound, room.explain(amount)))
-    return _sorted(over) if over else _FITS
+    return _sorted(over) if over else FITS
 
 
 def _sorted(over: Iterable[tuple[Bound, Explanation]]) -> Verdict:
