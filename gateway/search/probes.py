@@ -4,6 +4,7 @@ A probe names ids, or windows of time and place. It carries nothing of the user'
 each against all of it.
 """
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -70,7 +71,9 @@ def requests_of(ask: Ask, can: Capabilities) -> list[Query]:
     if not can.filter:
         return queries + [_plain(window, ask.window_collections) for window in windows]
     return queries + [
-        Query(collections=ask.window_collections, filter=_any([_test(window) for window in chunk]))
+        msgspec.structs.replace(
+            _plain(_around(chunk), ask.window_collections), filter=_any([_test(each) for each in chunk])
+        )
         for chunk in _chunks(windows, _WINDOWS_AT_ONCE)
     ]
 
@@ -81,6 +84,13 @@ def united(windows: Iterable[Window]) -> tuple[Window, ...]:
     for window in windows:
         boxes[window.span] = _hull(boxes[window.span], window.box) if window.span in boxes else window.box
     return tuple(Window(span=span, box=box) for span, box in sorted(boxes.items(), key=lambda pair: pair[0]))
+
+
+def _around(windows: Sequence[Window]) -> Window:
+    """Return one window around all, which an index serves better than many alternatives."""
+    spans = [window.span for window in windows]
+    box = functools.reduce(_hull, (window.box for window in windows))
+    return Window(span=(min(start for start, _ in spans), max(end for _, end in spans)), box=box)
 
 
 def _hull(one: Box | None, other: Box | None) -> Box | None:
