@@ -14,7 +14,7 @@ from edges.stac.order import compile_key, total_order
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session")]
 
-WORDS = ["sentinel", "S2A*,LC08*", "naip AND 2020", "dem NOT copernicus", "landsat AND l2", "+cop -s90", '"10 S90"']
+WORDS = ["sentinel", "S2A*,LC08*", "naip AND mt", "dem NOT copernicus", "landsat AND l2", "+cop -s90", '"10 S90"']
 
 
 @pytest.fixture(scope="module")
