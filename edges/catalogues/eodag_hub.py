@@ -20,7 +20,7 @@ from edges.catalogues.eodag_hub_threads import BoundedThreads
 from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
 from edges.model import Batch, Capabilities, Frozen, Json, Members, Query
 from edges.settings import CatalogueSettings, EodagSettings
-from edges.stac.order import compile_key
+from edges.stac.order import Key, compile_key
 
 _MAX_IDS = 50
 """Ids of one search: a provider is asked for each of them apart."""
@@ -189,19 +189,22 @@ def _first(pages: Sequence[_Page], limit: int) -> list[tuple[int, int]]:
 
 
 def _merged(pages: Sequence[_Page], query: Query, limit: int) -> list[tuple[int, int]]:
-    """Return which items come first, as (page, number): no further than where a page ends that is not the last."""
-    key = compile_key(query.sortby)
-    heads = sorted(
-        (key(item), index, number) for index, page in enumerate(pages) for number, item in enumerate(page.items)
-    )
-    ends = [
-        (key(page.items[-1]), index, len(page.items) - 1) if page.items else ((), -1, -1)
-        for index, page in enumerate(pages)
-        if page.following is not None
-    ]
+    """Return which items come first, as (page, number): no further than where a page ends that is not the last.
+
+    What is taken of a page is always its beginning, also where times are equal or a provider mixes them up: else a
+    place in the page could not say what was given.
+    """
+    key = compile_key(query.sortby[:1])
+    heads: list[tuple[Key, int, int]] = []
+    ends: list[tuple[Key, int, int]] = []
+    for index, page in enumerate(pages):
+        ranks = itertools.accumulate(map(key, page.items), max)
+        heads += [(rank, index, number) for number, rank in enumerate(ranks)]
+        if page.following is not None:
+            ends.append(heads[-1] if page.items else ((), -1, -1))
     stop = min(ends, default=None)
-    ready = heads if stop is None else list(itertools.takewhile(lambda head: head <= stop, heads))
-    return [(index, number) for _, index, number in ready[:limit]]
+    ready = itertools.takewhile(lambda head: stop is None or head <= stop, sorted(heads))
+    return [(index, number) for _, index, number in itertools.islice(ready, limit)]
 
 
 def _left(places: Sequence[_Place], pages: Sequence[_Page], taken: Iterable[tuple[int, int]]) -> list[_Place]:

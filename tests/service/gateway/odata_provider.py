@@ -18,9 +18,9 @@ _AFTER = re.compile(r"ContentDate/End gt (\S+?)(?: |$|\))")
 _ID = re.compile(r"contains\(Name,'([^']*)'\)")
 
 
-def product(n: int, kind: str = "S2MSI1C", *, online: bool = True) -> dict[str, Any]:
-    """Return the product of day n."""
-    moment = (_START + timedelta(days=n)).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+def product(n: int, kind: str = "S2MSI1C", *, online: bool = True, day: int | None = None) -> dict[str, Any]:
+    """Return product n, of day n where no other is given."""
+    moment = (_START + timedelta(days=n if day is None else day)).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     name = f"S2A_{kind}_2024{n:04}.SAFE"
     attributes = {
         "productType": kind,
