@@ -84,7 +84,7 @@ from gateway.stac.face import StacFace
 from gateway.stac.harmonised import Harmonised
 from harvest.harvester import Harvester
 from harvest.seams import Place, World
-from quotas.book import Observer
+from quotas.judging import Observer
 from quotas.postgres import PostgresLedger
 from quotas.sqlite import SqliteLedger
 

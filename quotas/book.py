@@ -6,7 +6,7 @@ changes nothing (it refuses or raises) or leaves a complete record in the journa
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,14 +17,10 @@ from quotas.binding import Bound, Fact, Part, PolicySet, covers, demand_of
 from quotas.errors import InvalidAmount, KeyReused, LeaseLost, QuotaExceeded
 from quotas.fairness import ENTRY_SECONDS, used_more
 from quotas.journal import End, Ended, Journal, Share
-from quotas.model import CONSUMED, Charge, Explanation, Lease, Line, Refusal, Usage
-from quotas.rules import FITS, Verdict, evaluate, explain, refusal
+from quotas.judging import Judge, Observer
+from quotas.model import CONSUMED, Charge, Lease, Line, Refusal, Usage
 from quotas.series import KEPT
 from quotas.windows import bucket_of
-
-Observer = Callable[[Explanation, bool], None]
-"""Told of each refusal, and whether it was enforced (False: a shadow policy would have refused)."""
-
 
 SLICES = "slice/"
 """How the keys of leases begin that are slices: at their end, what is used up counts as used."""
@@ -43,20 +39,18 @@ class Book:
         self.leases: dict[str, Lease] = {}
         self.seq = seq
         self.fence = fence
-        self.claimed: Mapping[tuple[str, str], int] = {}
-        """The accounts that somebody in the line waits for, and how many do: nobody overtakes."""
         self.shares: dict[tuple[str, str], Share] = {}
         """What users used lately of what others wait for: (group, user) -> usage."""
         self.freed = True
         """Whether something came free since the line was looked through."""
         self.accounts = Accounts(policies)
+        self.judge = Judge(self.accounts, observer)
         self._stock: dict[Fact, float] = {}
         self._reserved: dict[Fact, float] = {}
         self._expiries: list[tuple[float, str]] = []
         self._windows: dict[str, list[int]] = {}
         for resource, span in sorted(policies.spans()):
             self._windows.setdefault(resource, []).append(span)
-        self._observer = observer
 
     # What the store has found when it opens.
 
@@ -108,7 +102,7 @@ class Book:
             if known is not None:
                 return known
         parts = self.parts(charge, wanted, ttl)
-        refused, degraded = self._judge(demand_of(parts), now)
+        refused, degraded = self.judge.judge(demand_of(parts), now)
         if refused is not None:
             return refused
         return self.open(now, key, Asked(charge, wanted, ttl, why), parts, degraded)
@@ -163,41 +157,6 @@ class Book:
             raise reused(key)
         return lease
 
-    def _judge(self, demand: Iterable[tuple[Bound, float]], now: float) -> tuple[Refusal | None, tuple[str, ...]]:
-        asked = demand if not self.claimed else list(demand)
-        verdict = evaluate(asked, self.accounts, now)
-        if verdict is FITS and not self.claimed:
-            return None, ()
-        self._tell(verdict)
-        refused = refusal(verdict, now)
-        if refused is None and self.claimed:
-            refused = self._overtaking(asked, now)
-        if refused is not None:
-            refused = msgspec.structs.replace(refused, violated=tuple(map(self._placed, refused.violated)))
-        return refused, tuple(each.policy for each in verdict.degraded) if verdict.degraded else ()
-
-    def _tell(self, verdict: Verdict) -> None:
-        if self._observer is not None:
-            for explanation in verdict.violated:
-                self._observer(explanation, True)
-            for explanation in (*verdict.degraded, *verdict.shadow):
-                self._observer(explanation, False)
-
-    def _placed(self, explanation: Explanation) -> Explanation:
-        """Say which place in the line the request would have, where it can wait."""
-        if explanation.on_exceed != "queue":
-            return explanation
-        ahead = self.claimed.get((explanation.policy, explanation.group), 0)
-        return msgspec.structs.replace(explanation, position=ahead + 1)
-
-    def _overtaking(self, demand: Iterable[tuple[Bound, float]], now: float) -> Refusal | None:
-        """Refuse what would fit, but that somebody in the line waits for."""
-        waited_for = [(bound, amount) for bound, amount in demand if bound.key in self.claimed and amount > 0]
-        if not waited_for:
-            return None
-        told = tuple(explain(bound, amount, self.accounts, now) for bound, amount in waited_for)
-        return Refusal(violated=tuple(msgspec.structs.replace(each, admissible=0.0) for each in told))
-
     def renew(self, now: float, key: str, ttl: float) -> Lease:
         """Extend a lease under a new fence.
 
@@ -236,15 +195,10 @@ class Book:
                 return
             raise self._lost(key)
         used = shares(lease.lines, actual)
-        refused = refusal(self._more(lease, used, now), now)
+        refused = self.judge.refuse(self._surplus(lease, used), now)
         if refused is not None:
             raise QuotaExceeded(refused)
         self._end(lease, "commit", now, used)
-
-    def _more(self, lease: Lease, used: Sequence[float], now: float) -> Verdict:
-        verdict = evaluate(self._surplus(lease, used), self.accounts, now)
-        self._tell(verdict)
-        return verdict
 
     def _surplus(self, lease: Lease, used: Sequence[float]) -> list[tuple[Bound, float]]:
         parts = self.policies.parts(lease.charge, lease.lines)
@@ -319,9 +273,7 @@ class Book:
 
     def check(self, now: float, charge: Charge, lines: Iterable[Line]) -> Refusal | None:
         """Say what a reservation would answer."""
-        demand = list(demand_of(self.policies.parts(charge, lines)))
-        refused = refusal(evaluate(demand, self.accounts, now), now)
-        return self._overtaking(demand, now) if refused is None and self.claimed else refused
+        return self.judge.check(demand_of(self.policies.parts(charge, lines)), now)
 
     def usage(self, now: float, groups: Sequence[str], user: str | None) -> list[Usage]:
         """Tell where the policies stand that bind these groups."""

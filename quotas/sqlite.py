@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Self
 
 from quotas.binding import PolicySet
-from quotas.book import Observer
 from quotas.clock import steady_clock
 from quotas.errors import LedgerUnavailable
 from quotas.group_commit import GroupCommit
 from quotas.journal import entry_of
+from quotas.judging import Observer
 from quotas.model import Entry, Policy
 from quotas.operations import Call, LedgerOperations, Result
 from quotas.records import Wanted

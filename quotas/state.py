@@ -6,8 +6,9 @@ policies (``stale``) the store writes the journal and loads the state anew befor
 
 from collections.abc import Iterable, Sequence
 
-from quotas.book import SLICES, Asked, Book, Observer
+from quotas.book import SLICES, Asked, Book
 from quotas.journal import Journal
+from quotas.judging import Observer
 from quotas.model import Lease, Line, Policy, Refusal
 from quotas.office import Office
 from quotas.reconciling import reconcile

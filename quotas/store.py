@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from quotas.binding import Fact, PolicySet
-from quotas.book import Observer
 from quotas.errors import LedgerUnavailable, QuotaError
 from quotas.group_commit import AnyJob
 from quotas.journal import Ended, Journal
+from quotas.judging import Observer
 from quotas.model import Policy
 from quotas.office import Office
 from quotas.rows import ended_row, grant_of, lease_of, lease_row, rate_definition, stored_of, text, waiting_of

@@ -88,7 +88,7 @@ class Turns:
     def admit(self, now: float) -> None:
         """Open the leases of those whose turn it is and who fit, and claim what the others wait for."""
         looked_lately = 0 <= now - self._looked_at < LOOK_SECONDS
-        nobody = not self._line and not self._book.claimed
+        nobody = not self._line and not self._book.judge.claimed
         if nobody or (looked_lately and not self._book.freed):
             return
         self._looked_at = now
@@ -98,7 +98,7 @@ class Turns:
         claimed: dict[tuple[str, str], int] = {}
         for waiting, demand in self._in_order(now):
             self._claim(claimed, waiting, demand, now)
-        self._book.claimed = claimed
+        self._book.judge.claimed = claimed
 
     def _claim(self, claimed: dict[tuple[str, str], int], waiting: Waiting, demand: Demand, now: float) -> None:
         book = self._book
@@ -165,7 +165,7 @@ class Turns:
         claimed = [
             explain(bound, amount, book.accounts, now)
             for bound, amount in demand
-            if bound.key in book.claimed and bound.key not in told and amount > 0
+            if bound.key in book.judge.claimed and bound.key not in told and amount > 0
         ]
         return (*violated, *(msgspec.structs.replace(each, admissible=0.0) for each in claimed))
 

@@ -11,10 +11,10 @@ from typing import Self
 import asyncpg
 
 from quotas.binding import PolicySet
-from quotas.book import Observer
 from quotas.errors import LedgerUnavailable
 from quotas.group_commit import MAX_BATCH, AnyJob, Job, deliver
 from quotas.journal import entry_of
+from quotas.judging import Observer
 from quotas.model import Entry, Policy
 from quotas.operations import Call, LedgerOperations, Result
 from quotas.postgres.connecting import LOST, connect

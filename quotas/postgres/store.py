@@ -14,10 +14,10 @@ from contextlib import suppress
 import asyncpg
 
 from quotas.binding import PolicySet
-from quotas.book import Observer
 from quotas.errors import LedgerUnavailable, QuotaError
 from quotas.group_commit import AnyJob
 from quotas.journal import Journal
+from quotas.judging import Observer
 from quotas.model import Policy
 from quotas.postgres.connecting import AGAIN, LOST, connect
 from quotas.postgres.rows import batch_rows, meet, read_office, read_state, rest_rows
