@@ -7,23 +7,27 @@ cost items of earlier ones: so an order is tried, both ways round, before it is 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from edges.model import Frozen, Members, Query, SortKey
 from edges.seams import Catalogue
-from edges.stac.order import NAMING_FIELDS, Key, compile_key, field_path
+from edges.stac.order import NAMING_FIELDS, Key, compile_key, compile_values, field_path, kind_of_value
 
 SAMPLE = 20
 """Items looked at each way: where all of them tie, either order is right."""
 
 
 class OrderTrust(Frozen):
-    """How far an order can be relied on; ``ties``: also among equal values."""
+    """How far an order can be relied on; ``ties``: also among equal values.
+
+    ``kinds`` are the kinds of values that fields have at the site (``edges.stac.order.kind_of_value``), without null.
+    """
 
     sort: bool
     ties: bool
+    kinds: Mapping[str, frozenset[str]] = {}
 
 
 def ranked_keys(order: tuple[SortKey, ...]) -> int:
@@ -45,13 +49,32 @@ async def audit_order(catalogue: Catalogue, order: tuple[SortKey, ...]) -> Order
     """
     ranked = ranked_keys(order)
     reverse = tuple(msgspec.structs.replace(key, descending=not key.descending) for key in order[:ranked])
-    judged = await asyncio.gather(
-        *(_tried(catalogue, way + order[ranked:], ranked) for way in (order[:ranked], reverse))
+    samples = await asyncio.gather(
+        *(_sampled(catalogue, way + order[ranked:]) for way in (order[:ranked], reverse)),
+        *(_sampled(catalogue, (way,)) for keys in (order[1:ranked], reverse[1:]) for way in keys),
     )
-    return OrderTrust(sort=all(each.sort for each in judged), ties=all(each.ties for each in judged))
+    judged = [
+        judge(list(_keys(sample, way + order[ranked:])), ranked)
+        for sample, way in zip(samples, (order[:ranked], reverse), strict=False)
+    ]
+    return OrderTrust(
+        sort=all(each.sort for each in judged),
+        ties=all(each.ties for each in judged),
+        kinds={field_path(key.field): _kinds(samples, key) for key in order[:ranked]},
+    )
 
 
-async def _tried(catalogue: Catalogue, order: tuple[SortKey, ...], ranked: int) -> OrderTrust:
+def _kinds(samples: Sequence[Sequence[Members]], key: SortKey) -> frozenset[str]:
+    """Return the kinds of a field's values: kinds do not mix in an order, so that both its ends show them all."""
+    values = compile_values((key,))
+    found: set[str] = set()
+    for item in itertools.chain.from_iterable(samples):
+        with contextlib.suppress(KeyError, msgspec.DecodeError, UnicodeDecodeError):
+            found.add(kind_of_value(key.field, values(item)[0]))
+    return frozenset(found - {"null"})
+
+
+async def _sampled(catalogue: Catalogue, order: tuple[SortKey, ...]) -> list[Members]:
     items: list[Members] = []
     position: str | None = None
     while len(items) < SAMPLE:
@@ -60,7 +83,7 @@ async def _tried(catalogue: Catalogue, order: tuple[SortKey, ...], ranked: int) 
         position = batch.next
         if position is None or not batch.items:
             break
-    return judge(list(_keys(items[:SAMPLE], order)), ranked)
+    return items[:SAMPLE]
 
 
 def _keys(items: Sequence[Members], order: tuple[SortKey, ...]) -> Iterator[Key]:

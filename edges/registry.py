@@ -17,7 +17,6 @@ from edges.quirks import TOLD, Quirk, QuirkKind, noted
 from edges.seams import WritableCatalogue
 from edges.settings import SiteSettings
 from edges.stac.collections import safe_collections
-from edges.stac.collections import safe_collections
 from edges.stac.order import field_path, total_order
 
 _log = logging.getLogger(__name__)
@@ -43,6 +42,7 @@ class Site:
         self._demoted = OrderTrust(sort=True, ties=True)
         self._trust: dict[tuple[SortKey, ...], OrderTrust] = {}
         self._ignored: set[str] = set()
+        self._kinds: dict[str, frozenset[str]] = {}
 
     @property
     def id(self) -> str:
@@ -112,6 +112,11 @@ class Site:
         """Return the parts of a query that the site was caught to ignore, by the name of the parameter."""
         return frozenset(self._ignored)
 
+    @property
+    def kinds(self) -> Mapping[str, frozenset[str]]:
+        """Return the kinds of values that fields have here, of those by which an order was tried."""
+        return self._kinds
+
     def ignores(self, part: str) -> None:
         """Rely no more on the site's evaluating a part of a query; all of it is evaluated here as well."""
         self._ignored.add(part)
@@ -142,7 +147,9 @@ class Site:
             self._tell(ties=trust.sort)
         if len(self._trust) >= _MAX_AUDITED:
             self._trust.clear()
+            self._kinds.clear()
         self._trust[order] = trust
+        self._kinds |= trust.kinds
 
     def learn(self, capabilities: Capabilities, collections: Iterable[Json]) -> None:
         """Take over what a probe found."""

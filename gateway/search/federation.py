@@ -283,6 +283,7 @@ class Federation:
             reason=f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}",
             text=self._texts.scope(query.text, site.id) if query.text is not None else None,
             ignores=site.ignored,
+            kinds=site.kinds,
         )
 
 

@@ -2,18 +2,22 @@
 
 import itertools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from edges.audit import ranked_keys
 from edges.model import Capabilities, Frozen, Json, Query, SortKey
-from edges.stac.datetimes import parse_instant
-from edges.stac.order import INSTANT_FIELDS, NAMING_FIELDS, field_path, total_order
+from edges.stac.datetimes import format_instant, sortable_instant
+from edges.stac.order import INSTANT_FIELDS, NAMING_FIELDS, field_path, kind_of_value, total_order
 from gateway.search.cursor import Anchor
 from gateway.search.free_text import TextScope
 
 _LAST_CHARACTER = "\U0010ffff"
+Kinds = Mapping[str, frozenset[str]]
+_UNKNOWN: Kinds = {}
+_DATE_LENGTH = len("2010-01-09")
 
 
 class SiteView(Frozen):
@@ -31,6 +35,8 @@ class SiteView(Frozen):
     text: TextScope | None = None
     ignores: frozenset[str] = frozenset()
     """Parts of a query that the site was caught to ignore."""
+    kinds: Mapping[str, frozenset[str]] = {}
+    """The kinds of values that fields have there, as far as they are known."""
 
 
 class Skip(Frozen):
@@ -112,7 +118,8 @@ def _call(query: Query, order: tuple[SortKey, ...], site: SiteView, anchor: Anch
         sites=None,
         fields=None,
     )
-    segments = after(pushed, order, anchor, ties=can.ties) if anchor is not None and can.filter and by_site else ()
+    resumes = anchor is not None and can.filter and by_site
+    segments = after(pushed, order, anchor, ties=can.ties, kinds=site.kinds) if anchor and resumes else ()
     return Call(
         site=site.id,
         segments=segments or (pushed,),
@@ -136,7 +143,9 @@ def _narrowed(query: Query, site: SiteView) -> tuple[str, ...] | None:
     return tuple(name for name in asked if name in possible)
 
 
-def after(query: Query, order: tuple[SortKey, ...], anchor: Anchor, *, ties: bool) -> tuple[Query, ...]:
+def after(
+    query: Query, order: tuple[SortKey, ...], anchor: Anchor, *, ties: bool, kinds: Kinds = _UNKNOWN
+) -> tuple[Query, ...]:
     """Return the queries that, one after the other, give what stands after the anchor (or little more).
 
     Nulls stand last, so that a first segment is the range of the first key and a second one its nulls: both are
@@ -144,10 +153,10 @@ def after(query: Query, order: tuple[SortKey, ...], anchor: Anchor, *, ties: boo
     place. What is not after the anchor is dropped where the answers are read.
     """
     known = zip(order, anchor.values, strict=False)  # a cursor may hold the leading values only
-    pairs = list(itertools.takewhile(lambda pair: _usable(*pair, ties=ties), known))
+    pairs = list(itertools.takewhile(lambda pair: _usable(*pair, ties=ties, kinds=kinds), known))
     closed = len(pairs) < len(order) or anchor.within != ""
     if anchor.beginning and len(pairs) == len(anchor.values):
-        pairs += _from_beginning(order[len(pairs)], anchor.beginning, ties=ties)
+        pairs += _from_beginning(order[len(pairs)], anchor.beginning, ties=ties, kinds=kinds)
     while pairs and pairs[0][1] is None:
         query = _with(query, _is_null(pairs.pop(0)[0]))
     if not pairs:
@@ -162,31 +171,29 @@ def after(query: Query, order: tuple[SortKey, ...], anchor: Anchor, *, ties: boo
     return tuple(segments)
 
 
-def _from_beginning(key: SortKey, beginning: str, *, ties: bool) -> list[tuple[SortKey, str]]:
+def _from_beginning(key: SortKey, beginning: str, *, ties: bool, kinds: Kinds) -> list[tuple[SortKey, str]]:
     """Return what stands in for a text of which only the beginning is known: all that begin so stand after it."""
-    if field_path(key.field) in INSTANT_FIELDS or not _usable(key, beginning, ties=ties):
+    if field_path(key.field) in INSTANT_FIELDS or not _usable(key, beginning, ties=ties, kinds=kinds):
         return []
     return [(key, beginning + _LAST_CHARACTER if key.descending else beginning)]
 
 
-def _usable(key: SortKey, value: Any, *, ties: bool) -> bool:
-    """Tell whether a site can compare with this value just as we do."""
+def _usable(key: SortKey, value: Any, *, ties: bool, kinds: Kinds) -> bool:
+    """Tell whether a site can compare with this value as we do: a filter tells nothing of other kinds of values."""
     field = field_path(key.field)
     if field in NAMING_FIELDS:
         return ties  # else it has other words for them, or no order among them
     if value is None:
         return True
+    if kinds.get(field, frozenset()) - {kind_of_value(field, value)}:
+        return False
     if field in INSTANT_FIELDS:
         return isinstance(value, str) and _is_instant(value)
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _is_instant(text: str) -> bool:
-    try:
-        parse_instant(text)
-    except ValueError:
-        return False
-    return True
+    return sortable_instant(text) is not None
 
 
 def _beyond(pairs: list[tuple[SortKey, Any]], *, closed: bool) -> list[Json]:
@@ -212,7 +219,10 @@ def _compared(key: SortKey, sign: str, value: Any) -> Json:
 
 
 def _literal(field: str, value: Any) -> Any:
-    return {"timestamp": value} if field_path(field) in INSTANT_FIELDS and isinstance(value, str) else value
+    if field_path(field) not in INSTANT_FIELDS or not isinstance(value, str):
+        return value
+    instant = sortable_instant(value)
+    return {"timestamp": value if instant is None or len(value) > _DATE_LENGTH else format_instant(instant)}
 
 
 def _with(query: Query, *conjuncts: Json) -> Query:
