@@ -1,7 +1,7 @@
 """``make check-search``: shows the harmonised search in a fresh clone, and prints the figures last.
 
 Exit code 0 only if every point holds. Each figure is one line, ``name: value (target)``. The benchmark's peers (nginx,
-stac-fastapi-pgstac on PostgreSQL with PostGIS, stac-fastapi-eodag) are required here: what is not measured is not shown.
+stac-fastapi-pgstac on PostgreSQL with PostGIS, stac-fastapi-eodag) are required: what is not measured is not shown.
 """
 
 import os
