@@ -18,6 +18,12 @@ from yarl import URL
 
 from edges.errors import DestinationRefused, SiteMisbehaved, SiteUnavailable
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+"""All that is given out of the IPv6 space (RFC 4291 section 2.4)."""
+_CARRY_IPV4 = tuple(ipaddress.ip_network(prefix) for prefix in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96"))
+_RELAYS = ipaddress.ip_network("192.88.99.0/24")
+"""Addresses of 6to4 relays (RFC 7526): not where any catalogue is."""
 KEEPALIVE_SECONDS = 4.0
 """Below uvicorn's 5 s: a connection that the server is about to close is not picked for a POST."""
 
@@ -29,9 +35,15 @@ def origin_of(url: StrOrURL) -> tuple[str, int]:
 
 
 class Outbound:
-    """Owns the session. ``allowed`` are URLs whose host and port may be private (configured sites and stores)."""
+    """Owns the session. ``allowed`` are URLs whose host and port may be private (configured sites and stores).
 
-    def __init__(self, *, allowed: Iterable[str], connections: int = 0) -> None:
+    ``resolver`` finds the addresses of names, by default the system's; it is closed with the session.
+    """
+
+    def __init__(
+        self, *, allowed: Iterable[str], connections: int = 0, resolver: AbstractResolver | None = None
+    ) -> None:
+        self._resolver = resolver
         self._allowed = frozenset(origin_of(url) for url in allowed)
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
@@ -63,7 +75,7 @@ class Outbound:
         connector = aiohttp.TCPConnector(
             limit=self._connections,
             keepalive_timeout=KEEPALIVE_SECONDS,
-            resolver=_CheckedResolver(self._allowed),
+            resolver=_CheckedResolver(self._allowed, self._resolver or aiohttp.ThreadedResolver()),
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -88,8 +100,8 @@ class Outbound:
 class _CheckedResolver(AbstractResolver):
     """Resolves as usual, then refuses the name if any of its addresses is one that we may not call."""
 
-    def __init__(self, allowed: frozenset[tuple[str, int]]) -> None:
-        self._inner = aiohttp.ThreadedResolver()
+    def __init__(self, allowed: frozenset[tuple[str, int]], inner: AbstractResolver) -> None:
+        self._inner = inner
         self._allowed = allowed
 
     async def resolve(
@@ -106,7 +118,7 @@ class _CheckedResolver(AbstractResolver):
         await self._inner.close()
 
 
-def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _literal(host: str) -> Address | None:
     """Read a host as the address that the system would dial: also 127.1, 0x7f.1 and 2130706433."""
     try:
         return ipaddress.ip_address(host.split("%", 1)[0])
@@ -118,10 +130,25 @@ def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None)
-    plain = mapped or address
-    return bool(plain.is_global) and not plain.is_multicast
+def _is_public(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = _embedded(address)
+        if inner is not None:
+            return _is_public(inner)
+        return address in _GLOBAL_UNICAST and address.is_global
+    return address.is_global and not address.is_multicast and address not in _RELAYS
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that a host or a relay would make of an IPv6 one.
+
+    Mapped and 6to4 (RFC 4291 section 2.5.5.2, RFC 3056), NAT64 (RFC 6052), compatible and translated forms (RFC 4291
+    section 2.5.5.1, RFC 2765).
+    """
+    inner = address.ipv4_mapped or address.sixtofour
+    if inner is None and any(address in prefix for prefix in _CARRY_IPV4):
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return inner
 
 
 async def read_bounded(response: aiohttp.ClientResponse, *, site: str, limit: int) -> bytes:

@@ -7,15 +7,19 @@ from rich.table import Table
 
 from edges.profiles.load import ProfileError, load_profile, shipped_profiles
 from gateway.cli.remote import Remote, print_json, remote_options
+from gateway.cli.site_report import show_site
 from gateway.cli.tables import show
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--profiles", is_flag=True, help="List the shipped harmonisation profiles instead.")
 @click.option("--profile", metavar="NAME", help="Print a harmonisation profile, shipped or by its path, instead.")
 @remote_options
-def sites(remote: Remote, as_json: bool, profiles: bool, profile: str | None) -> None:
+@click.pass_context
+def sites(context: click.Context, remote: Remote, as_json: bool, profiles: bool, profile: str | None) -> None:
     """List the sites with their health, what they hold and what they were caught at."""
+    if context.invoked_subcommand is not None:
+        return
     if profiles:
         _list_profiles(as_json=as_json)
         return
@@ -40,6 +44,9 @@ def sites(remote: Remote, as_json: bool, profiles: bool, profile: str | None) ->
             "; ".join(site["quirks"]),
         )
     show(table, empty="No sites are configured.")
+
+
+sites.add_command(show_site)
 
 
 def _list_profiles(*, as_json: bool) -> None:

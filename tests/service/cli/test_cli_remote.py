@@ -108,3 +108,13 @@ def test_a_placement_says_why_no_edge_will_do(house: House) -> None:
     (candidate,) = placement["candidates"]
     assert (candidate["edge"], candidate["eligible"]) == ("alive", False)
     assert candidate["reasons"]
+
+
+def test_one_site_is_shown_with_what_it_claims_and_was_caught_at(house: House) -> None:
+    ended = lakegate("sites", "show", "alive", "--url", house.whole, "--token", TOKEN)
+    assert (ended.code, ended.err) == (0, "")
+    assert "closed" in ended.out
+    assert "It was caught at nothing." in ended.out
+    told = lakegate("sites", "show", "dead", "--url", house.partial, "--token", TOKEN, "--json").json()
+    assert told["breaker"]["failures_in_a_row"] >= 1
+    assert lakegate("sites", "show", "nobody", "--url", house.whole).code == 3
