@@ -107,7 +107,8 @@ def _plain(window: Window, collections: tuple[str, ...] | None) -> Query:
 def _test(window: Window) -> Json:
     first, last = ({"timestamp": format_instant(moment)} for moment in window.span)
     at_once = _all([_compared(">=", "datetime", first), _compared("<=", "datetime", last)])
-    over_time = _all([_compared("<=", "start_datetime", last), _compared(">=", "end_datetime", first)])
+    timeless: Json = {"op": "isNull", "args": [{"property": "datetime"}]}  # first: it decides for nearly all items
+    over_time = _all([timeless, _compared("<=", "start_datetime", last), _compared(">=", "end_datetime", first)])
     within: list[Json] = [_any([at_once, over_time])]
     if window.box is not None:
         within.append({"op": "s_intersects", "args": [{"property": "geometry"}, _polygon(window.box)]})
