@@ -90,6 +90,8 @@ async def test_a_token_tells_the_user_in_every_way_that_clients_send_it(opened):
         basic = "Basic " + base64.b64encode(f"whoever:{secret}".encode()).decode()
         for header in (f"Bearer {secret}", f"token {secret}", f"jupyterhub {secret}", basic):
             assert (await gateway.see(headers={"Authorization": header}))[1] == ["alice", "eo/coast", False]
+        assert (await gateway.see(headers={"X-API-Key": secret}))[1] == ["alice", "eo/coast", False]
+        assert (await gateway.see(headers={"X-API-Key": "nope"}))[0] == 401
         assert (await gateway.see(f"/api/kernels/1/channels?token={secret}"))[1] == ["alice", "eo/coast", False]
         assert (await gateway.see(f"/who?token={secret}"))[1][0] == "anonymous"
 

@@ -1,13 +1,15 @@
 """Issued tokens in their file, and the authenticator that knows them."""
 
 import asyncio
+import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 
 from edges.settings import Secret
-from gateway.auth import InvalidCredentials, TokenAuthenticator, TokenGrant, TokenStore, TokenStoreUnavailable
-from gateway.auth.tokens import KEEP_SECONDS
+from gateway.auth import Identity, InvalidCredentials, TokenAuthenticator, TokenGrant, TokenStore, TokenStoreUnavailable
+from gateway.auth.tokens import KEEP_SECONDS, digest_of
 from gateway.settings import ApiTokenSettings, AuthSettings
 
 GRANT = TokenGrant(user="alice", groups=("eo/coast",), scopes=("read",), note="laptop")
@@ -127,3 +129,76 @@ async def test_what_the_command_line_changes_reaches_a_running_gateway(tmp_path)
             return await authenticator.recall(f"issued:{issued.id}") is None
 
         await until(ended)
+
+
+OLD = """
+CREATE TABLE token (id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE, grant_json TEXT NOT NULL,
+  created_at REAL NOT NULL, expires_at REAL, revoked_at REAL) WITHOUT ROWID;
+CREATE TABLE change (count INTEGER NOT NULL);
+INSERT INTO change (count) VALUES (7);
+PRAGMA user_version = 1;
+"""
+"""The file as the first release made it."""
+
+
+async def test_a_file_of_the_first_release_is_taken_over(tmp_path):
+    grant = '{"user":"alice","groups":["eo"],"charging_group":"","admin":false,"scopes":[],"note":""}'
+    with closing(sqlite3.connect(tmp_path / "tokens.sqlite", isolation_level=None)) as connection:
+        connection.executescript(OLD)
+        connection.execute("INSERT INTO token VALUES ('t1', ?, ?, 1.0, NULL, NULL)", (digest_of("old-secret"), grant))
+    authenticator = TokenAuthenticator(AuthSettings(), state=tmp_path)
+    async with authenticator.running():
+        assert (await authenticator.identify("old-secret")).user == "alice"
+        secret, _ = await authenticator.create(GRANT)
+        assert (await authenticator.identify(secret)).user == "alice"
+        assert await authenticator.revoke("t1")
+        with pytest.raises(InvalidCredentials, match="revoked"):
+            await authenticator.identify("old-secret")
+
+
+async def test_it_is_told_when_a_token_was_last_used_also_after_a_restart(tmp_path):
+    now = [1_000.0]
+
+    def gateway():
+        return TokenAuthenticator(AuthSettings(), state=tmp_path, clock=lambda: now[0])
+
+    async with (first := gateway()).running():
+        secret, issued = await first.create(GRANT)
+        assert (await first.issued())[0].last_used_at is None
+        now[0] = 2_000.0
+        await first.identify(secret)
+        assert (await first.issued())[0].last_used_at == 2_000.0
+        now[0] = 3_000.0
+        await first.recall(f"issued:{issued.id}")
+    async with (second := gateway()).running():
+        assert [each.last_used_at for each in await second.issued()] == [3_000.0]
+
+
+async def test_a_browsers_session_ends_with_the_credentials_that_it_began_with_and_is_forgotten(tmp_path):
+    now = [1_000.0]
+    authenticator = TokenAuthenticator(AuthSettings(), state=tmp_path, clock=lambda: now[0])
+    async with authenticator.running():
+        signed = Identity(user="ann", groups=("eo",), admin=True, scopes=("admin",), expires_at=1_100.0)
+        via = await authenticator.begin_session(signed, seconds=3_600)
+        kept = await authenticator.recall(via)
+        assert (kept.user, kept.groups, kept.admin, kept.scopes) == ("ann", ("eo",), True, ("admin",))
+        now[0] = 1_101.0
+        assert await authenticator.recall(via) is None
+        other = await authenticator.begin_session(Identity(user="ann", groups=("eo",)), seconds=3_600)
+        assert [each.id for each in await authenticator.issued()] == [other.removeprefix("issued:")]
+        await authenticator.end_session(other)
+        assert await authenticator.recall(other) is None
+        secret, token = await authenticator.create(GRANT)
+        await authenticator.end_session(f"issued:{token.id}")
+        assert await authenticator.identify(secret), "to sign out ends no token"
+
+
+async def test_many_tokens_do_not_make_each_new_one_slower_to_take_over(tmp_path):
+    store = TokenStore(tmp_path / "tokens.sqlite")
+    for n in range(20):
+        store.create(GRANT, now=float(n))
+    count, everything = store.load()
+    assert len(everything) == 20
+    _, last = store.create(GRANT, now=99.0)
+    assert list(store.load(count)[1].values()) == [last]
+    assert store.load(store.changes())[1] == {}

@@ -209,6 +209,35 @@ async def test_a_browser_signs_in_and_out(scene):
             assert response.status == 401
 
 
+async def test_a_page_signs_in_by_an_access_token_and_a_signed_out_session_is_over(scene):
+    token = await scene.provider.password("bob")
+    origin = {"Origin": scene.url}
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        async with session.post(scene.url + "/auth/session", json={"token": token}) as response:
+            assert response.status == 200
+        kept = next(iter(session.cookie_jar)).value
+        async with session.get(scene.url + "/auth/me") as response:
+            assert (await response.json())["user"] == "bob"
+        async with session.delete(scene.url + "/auth/session", headers=origin) as response:
+            assert response.status == 204
+    stolen = {"Cookie": f"lakegate_session={kept}"}
+    async with aiohttp.ClientSession() as thief, thief.get(scene.url + "/auth/me", headers=stolen) as response:
+        assert response.status == 401
+    assert (await scene.who(token))[0] == 200
+
+
+async def test_no_token_or_secret_stands_in_the_log(scene, caplog):
+    caplog.set_level("DEBUG")
+    token = await scene.provider.password("bob")
+    await scene.who(token)
+    await scene.who(unsigned(token, sub="alice"))
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        await Browser(session).open(scene.url + "/auth/login")
+    ours = [str(vars(record)) for record in caplog.records if record.name.startswith(("gateway", "edges", "aiohttp"))]
+    for secret in (token, token.rpartition(".")[2], "web secret+/", "code="):
+        assert not [line for line in ours if secret in line]
+
+
 async def test_the_answer_to_another_sign_in_is_refused(scene):
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         async with session.get(scene.url + "/auth/login/real", allow_redirects=False) as response:
