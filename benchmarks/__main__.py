@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmarks.harness import Row, save, show
 
-NAMES = ("search", "catalogue", "quotas", "federation", "profiles")
+NAMES = ("search", "catalogue", "quotas", "federation", "profiles", "export")
 RESULTS = Path(__file__).parent / "results"
 
 
