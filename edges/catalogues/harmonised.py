@@ -11,7 +11,7 @@ from edges.profiles.items import ItemWords
 from edges.profiles.model import Profile
 from edges.profiles.queries import QueryWords
 from edges.seams import WritableCatalogue
-from edges.stac.aggregation import Tally, Wanted
+from edges.stac.aggregation import AGGREGATIONS, Tally, Wanted
 from edges.stac.item_pages import ChangedItems
 
 PROVENANCE = "federation:provenance"
@@ -41,7 +41,7 @@ class HarmonisedCatalogue:
         return msgspec.structs.replace(
             inner,
             text=inner.text and not self._changes,
-            aggregates=frozenset() if self._changes else inner.aggregates,
+            aggregates=frozenset(name for name in inner.aggregates if self._counts_alike(name)),
             ties=inner.ties and not self._ids.renamed,
             unsortable=inner.unsortable | self._queries.unsortable,
         )
@@ -62,14 +62,20 @@ class HarmonisedCatalogue:
         )
 
     async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
-        """Let the site count, where nothing of it has other words.
+        """Let the site count, where its words for what is counted are ours, and the query can be said in its words.
 
         Raises:
-            CannotAggregate: it cannot, or something has.
+            CannotAggregate: its counts would be of its own names and values, or it cannot count.
         """
-        if self._changes:
-            raise CannotAggregate("its words are not ours")
-        return await aggregate(self._inner, query, wanted)
+        native = self._queries.native(query)
+        sayable = native.exact and native.query.collections != () and not (query.text and self._changes)
+        if not sayable or not all(map(self._counts_alike, wanted.names)):
+            raise CannotAggregate(f"{self._site} has other words for this")
+        return await aggregate(self._inner, native.query, wanted)
+
+    def _counts_alike(self, name: str) -> bool:
+        told = AGGREGATIONS.get(name)
+        return told is not None and not self._queries.changes(told.field)
 
     async def collections(self) -> list[Json]:
         return [self._items.collection(collection) for collection in await self._inner.collections()]

@@ -58,6 +58,10 @@ class QueryWords:
         """Return the collection ids, both ways."""
         return self._ids
 
+    def changes(self, name: str) -> bool:
+        """Tell whether a property (or ``collection``) has another name or other values at the site."""
+        return name in self._rules or (name == _COLLECTION and self._ids.renamed)
+
     def native(self, query: Query) -> NativeQuery:
         """Return the query in native words. A sort key whose order is not the site's leaves the order to the caller."""
         collections = None if query.collections is None else self._ids.natives(query.collections)
@@ -204,7 +208,7 @@ class _Translation:
         return self._substituted(node, mapped)
 
     def _applies(self, name: str) -> bool:
-        return bool(self._rules(name)) or (name == _COLLECTION and self._words.ids.renamed)
+        return bool(self._rules(name)) or (name == _COLLECTION and self._words.changes(name))
 
     def _rules(self, name: str) -> list[PropertyRule]:
         asked = self._collections

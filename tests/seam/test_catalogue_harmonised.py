@@ -85,10 +85,23 @@ async def test_what_native_words_cannot_keep_is_not_claimed() -> None:
     assert own.ties
     assert not claimed.ties
     assert not claimed.text
-    assert not claimed.aggregates
     assert "proj:code" in claimed.unsortable
+
+
+async def test_the_site_counts_what_it_has_our_words_for() -> None:
+    _, outer = await filled(PROFILE)
+    claimed = (await outer.capabilities()).aggregates
+    assert "total_count" in claimed
+    assert "platform_frequency" in claimed
+    assert "collection_frequency" not in claimed
     with pytest.raises(CannotAggregate):
-        await outer.aggregate(Query(), Wanted(names=()))
+        await outer.aggregate(Query(), Wanted(names=("collection_frequency",)))
+    inexact = {"op": "=", "args": [{"property": "proj:code"}, {"property": "id"}]}
+    with pytest.raises(CannotAggregate):
+        await outer.aggregate(Query(filter=inexact), Wanted(names=("total_count",)))
+    filter_ = {"op": ">", "args": [{"property": "s2:nodata_pixel_percentage"}, 98]}
+    tally = await outer.aggregate(Query(filter=filter_), Wanted(names=("total_count",)))
+    assert tally.total == 1
 
 
 async def test_a_native_name_of_a_collection_is_unknown() -> None:
