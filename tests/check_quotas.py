@@ -53,6 +53,8 @@ def faces(checks: Checks) -> None:
     """Run what shows that every face charges, explains its refusals, and tells how things stand."""
     told = checks.pytest("tests/unit", "-k", "test_quota", environment=REQUIRED)
     checks.note("faces: refusals, surfaces, command line", told, ALL, held=told.all_ran)
+    whole = checks.pytest("tests/service/quota_faces", environment=REQUIRED)
+    checks.note("faces: quotas of a whole gateway", whole, ALL, held=whole.all_ran)
     words = "quota or refusal or refused or trimmed"
     real = checks.pytest("tests/service/compute", "tests/service/harvest", "-k", words)
     checks.note("faces: refusals as real clients show them", real, "all pass", held=real.code == 0 and real.passed > 0)
