@@ -40,7 +40,8 @@ DIFFERENT = [f"2020-01-0{n}T00:00:00Z" for n in (1, 3, 2, 4)]
 
 @pytest.mark.parametrize("moments", [ALL_EQUAL, DIFFERENT, []])
 async def test_a_catalogue_that_sorts_as_asked_is_trusted(moments: list[str]) -> None:
-    assert await trust(Sorting(), moments) == OrderTrust(sort=True, ties=True)
+    found = await trust(Sorting(), moments)
+    assert (found.sort, found.ties) == (True, True)
 
 
 async def test_one_that_ignores_the_order_is_not() -> None:
@@ -52,4 +53,10 @@ async def test_one_whose_own_order_is_right_one_way_is_found_out_by_the_other_wa
 
 
 async def test_one_that_breaks_ties_its_own_way_is_trusted_but_for_ties() -> None:
-    assert await trust(Sorting(SortKey(field="id", descending=True)), ALL_EQUAL) == OrderTrust(sort=True, ties=False)
+    found = await trust(Sorting(SortKey(field="id", descending=True)), ALL_EQUAL)
+    assert (found.sort, found.ties) == (True, False)
+
+
+async def test_the_kinds_of_values_show_at_both_ends_of_the_order() -> None:
+    moments = ["2020-01-01T00:00:00Z", "2020-01-02", "soon", *["2020-01-01T00:00:00Z"] * 60]
+    assert (await trust(Sorting(), moments)).kinds == {"datetime": {"number", "text"}}
