@@ -15,6 +15,7 @@ from quotas.records import (
     UsagePoint,
     Wanted,
 )
+from quotas.replay import Replayed
 
 
 class Ledger(Protocol):
@@ -233,6 +234,13 @@ class UsageHistory(Protocol):
 
         Raises:
             InvalidAmount: no steps, or more than ``quotas.series.MAX_STEPS``.
+        """
+        ...
+
+    async def checkpoint(self) -> Replayed:
+        """Tell where the history begins: what all that was forgotten added up to.
+
+        With the entries after ``seq`` it adds up to the present (:func:`quotas.replay.replay`).
         """
         ...
 

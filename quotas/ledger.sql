@@ -150,3 +150,25 @@ SELECT grp, user, amount, at FROM share;
 -- name: write_share
 INSERT INTO share (grp, user, amount, at) VALUES (?, ?, ?, ?)
 ON CONFLICT (grp, user) DO UPDATE SET amount = excluded.amount, at = excluded.at;
+
+-- name: read_forgotten
+SELECT seq FROM forgotten;
+
+-- name: read_checkpoint
+SELECT key, grp, user, resource, edge, amount FROM checkpoint;
+
+-- name: read_oldest
+SELECT seq, at, event, key, grp, user, resource, edge, amount, before, after, why FROM entry
+ORDER BY seq LIMIT ?;
+
+-- name: clear_checkpoint
+DELETE FROM checkpoint;
+
+-- name: write_checkpoint
+INSERT INTO checkpoint (key, grp, user, resource, edge, amount) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: write_forgotten
+UPDATE forgotten SET seq = ?, at = ?;
+
+-- name: forget_entries
+DELETE FROM entry WHERE seq <= ?;

@@ -5,12 +5,13 @@ alone, from its beginning or from the point up to which it was forgotten.
 """
 
 from collections.abc import Iterable
+from itertools import takewhile
 
 import msgspec
 
 from quotas.binding import Fact
 from quotas.model import Entry
-from quotas.windows import bucket_of
+from quotas.windows import begins, bucket_of
 
 
 class Replayed(msgspec.Struct):
@@ -89,6 +90,23 @@ def _keep(state: Replayed, fact: Fact, change: float) -> None:
     state.kept[fact] = state.kept.get(fact, 0.0) + change
     if state.kept[fact] == 0:
         del state.kept[fact]
+
+
+FORGET_AT_ONCE = 10_000
+"""How many entries are forgotten in one transaction, at most."""
+
+KEEP_HISTORY_SECONDS = 400 * 86_400.0
+"""How long the history is kept by default, in seconds: more than a year."""
+
+
+def horizon_of(now: float, keep_seconds: float, spans: Iterable[int]) -> float:
+    """Return before when (epoch seconds) the history may be forgotten: never what a window still counts."""
+    return min([now - keep_seconds, *(begins(span, now) for span in spans)])
+
+
+def forgotten(entries: Iterable[Entry], start: Replayed, horizon: float) -> Replayed:
+    """Add up the entries before a time: the new checkpoint."""
+    return replay(takewhile(lambda entry: entry.at < horizon, entries), start)
 
 
 def checkpoint_rows(state: Replayed) -> list[tuple[str, str, str, str, str, float]]:

@@ -19,6 +19,7 @@ from quotas.judging import Observer
 from quotas.model import Entry, Policy
 from quotas.operations import Call, LedgerOperations, Result
 from quotas.records import Wanted
+from quotas.replay import KEEP_HISTORY_SECONDS, Replayed, from_checkpoint
 from quotas.rows import text
 from quotas.schema import QUERIES
 from quotas.store import Store
@@ -38,7 +39,7 @@ class SqliteLedger(LedgerOperations):
     All tasks' operations go to one writer thread, which decides them one after the other and commits them
     together, with the disk flushed, before it tells the results. One process at a time owns the file.
     ``clock`` gives epoch seconds; by default one that cannot be set back or forth while we run. ``observer``
-    is told of each refusal, in the writer thread.
+    is told of each refusal, in the writer thread. The history is kept for ``keep_history_seconds``.
 
     A caller that is cancelled while it waits may have been granted: ``release`` is safe in any case.
 
@@ -55,11 +56,18 @@ class SqliteLedger(LedgerOperations):
         clock: Callable[[], float] | None = None,
         observer: Observer | None = None,
         sweep_seconds: float = SWEEP_SECONDS,
+        keep_history_seconds: float = KEEP_HISTORY_SECONDS,
     ) -> None:
         self._path = path
         configured = tuple(policies)
         PolicySet(configured)  # wrong ones are told before anything is opened
-        self._store = Store(path, configured, clock=clock or steady_clock(), observer=observer)
+        self._store = Store(
+            path,
+            configured,
+            clock=clock or steady_clock(),
+            observer=observer,
+            keep_history_seconds=keep_history_seconds,
+        )
         self._writer = GroupCommit(self._store, f"quota ledger {path.name}")
         self._sweep_seconds = sweep_seconds
         self._reading = threading.Lock()
@@ -106,6 +114,22 @@ class SqliteLedger(LedgerOperations):
             return await asyncio.to_thread(self._select_history, group, after, limit, wanted)
         except sqlite3.Error as error:
             raise LedgerUnavailable(f"the ledger cannot be read: {error}") from error
+
+    async def checkpoint(self) -> Replayed:
+        """Tell where the history begins (see :class:`quotas.ledger.UsageHistory`)."""
+        try:
+            return await asyncio.to_thread(self._select_checkpoint)
+        except sqlite3.Error as error:
+            raise LedgerUnavailable(f"the ledger cannot be read: {error}") from error
+
+    def _select_checkpoint(self) -> Replayed:
+        with self._reading:
+            self._reader.execute("BEGIN")
+            try:
+                (seq,) = self._reader.execute(QUERIES["read_forgotten"]).fetchone()
+                return from_checkpoint(seq, self._reader.execute(QUERIES["read_checkpoint"]).fetchall())
+            finally:
+                self._reader.execute("ROLLBACK")
 
     def _select_history(self, group: str, after: int, limit: int, wanted: Wanted) -> list[Entry]:
         values = {

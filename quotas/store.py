@@ -17,10 +17,18 @@ from typing import Any
 from quotas.binding import Fact, PolicySet
 from quotas.errors import LedgerUnavailable, QuotaError
 from quotas.group_commit import AnyJob
-from quotas.journal import Ended, Journal
+from quotas.journal import Ended, Journal, entry_of
 from quotas.judging import Observer
 from quotas.model import Policy
 from quotas.office import Office
+from quotas.replay import (
+    FORGET_AT_ONCE,
+    KEEP_HISTORY_SECONDS,
+    checkpoint_rows,
+    forgotten,
+    from_checkpoint,
+    horizon_of,
+)
 from quotas.rows import ended_row, grant_of, lease_of, lease_row, rate_definition, stored_of, text, waiting_of
 from quotas.schema import QUERIES, migrate
 from quotas.state import State
@@ -51,12 +59,19 @@ class Store:
     """
 
     def __init__(
-        self, path: Path, policies: Sequence[Policy], *, clock: Callable[[], float], observer: Observer | None
+        self,
+        path: Path,
+        policies: Sequence[Policy],
+        *,
+        clock: Callable[[], float],
+        observer: Observer | None,
+        keep_history_seconds: float = KEEP_HISTORY_SECONDS,
     ) -> None:
         self._path = path
         self._policies = policies
         self._clock = clock
         self._observer = observer
+        self._keep_history_seconds = keep_history_seconds
         self._lock_file = -1
         self._state: State | None = None
         self.policies = PolicySet(())
@@ -306,8 +321,27 @@ class Store:
             self._connection.execute(QUERIES["prune_rates"], (now - KEEP_SECONDS,))
             self._connection.execute(QUERIES["prune_permits"], (now - KEEP_SECONDS,))
             self._connection.execute(QUERIES["prune_spent"], {"now": now - CLOCK_SECONDS, "buckets": BUCKETS})
+            self._forget_history(now)
         except sqlite3.Error as error:
+            self._roll_back()
             logger.warning("the ledger cannot be pruned", extra={"ledger": str(self._path), "error": str(error)})
+
+    def _forget_history(self, now: float) -> None:
+        """Put a checkpoint in place of the oldest part of the history, if it is too old."""
+        spans = [span for _, span in self.policies.spans()]
+        horizon = horizon_of(now, self._keep_history_seconds, spans)
+        ((seq,),) = self._rows("read_forgotten")
+        oldest = self._connection.execute(QUERIES["read_oldest"], (FORGET_AT_ONCE,))
+        start = from_checkpoint(seq, self._rows("read_checkpoint"))
+        state = forgotten(map(entry_of, oldest.fetchall()), start, horizon)
+        if state.seq == seq:
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(QUERIES["clear_checkpoint"])
+        self._many("write_checkpoint", checkpoint_rows(state))
+        self._connection.execute(QUERIES["write_forgotten"], (state.seq, horizon))
+        self._connection.execute(QUERIES["forget_entries"], (state.seq,))
+        self._connection.execute("COMMIT")
 
     def _rows(self, name: str, *values: str) -> list[Any]:
         return self._connection.execute(QUERIES[name], values).fetchall()

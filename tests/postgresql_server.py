@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -72,7 +73,7 @@ def running_postgresql(settings: tuple[str, ...] = FAST) -> Iterator[str]:
             _wait(server, folder, port)
             yield f"postgresql://lakegate@/postgres?host={folder}&port={port}"
         finally:
-            server.send_signal(2)  # a fast shutdown: connections are ended
+            server.send_signal(signal.SIGQUIT)  # at once: nobody needs the data any more
             server.wait(30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -15,17 +15,29 @@ from quotas.errors import LedgerUnavailable
 from quotas.group_commit import MAX_BATCH, AnyJob, Job, deliver
 from quotas.journal import entry_of
 from quotas.judging import Observer
-from quotas.model import Entry, Policy
+from quotas.model import Entry, Frozen, Policy
 from quotas.operations import Call, LedgerOperations, Result
 from quotas.postgres.connecting import LOST, connect
 from quotas.postgres.schema import QUERIES, checked_schema
-from quotas.postgres.store import PostgresStore
+from quotas.postgres.store import PostgresStore, read_checkpoint
 from quotas.records import Wanted
+from quotas.replay import KEEP_HISTORY_SECONDS, Replayed
 
 logger = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 5.0
-"""How often leases are looked through whose time is over, in seconds. Any operation ends them too."""
+
+class Upkeep(Frozen):
+    """What a ledger does by itself, in seconds.
+
+    ``sweep_seconds``: how often it looks through the leases whose time is over; any operation ends them too.
+    ``keep_history_seconds``: how long the history is kept.
+    """
+
+    sweep_seconds: float = 5.0
+    keep_history_seconds: float = KEEP_HISTORY_SECONDS
+
+
+USUAL = Upkeep()
 
 
 class PostgresLedger(LedgerOperations):
@@ -52,14 +64,21 @@ class PostgresLedger(LedgerOperations):
         schema: str = "lakegate_quotas",
         clock: Callable[[], float] | None = None,
         observer: Observer | None = None,
-        sweep_seconds: float = SWEEP_SECONDS,
+        upkeep: Upkeep = USUAL,
     ) -> None:
         configured = tuple(policies)
         PolicySet(configured)  # wrong ones are told before anything is opened
         self._dsn = dsn
         self._schema = checked_schema(schema)
-        self._store = PostgresStore(dsn, self._schema, configured, clock=clock, observer=observer)
-        self._sweep_seconds = sweep_seconds
+        self._store = PostgresStore(
+            dsn,
+            self._schema,
+            configured,
+            clock=clock,
+            observer=observer,
+            keep_history_seconds=upkeep.keep_history_seconds,
+        )
+        self._sweep_seconds = upkeep.sweep_seconds
         self._jobs: deque[AnyJob] = deque()
         self._asked = asyncio.Event()
         self._running = False
@@ -154,6 +173,17 @@ class PostgresLedger(LedgerOperations):
             except (asyncpg.PostgresError, *LOST) as error:
                 raise LedgerUnavailable(f"the ledger cannot be read: {type(error).__name__}") from error
         return [entry_of(tuple(row)) for row in rows]
+
+    async def checkpoint(self) -> Replayed:
+        """Tell where the history begins (see :class:`quotas.ledger.UsageHistory`)."""
+        async with self._reading:
+            try:
+                if self._reader is None or self._reader.is_closed():
+                    self._reader = await connect(self._dsn, self._schema)
+                async with self._reader.transaction(isolation="repeatable_read", readonly=True):
+                    return await read_checkpoint(self._reader)
+            except (asyncpg.PostgresError, *LOST) as error:
+                raise LedgerUnavailable(f"the ledger cannot be read: {type(error).__name__}") from error
 
     async def _seq_before(self, reader: asyncpg.Connection, at: float) -> int:
         """Find by halving the last entry before a time: the history grows with time."""

@@ -107,3 +107,25 @@ DELETE FROM permit WHERE expires_at < $1;
 
 -- name: prune_spent
 DELETE FROM spent WHERE span > 0 AND (bucket + 1 + $2::bigint) * span <= $1::double precision * $2;
+
+-- name: read_forgotten
+SELECT seq FROM forgotten;
+
+-- name: read_checkpoint
+SELECT key, grp, "user", resource, edge, amount FROM checkpoint;
+
+-- name: read_oldest
+SELECT seq, at, event, key, grp, "user", resource, edge, amount, before, after, why FROM entry
+ORDER BY seq LIMIT $1;
+
+-- name: clear_checkpoint
+DELETE FROM checkpoint;
+
+-- name: write_checkpoint
+INSERT INTO checkpoint SELECT * FROM unnest($1::checkpoint[]);
+
+-- name: write_forgotten
+UPDATE forgotten SET seq = $1, at = $2;
+
+-- name: forget_entries
+DELETE FROM entry WHERE seq <= $1;

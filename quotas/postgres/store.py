@@ -16,12 +16,21 @@ import asyncpg
 from quotas.binding import PolicySet
 from quotas.errors import LedgerUnavailable, QuotaError
 from quotas.group_commit import AnyJob
-from quotas.journal import Journal
+from quotas.journal import Journal, entry_of
 from quotas.judging import Observer
 from quotas.model import Policy
 from quotas.postgres.connecting import AGAIN, LOST, connect
 from quotas.postgres.rows import batch_rows, meet, read_office, read_state, rest_rows
 from quotas.postgres.schema import QUERIES, migrate
+from quotas.replay import (
+    FORGET_AT_ONCE,
+    KEEP_HISTORY_SECONDS,
+    Replayed,
+    checkpoint_rows,
+    forgotten,
+    from_checkpoint,
+    horizon_of,
+)
 from quotas.replication import absorb, encode
 from quotas.rows import rate_definition
 from quotas.state import State
@@ -71,12 +80,14 @@ class PostgresStore:
         *,
         clock: Callable[[], float] | None,
         observer: Observer | None,
+        keep_history_seconds: float = KEEP_HISTORY_SECONDS,
     ) -> None:
         self._dsn = dsn
         self._schema = schema
         self._configured = policies
         self._given_clock = clock
         self._observer = observer
+        self._keep_history_seconds = keep_history_seconds
         self._connection: asyncpg.Connection | None = None
         self._state: State | None = None
         self._version = -1
@@ -84,7 +95,7 @@ class PostgresStore:
         self._definitions: dict[str, str] = {}
         self._locked_for = 0
         self._locked_next = 1
-        self._pruned_at = time.monotonic()
+        self._pruned_at = 0.0
         self.policies = PolicySet(())
         """The policies that hold, as far as is known."""
 
@@ -304,18 +315,41 @@ class PostgresStore:
             job.result = None
             job.error = LedgerUnavailable(f"the ledger cannot be written: {type(error).__name__}")
 
+    async def _forget_history(self, connection: asyncpg.Connection, now: float) -> None:
+        """Put a checkpoint in place of the oldest part of the history, if it is too old."""
+        spans = [span for _, span in self.policies.spans()]
+        horizon = horizon_of(now, self._keep_history_seconds, spans)
+        async with connection.transaction():
+            await connection.execute(QUERIES["lock"])
+            start = await read_checkpoint(connection)
+            before = start.seq
+            oldest = await connection.fetch(QUERIES["read_oldest"], FORGET_AT_ONCE)
+            state = forgotten((entry_of(tuple(row)) for row in oldest), start, horizon)
+            if state.seq > before:
+                await connection.execute(QUERIES["clear_checkpoint"])
+                await connection.execute(QUERIES["write_checkpoint"], checkpoint_rows(state))
+                await connection.execute(QUERIES["write_forgotten"], state.seq, horizon)
+                await connection.execute(QUERIES["forget_entries"], state.seq)
+
     async def _prune(self, connection: asyncpg.Connection) -> None:
-        if time.monotonic() - self._pruned_at < PRUNE_SECONDS:
-            return
-        self._pruned_at = time.monotonic()
         now = self._now()
+        if abs(now - self._pruned_at) < PRUNE_SECONDS:
+            return
+        self._pruned_at = now
         try:
             await connection.execute(QUERIES["prune_batches"], KEEP_BATCHES, now - KEEP_BATCH_SECONDS)
             for name in ("prune_ended", "prune_returned", "prune_rates", "prune_permits"):
                 await connection.execute(QUERIES[name], now - KEEP_SECONDS)
             await connection.execute(QUERIES["prune_spent"], now - CLOCK_SECONDS, BUCKETS)
+            await self._forget_history(connection, now)
         except (asyncpg.PostgresError, *LOST) as error:
             logger.warning("the ledger cannot be pruned", extra={"error": str(error)})
+
+
+async def read_checkpoint(connection: asyncpg.Connection) -> Replayed:
+    """Read where the history begins; to be called in a transaction that sees one moment, or alone can change it."""
+    seq = await connection.fetchval(QUERIES["read_forgotten"])
+    return from_checkpoint(seq, [tuple(row) for row in await connection.fetch(QUERIES["read_checkpoint"])])
 
 
 def _definitions(policies: PolicySet) -> dict[str, str]:

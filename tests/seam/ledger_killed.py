@@ -21,7 +21,7 @@ import quotas.group_commit
 import quotas.postgres.ledger
 from quotas.errors import UnknownGrant
 from quotas.model import Charge, Line, Policy
-from quotas.postgres import PostgresLedger
+from quotas.postgres import PostgresLedger, Upkeep
 from quotas.records import Grant, Observed, Spent
 from quotas.sqlite import SqliteLedger
 
@@ -98,7 +98,8 @@ class OnPostgres:
         self.dsn = dsn
 
     def ledger(self, name):
-        return PostgresLedger(self.dsn, POLICIES, schema=f"killed_{name}", clock=lambda: NOW, sweep_seconds=1e6)
+        upkeep = Upkeep(sweep_seconds=1e6)
+        return PostgresLedger(self.dsn, POLICIES, schema=f"killed_{name}", clock=lambda: NOW, upkeep=upkeep)
 
     def arm(self, points):
         for name in ("execute", "fetch", "fetchrow", "fetchval"):

@@ -24,8 +24,8 @@ def fast_folder():
     shutil.rmtree(folder)
 
 
-EVERY = 1 if float(os.environ.get("LAKEGATE_EXAMPLES", "1")) > 1 else 4
-"""Of the many points on PostgreSQL, by default each fourth is tried."""
+EVERY = 1 if float(os.environ.get("LAKEGATE_EXAMPLES", "1")) > 1 else 8
+"""Of the many points on PostgreSQL, by default each eighth is tried."""
 
 
 async def killed_everywhere(*where):

@@ -25,7 +25,7 @@ from quotas.errors import KeyReused, LeaseLost, QuotaExceeded
 from quotas.group_commit import Job
 from quotas.memory import MemoryLedger
 from quotas.model import Charge, Lease, Line, Policy
-from quotas.postgres import PostgresLedger
+from quotas.postgres import PostgresLedger, Upkeep
 from quotas.rates import slack
 from quotas.replay import replay
 from quotas.sqlite import SqliteLedger
@@ -136,7 +136,7 @@ class OnPostgres:
 
     def open(self, policies):
         self.ledgers = [
-            PostgresLedger(self.dsn, policies, schema=self.schema, clock=self.clock, sweep_seconds=1e6)
+            PostgresLedger(self.dsn, policies, schema=self.schema, clock=self.clock, upkeep=Upkeep(sweep_seconds=1e6))
             for _ in range(2)
         ]
         for ledger in self.ledgers:

@@ -19,6 +19,7 @@ from test_ledger import (
 from quotas.errors import InvalidPolicies, KeyReused, UnknownGrant, UnknownPolicy
 from quotas.model import Lease, Refusal
 from quotas.records import Grant, Observed, Wanted
+from quotas.replay import KEEP_HISTORY_SECONDS, replay
 
 pytestmark = pytest.mark.seam
 
@@ -271,3 +272,25 @@ async def test_a_key_reserved_for_something_else_after_its_release_is_found_so_a
     async with opened(policy()) as ledger:
         (lease,) = await ledger.leases()
         assert (lease.charge, lease.lines) == (BOB, (cores(3),))
+
+
+async def test_a_history_that_is_forgotten_is_added_up_in_a_checkpoint(opened, clock):
+    policies = policy("d", "storage_bytes", "stock", 100), policy(amount=10)
+    async with opened(*policies) as ledger:
+        await reserve(ledger, "kept", [stored(30)])
+        await ledger.commit("kept")
+        await reserve(ledger, "open", [cores(4)], ttl=1e9)
+        clock.now += KEEP_HISTORY_SECONDS + 1
+        await reserve(ledger, "late", [cores(1), stored(5)], ttl=1e9)
+        await ledger.expire()
+        entries = await ledger.history("*")
+        start = await ledger.checkpoint()
+        assert start.seq == 3
+        assert [entry.seq for entry in entries] == [4, 5]
+        state = replay(entries, start)
+        assert {key: sum(facts.values()) for key, facts in state.open.items()} == {"open": 4, "late": 6}
+        assert list(state.kept.values()) == [30]
+    async with opened(*policies) as ledger:
+        await ledger.release("open")
+        assert [entry.seq for entry in await ledger.history("*")] == [4, 5, 6]
+        assert (await taken(ledger)) == {("d", "eo"): (30, 5), ("p", "eo"): (0, 1)}
