@@ -281,7 +281,7 @@ class Federation:
             priority=site.settings.priority,
             available=site.admitted,
             reason=f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}",
-            text=self._texts.scope(query.text, site.id) if query.text is not None else None,
+            text=self._texts.scope(query, site.id),
             ignores=site.ignored,
             kinds=site.kinds,
         )

@@ -6,7 +6,7 @@ asked for free text only where the difference does not matter, and for collectio
 
 from collections.abc import Iterable, Mapping
 
-from edges.model import Frozen, Json
+from edges.model import Frozen, Json, Query
 from edges.stac.free_text import decided, parse_text, terms, texts_of_collections
 
 
@@ -67,9 +67,10 @@ class CollectionTexts:
         """Return the text of all copies of each collection, by its id."""
         return self._about
 
-    def scope(self, text: tuple[str, ...], site: str) -> TextScope | None:
-        """Return what free text comes down to at a site; None where its collections are not known."""
-        if self._told.get(site) is None:
+    def scope(self, query: Query, site: str) -> TextScope | None:
+        """Return what a query's free text comes down to at a site; None where its collections are not known."""
+        if query.text is None or self._told.get(site) is None:
             return None
         own = self._own[site]
-        return text_scope(text, own, own, self._about)
+        holds = own if query.collections is None else [name for name in query.collections if name in own]
+        return text_scope(query.text, holds, own, self._about)

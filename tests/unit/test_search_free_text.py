@@ -116,3 +116,12 @@ async def test_a_cursor_is_for_its_own_words_only() -> None:
     for other in (Query(text=("ice",), limit=2), Query(limit=2), Query(text=("sea",), sites=("s0",), limit=2)):
         with pytest.raises(Exception, match="another search"):
             await federation.search(other, **args)
+
+
+async def test_collections_that_are_not_asked_for_make_no_site_look_at_its_items() -> None:
+    federation = await federation_of((Unable, Unable))
+    page = await federation.search(Query(text=("sea",), collections=("ice",), limit=50), user="u")
+    assert {report.filter for report in page.reports} == {"pushed"}  # nothing is left to look for in items
+    assert len(page.groups) == 6
+    page = await federation.search(Query(text=("sea",), collections=("ice", "land"), limit=50), user="u")
+    assert {report.site: report.filter for report in page.reports} == {"s0": "residual", "s1": "pushed"}
