@@ -51,7 +51,7 @@ class _Memory:
     """What was seen while one page is made."""
 
     def __init__(self) -> None:
-        self.names: dict[tuple[bytes, bytes], Group] = {}
+        self.names: dict[bytes, list[Group]] = {}
         self.sightings = Sightings()
 
 
@@ -72,19 +72,20 @@ class Copies:
         """
         if making.query.dedup == "none":
             return _one_by_one(groups, making)
-        if not groups:
-            return []
+        if not groups or (making.query.dedup == "replica" and len(making.plan.calls) == 1):
+            return list(groups)
         memory: _Memory = making.memory.setdefault(_MEMORY, _Memory())
         self._watch(groups, making, memory)
         needs = PairNeeds(making.plan, self._trust)
-        await self._audited(needs.untried(groups), making)
+        places = {(row.site, bytes(row.item["collection"])) for group in groups for row in group}
+        await self._audited(needs.untried(places), making)
+        if making.query.dedup == "replica" and not any(needs.of(*place) for place in places):
+            return list(groups)  # the usual case: all copies meet in the merge
         candidates = {
             index: _candidate(group, making)
             for index, group in enumerate(groups)
             if making.query.dedup != "replica" or needs.anything(group)
         }
-        if not candidates:
-            return list(groups)
         for candidate in candidates.values():
             for row, identity in zip(candidate.group, candidate.identities, strict=True):
                 memory.sightings.add(row, identity)
@@ -95,11 +96,18 @@ class Copies:
 
     def _watch(self, groups: Sequence[Group], making: Making, memory: _Memory) -> None:
         """See to it that copies by id which are relied on to meet have met."""
+        names = memory.names
         for group in groups:
-            item = group[0].item
-            earlier = memory.names.setdefault((bytes(item["collection"]), bytes(item["id"])), group)
-            if earlier is not group:
-                self._compare(earlier, group, making)
+            name = bytes(group[0].item["id"])
+            earlier = names.get(name)
+            if earlier is None:
+                names[name] = [group]
+                continue
+            collection = bytes(group[0].item["collection"])
+            for one in earlier:
+                if bytes(one[0].item["collection"]) == collection:
+                    self._compare(one, group, making)
+            earlier.append(group)
 
     def _compare(self, earlier: Group, later: Group, making: Making) -> None:
         collection = _TEXT.decode(later[0].item["collection"])

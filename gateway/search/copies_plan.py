@@ -39,10 +39,9 @@ class PairNeeds:
         """Tell whether copies of a group's rows could stand elsewhere in the order."""
         return any(self.of(row.site, bytes(row.item["collection"])) for row in group)
 
-    def untried(self, groups: Sequence[Group]) -> list[Pair]:
-        """Return the pairs that the groups are about and that no audit has tried; call it before the others."""
-        told = {(row.site, bytes(row.item["collection"])) for group in groups for row in group}
-        pairs = {pair for site, collection in told for _, pair in self._pairs(site, collection)}
+    def untried(self, places: Iterable[tuple[str, bytes]]) -> list[Pair]:
+        """Return the pairs of these sites and collections that no audit has tried; call it before the others."""
+        pairs = {pair for site, collection in places for _, pair in self._pairs(site, collection)}
         return [pair for pair in pairs if self._trust.untried(pair)]
 
     def _pairs(self, site: str, collection: bytes) -> list[tuple[str, Pair]]:

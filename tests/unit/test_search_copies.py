@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edges.catalogues.memory import MemoryCatalogue
-from edges.errors import SiteUnavailable
+from edges.errors import InvalidInput, SiteUnavailable
 from edges.model import Batch, Capabilities, Dedup, Json, Members, Query, SortKey
 from edges.registry import Registry, Site
 from edges.settings import CatalogueSettings, SiteSettings
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_key, total_order
+from edges.stac.request import search_from_get, search_from_post
 from gateway.search.copies import Copies
 from gateway.search.copies_trust import CopiesTrust
 from gateway.search.cursor import Cursors
@@ -111,17 +112,19 @@ async def filled(catalogue: MemoryCatalogue, items: Iterable[Json]) -> MemoryCat
     return catalogue
 
 
+def registry_of(catalogues: dict[str, Any]) -> Registry:
+    settings_of = {
+        name: SiteSettings(id=name, kind="hub", catalogue=CatalogueSettings(url="http://x.example", max_page=50))
+        for name in catalogues
+    }
+    sites = [Site(settings_of[name], catalogue) for name, catalogue in catalogues.items()]
+    return Registry(sites, probe_seconds=60, clock=lambda: NOW)
+
+
 async def federation_of(
     catalogues: dict[str, MemoryCatalogue], *, most: int = 4_000, stages: tuple[Stage, ...] | None = None
 ) -> Federation:
-    sites = [
-        Site(
-            SiteSettings(id=name, kind="hub", catalogue=CatalogueSettings(url="http://x.example", max_page=50)),
-            catalogue,
-        )
-        for name, catalogue in catalogues.items()
-    ]
-    registry = Registry(sites, probe_seconds=60, clock=lambda: NOW)
+    registry = registry_of(catalogues)
     await registry.probe()
     trust = CopiesTrust(registry=registry, audit_seconds=60)
     return Federation(
@@ -319,3 +322,50 @@ async def test_the_copies_on_other_pages_are_told_too(level: Dedup) -> None:
     sites = {f"s{n}": await filled(Counted(can=ABLE), [each]) for n, each in enumerate(same)}
     found = await walked(await federation_of(sites), Query(limit=1, dedup=level))
     assert [[site for site, _ in group] for group in found] == [["s1", "s0"]]
+
+
+async def test_a_cursor_is_bound_to_the_rung_that_it_was_given_for() -> None:
+    federation = await federation_of({"s": await filled(Counted(can=ABLE), [item(f"i{n}") for n in range(3)])})
+    page = await federation.search(Query(limit=1), user="u")
+    with pytest.raises(InvalidInput, match="another search"):
+        await federation.search(Query(limit=1, dedup="product"), user="u", token=page.next)
+
+
+@pytest.mark.parametrize("rung", ["none", "replica", "product", "observation"])
+def test_the_rung_is_taken_by_get_and_post_alike(rung: str) -> None:
+    limits: Any = {"default_limit": 1, "max_limit": 1, "default_dedup": "product"}
+    by_get = search_from_get({"dedup": rung}, **limits)
+    assert by_get.query.dedup == search_from_post(json.dumps({"dedup": rung}).encode(), **limits).query.dedup == rung
+    for parsed in (search_from_get({"dedup": ""}, **limits), search_from_post(b'{"dedup": null}', **limits)):
+        assert parsed.query.dedup == "product"
+    with pytest.raises(InvalidInput, match="dedup: 'Replica'; expected one of none, replica, product, observation"):
+        search_from_get({"dedup": "Replica"}, **limits)
+
+
+async def test_audits_in_the_background_end_with_their_context() -> None:
+    items = [item("a", at="2024-04-01T00:00:00Z"), item("b", at="2024-04-01T01:00:00Z")]
+    sites = {f"s{n}": await filled(Counted(can=ABLE), items) for n in range(2)}
+    registry = registry_of(sites)
+    await registry.probe()
+    trust = CopiesTrust(registry=registry, audit_seconds=0.001)
+    (pair,) = trust.pairs()
+    assert trust.need(pair, total_order(())).ids
+    async with trust.running(), asyncio.timeout(5):
+        while trust.need(pair, total_order(())).ids:  # noqa: ASYNC110  # a bounded poll: an audit tells nobody
+            await asyncio.sleep(0)
+    assert not trust.need(pair, total_order(())).bytes
+
+
+async def test_a_pair_is_relied_on_for_orders_by_what_its_copies_agree_on() -> None:
+    ours = [item("a", at="2024-04-01T00:00:00Z", told={"gsd": 10})]
+    theirs = [item("a", at="2024-04-01T02:00:00+02:00", told={"gsd": 20})]
+    registry = registry_of({"s0": await filled(Counted(can=ABLE), ours), "s1": await filled(Counted(can=ABLE), theirs)})
+    await registry.probe()
+    trust = CopiesTrust(registry=registry, audit_seconds=60)
+    (pair,) = trust.pairs()
+    await trust.audit(pair)
+    assert not trust.need(pair, total_order(())).ids
+    assert trust.need(pair, total_order((SortKey(field="properties.gsd"),))).ids
+    trust.caught(pair)
+    assert trust.need(pair, total_order(())).ids
+    assert not trust.need(pair, total_order((SortKey(field="id"),))).ids
