@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from federated_lake import Client, gateway_over, hub
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from quirky_sites import DIALECTS, LIES, Habits, QuirkySite, quirky_sites
@@ -18,6 +20,7 @@ from edges.registry import Registry, Site
 from edges.settings import CatalogueSettings, SiteSettings
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_key, total_order
+from edges.stac.request import query_to_post
 from gateway.search.cursor import Cursors
 from gateway.search.federation import AllSitesFailed, Federation
 
@@ -282,3 +285,59 @@ def test_an_item_of_an_unknown_collection_makes_the_site_tell_of_its_collections
             assert await walked(federation, Query()) == [("new", "i2"), ("a", "i1")]
 
     asyncio.run(run())
+
+
+SEARCHES: list[tuple[Query, dict[str, str]]] = [
+    (Query(limit=3), {"limit": "3"}),
+    (
+        Query(limit=4, sortby=(SortKey(field="mixed", descending=True), SortKey(field="datetime"))),
+        {"limit": "4", "sortby": "-mixed,+datetime"},
+    ),
+    (Query(limit=2, collections=("a",), bbox=(-1, 0, 1, 2)), {"limit": "2", "collections": "a", "bbox": "-1,0,1,2"}),
+    (
+        Query(limit=3, filter={"op": ">", "args": [{"property": "mixed"}, 1]}, ids=("i1", "i2", "i3", "i4", "i5")),
+        {"limit": "3", "filter": "mixed > 1", "ids": "i1,i2,i3,i4,i5"},
+    ),
+    (
+        Query(limit=5, datetime=Interval(start=1_580_515_200_000_000), sortby=(SortKey(field="id"),)),
+        {"limit": "5", "datetime": "2020-02-01T00:00:00Z/..", "sortby": "id"},
+    ),
+]
+
+
+async def followed(client: Client, method: str, parameters: dict[str, str], query: Query) -> list[Name]:
+    """Walk along a gateway's next links, by GET or by POST."""
+    names: list[Name] = []
+    sent: dict[str, Any] = {"params": parameters} if method == "GET" else {"json": query_to_post(query)}
+    url = f"{client.url}/search"
+    while True:
+        async with client.session.request(method, url, **sent) as response:
+            page = msgspec.json.decode(await response.read())
+            assert response.status == 200, page
+        names += [(one["collection"], one["id"]) for one in page["features"]]
+        link = next((link for link in page["links"] if link["rel"] == "next"), None)
+        if link is None:
+            return names
+        assert link["method"] == method
+        url, sent = link["href"], {"json": link["body"]} if method == "POST" else {}
+
+
+async def test_post_is_get_and_a_gateway_over_the_gateway_is_the_same(sites: list[QuirkySite], tmp_path: Path) -> None:
+    pool = [
+        item("ab"[number % 2], number, _MOMENTS[number % 5], _MIXED[number % len(_MIXED)], number % 4)
+        for number in range(14)
+    ]
+    world = [
+        (Habits(dialect="cursor", page=3, lie="bbox"), range(0, 14, 2)),
+        (Habits(dialect="offset", page=2, sorts=False), range(0, 14, 3)),
+        (Habits(dialect="header", page=5, filters=False, lie="duplicates"), range(1, 14, 2)),
+    ]
+    held = await asyncio.to_thread(settle, sites, world, pool)
+    hubs = [hub(f"s{number}", site.url) for number, site in enumerate(sites)]
+    async with gateway_over(hubs, tmp_path / "state") as client, AsyncExitStack() as stack:
+        above, _ = await federation_of([client.url], stack)
+        for query, parameters in SEARCHES:
+            wanted = expected(held, query)
+            assert await followed(client, "POST", parameters, query) == wanted
+            assert await followed(client, "GET", parameters, query) == wanted
+            assert await walked(above, query) == wanted
