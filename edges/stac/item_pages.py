@@ -24,6 +24,9 @@ _WORTH = 16 * 1024
 _STRIDE = 7
 """Eighths of an item's length that are not looked at for the end of the next one: they are about as long."""
 
+Stretch = tuple[int, int]
+"""Where an item starts in the content of its page, and where it ends."""
+
 DecodeErrors = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -58,30 +61,44 @@ class ItemPage(Sequence[Members]):
         SiteMisbehaved: an item is not a JSON object.
     """
 
-    __slots__ = ("_content", "_ends", "_last", "_site", "_starts", "_view", "_whole")
+    __slots__ = ("_content", "_exact", "_head", "_last", "_site", "_stretches", "_view", "_whole")
 
-    def __init__(self, *, site: str, content: bytes, starts: list[int], ends: list[int], last: Members) -> None:
+    def __init__(self, *, site: str, content: bytes, head: bytes, stretches: list[Stretch], last: Members) -> None:
         self._site = site
         self._content = content
         self._view = memoryview(content)
-        self._starts = starts
-        self._ends = ends
+        self._head = head
+        self._stretches = stretches
+        self._exact = False
         self._last = last
         self._whole: list[Members] | None = None
 
     def __len__(self) -> int:
-        return len(self._starts) + 1 if self._whole is None else len(self._whole)
+        return len(self._stretches) + 1 if self._whole is None else len(self._whole)
 
     def __iter__(self) -> Iterator[Members]:
-        view = self._view
-        for place, (start, end) in enumerate(zip(self._starts, self._ends, strict=True)):
+        view, place = self._view, 0
+        while place < len(self._stretches):
+            start, end = self._stretches[place]
             try:
                 item = _DECODE_ITEM(view[start:end])
             except DecodeErrors:
+                if self._looked_closely(place):
+                    continue
                 yield from self._decoded()[place:]  # the items before this one were found rightly
                 return
             yield item
+            place += 1
         yield self._last
+
+    def _looked_closely(self, place: int) -> bool:
+        """Find anew where items end, from one that was not found rightly, leaving out nothing; but once only."""
+        if self._exact:
+            return False
+        self._exact = True
+        found = _stretches(self._content, self._stretches[place][0], self._head, stride=0)
+        self._stretches[place:] = found[:-1]
+        return len(found) > 1
 
     @overload
     def __getitem__(self, index: int) -> Members: ...
@@ -149,17 +166,17 @@ def _found(site: str, content: bytes) -> tuple[ItemPage, Frame] | None:
     head = None if array is None else _HEAD.match(content, array.end())
     if array is None or head is None:
         return None
-    starts, ends = _stretches(content, array.end(), head.group())
-    if not starts:
+    stretches = _stretches(content, array.end(), head.group())
+    if not stretches:
         return None
     try:
         before = _DECODE_FRAME(content[: array.end()] + b"]}")
-        after = _DECODE_FRAME(_FRAME + content[starts[-1] :])
+        after = _DECODE_FRAME(_FRAME + content[stretches[-1][0] :])
     except DecodeErrors:
         return None
     if before.features or len(after.features) != 1:
         return None
-    page = ItemPage(site=site, content=content, starts=starts[:-1], ends=ends, last=after.features[0])
+    page = ItemPage(site=site, content=content, head=head.group(), stretches=stretches[:-1], last=after.features[0])
     return page, _joined(before, after)
 
 
@@ -173,18 +190,18 @@ def _joined(before: Frame, after: Frame) -> Frame:
     )
 
 
-def _stretches(content: bytes, first: int, head: bytes, stride: int = _STRIDE) -> tuple[list[int], list[int]]:
-    """Return where items seem to start, and where all but the last seem to end; nothing where there is but one."""
+def _stretches(content: bytes, first: int, head: bytes, stride: int = _STRIDE) -> list[Stretch]:
+    """Return where items seem to start and end, the last one at the end of all; nothing where there is but one."""
     find = content.find
-    start = find(head, first + len(head))
-    between = next((text for text in _BETWEEN if content.endswith(text, first, max(first, start))), None)
+    following = find(head, first + len(head))
+    between = next((text for text in _BETWEEN if content.endswith(text, first, max(first, following))), None)
     if between is None:
-        return [], []
+        return []
     needle, width = between + head, len(between)
-    starts, ends = [first], []
-    while start >= 0:
-        ends.append(start - width + 1)
-        starts.append(start)
-        place = find(needle, start + (start - starts[-2]) * stride // 8)
-        start = place + width if place >= 0 else -1
-    return starts, ends
+    found, start = [], first
+    while following >= 0:
+        found.append((start, following - width + 1))
+        size, start = following - start, following
+        place = find(needle, start + size * stride // 8)
+        following = place + width if place >= 0 else -1
+    return [*found, (start, len(content))]
