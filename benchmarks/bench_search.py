@@ -27,6 +27,8 @@ from gateway.search.render import preference, render_item
 BASE = "http://gateway.example"
 LIMIT = 100
 SITES = 4
+TIMES_ORJSON = {"sized": 4, "full": 10}
+"""What is held, by whether sites give their expected share or a whole page, of which three quarters are not read."""
 
 
 def run(*, quick: bool = False) -> list[Row]:
@@ -55,21 +57,22 @@ def run(*, quick: bool = False) -> list[Row]:
             Row(
                 work=f"merge 4 sites, page of {LIMIT}, {kind} pages: CPU",
                 unit="ms", ours=mine, peer=theirs, peer_name="ms orjson", floor=times["floor"], floor_name="ms join",
-                ratio=theirs / mine, target=">= 2 times orjson", held=theirs / mine >= 2,
+                ratio=theirs / mine, target=f">= {TIMES_ORJSON[kind]} times orjson",
+                held=theirs / mine >= TIMES_ORJSON[kind],
             )
         )  # fmt: skip
     rate = LIMIT / times["ours sized"] * 1e3
     rows.append(
         Row(
-            work="merged items per second and core", unit="items/s", ours=rate, ratio=rate / 5_000,
-            target=">= 5,000", held=rate >= 5_000,
+            work="merged items per second and core", unit="items/s", ours=rate, ratio=rate / 45_000,
+            target=">= 45,000", held=rate >= 45_000,
         )
     )  # fmt: skip
     ratio = wide["32"] / wide["4"]
     rows.append(
         Row(
             work="merge CPU, 32 sites over 4 sites", unit="ms", ours=wide["32"], peer=wide["4"],
-            peer_name="ms, 4 sites",            ratio=ratio, target="<= 1.6", held=ratio <= 1.6,
+            peer_name="ms, 4 sites", ratio=ratio, target="<= 1.6", held=ratio <= 1.6,
         )
     )  # fmt: skip
     return rows
@@ -122,11 +125,12 @@ def with_orjson(pages: list[bytes]) -> bytes:
 def page(site: int, count: int) -> bytes:
     """Return a site's page of ``count`` items, newest first."""
     items = [item(site, number) for number in range(count)]
-    return json.dumps({"type": "FeatureCollection", "features": items, "links": []}).encode()
+    # closely written, as the servers of catalogues do
+    return json.dumps({"type": "FeatureCollection", "features": items, "links": []}, separators=(",", ":")).encode()
 
 
 def item(site: int, number: int) -> dict[str, object]:
-    """Return an item of about 11 kB with 17 assets, like a Sentinel-2 one."""
+    """Return an item of about 11 kB with 17 assets, which takes as long to read by the byte as real Sentinel-2 ones."""
     rng = random.Random(site * 100_003 + number)
     moment = 1_790_000_000 - number * 977 - site * 131
     name = f"S2A_{site}_{number:06d}"
