@@ -6,6 +6,7 @@ every one of its settings from us: no folder of the user, no network at the star
 
 import importlib
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -134,17 +135,14 @@ class EodagProvider:
             raise self._as_ours(error) from error
 
     def _as_ours(self, error: Exception) -> EdgeError:
-        errors = self._errors
-        if isinstance(error, errors.AuthenticationError):
+        errors, status = self._errors, getattr(error, "status_code", None)
+        if isinstance(error, errors.AuthenticationError) or status in (401, 403):
             return SiteUnavailable(self._site, "the provider refused our credentials")
-        if isinstance(error, (errors.TimeOutError, errors.QuotaExceededError, errors.NotAvailableError)):
-            return SiteUnavailable(self._site, f"{type(error).__name__}: {told(error)}")
         if isinstance(error, OSError) and not isinstance(error, ValueError):
             return SiteUnavailable(self._site, f"the provider could not be reached: {type(error).__name__}")
-        status = getattr(error, "status_code", None)
-        if status in (401, 403):
-            return SiteUnavailable(self._site, f"the provider refused us: it answered {status}")
-        if isinstance(error, errors.RequestError) and (status is None or status == 429 or status >= 500):
+        if isinstance(error, (errors.TimeOutError, errors.QuotaExceededError, errors.NotAvailableError)) or (
+            isinstance(error, errors.RequestError) and (status is None or status == 429 or status >= 500)
+        ):
             return SiteUnavailable(self._site, f"the provider could not answer: {told(error)}")
         if isinstance(error, errors.EodagError):
             return SiteMisbehaved(self._site, f"{type(error).__name__}: {told(error)}")
@@ -188,6 +186,7 @@ def _shipped(provider: str) -> Path:
 def _library(settings: EodagSettings, folder: Path, timeout_seconds: float) -> Any:
     """Return EODAG with one provider and nothing else."""
     check_provider(settings)
+    logging.getLogger("eodag").setLevel(logging.ERROR)  # below it, the addresses that it asks are written out
     eodag: Any = importlib.import_module("eodag")
     config: Any = importlib.import_module("eodag.config")
     library = eodag.EODataAccessGateway(settings=config.EODAGSettings(**_files(settings, folder)))
