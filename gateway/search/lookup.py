@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from edges.errors import EdgeError, SiteMisbehaved, SiteUnavailable
+from edges.errors import EdgeError, SiteMisbehaved, SiteNotAsked, SiteUnavailable
 from edges.model import Members, Query
 from edges.registry import Registry, Site
 from edges.stac.matching import compile_query
@@ -23,7 +23,7 @@ async def look_up(registry: Registry, wanted: Query, *, seconds: float) -> tuple
         for site in registry.sites()
         if (among is None or site.id in among) and (site.collection_ids is None or collection in site.collection_ids)
     ]
-    answers = await asyncio.gather(*(_item_at(site, wanted, seconds) for site in sites))
+    answers = await asyncio.gather(*(_asked(registry, site, wanted, seconds) for site in sites))
     group = [
         Row(key=(), site=site.id, item=answer)
         for site, answer in zip(sites, answers, strict=True)
@@ -32,12 +32,25 @@ async def look_up(registry: Registry, wanted: Query, *, seconds: float) -> tuple
     return group, [answer for answer in answers if isinstance(answer, EdgeError)]
 
 
+async def _asked(registry: Registry, site: Site, wanted: Query, seconds: float) -> Members | EdgeError | None:
+    """Ask a site that may be asked, and note how it did."""
+    if not site.admitted:
+        return SiteUnavailable(site.id, f"left out: {site.pulse.reason}", code="breaker")
+    registry.asking(site.id)
+    answer = await _item_at(site, wanted, seconds)
+    if not isinstance(answer, EdgeError):
+        registry.succeeded(site.id)
+    elif not isinstance(answer, SiteNotAsked):
+        registry.failed(site.id, str(answer))
+    return answer
+
+
 async def _item_at(site: Site, wanted: Query, seconds: float) -> Members | EdgeError | None:
     try:
         async with asyncio.timeout(seconds):
             found = await _found(site, wanted)
     except TimeoutError:
-        return SiteUnavailable(site.id, f"no answer within {seconds:g} s")
+        return SiteUnavailable(site.id, f"no answer within {seconds:g} s", code="timeout")
     except EdgeError as error:
         return error
     if found is not None and not _is_item(found, wanted):
