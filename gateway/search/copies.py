@@ -116,7 +116,7 @@ class Copies:
             for one, other in itertools.product(earlier, later)
             if one.site != other.site
         }
-        relied = [pair for pair in pairs if not self._trust.need(pair, making.plan.order).ids]
+        relied = [pair for pair in pairs if self._trust.relies(pair, making.plan.order)]
         if relied:
             raise CopiesDiffer(self._trust, relied)
 

@@ -78,6 +78,10 @@ class CopiesTrust:
         relied = pair not in self._caught and verdict is not None and fields.isdisjoint(verdict.differing)
         return Need(ids=bool(fields) and not relied, bytes=verdict is None or verdict.renamed)
 
+    def relies(self, pair: Pair, order: Sequence[SortKey]) -> bool:
+        """Tell whether copies by id of a pair were relied on to meet, and can be relied on no more from now on."""
+        return pair not in self._caught and not self.need(pair, order).ids
+
     def untried(self, pair: Pair) -> bool:
         """Tell whether a search may wait for this pair's audit: only the first one does."""
         return pair not in self._verdicts and pair not in self._caught and pair not in self._tried

@@ -10,7 +10,7 @@ from edges.registry import Site
 from gateway.search.probes import MAX_REQUESTS, Ask, requests_of
 
 MAX_FOUND = 4_000
-"""Items read of one request: more in a few windows of time and place is no honest answer."""
+"""Items read in one probe: more in a few windows of time and place is no honest answer."""
 _MAX_PAGES = 50
 
 
@@ -18,30 +18,30 @@ async def probe(site: Site, ask: Ask, *, most: int = MAX_FOUND) -> list[Members]
     """Return all that a site holds of what it is asked for, and what else it gives.
 
     Raises:
-        EdgeError: it does not answer, or one request with more than ``most`` items.
+        EdgeError: it does not answer, or with more than ``most`` items.
     """
     requests = requests_of(ask, site.capabilities)
     if len(requests) > MAX_REQUESTS:
         raise SiteMisbehaved(site.id, f"it cannot filter, and would have to be asked {len(requests)} times")
-    answers = await asyncio.gather(*(read(site, query, most=most) for query in requests))
-    return [item for items in answers for item in items]
+    found: list[Members] = []
+    # All come to their end before one's error is told: none reads on alone.
+    ends = await asyncio.gather(*(_read(site, query, found, most) for query in requests), return_exceptions=True)
+    for error in ends:
+        if error is not None:
+            raise error
+    return found
 
 
-async def read(site: Site, query: Query, *, most: int) -> list[Members]:
-    """Return all items of one request, over its pages.
-
-    Raises:
-        EdgeError: the site does not answer, or with more than ``most`` items.
-    """
+async def _read(site: Site, query: Query, found: list[Members], most: int) -> None:
+    """Add all items of one request, over its pages."""
     limit = site.settings.catalogue.max_page
-    items: list[Members] = []
     position: str | None = None
     for _ in range(_MAX_PAGES):
         batch = await site.catalogue.search(msgspec.structs.replace(query, limit=limit), limit=limit, after=position)
-        items += batch.items
+        found += batch.items
         position = batch.next
+        if len(found) > most:
+            raise SiteMisbehaved(site.id, f"more than {most} items where copies were asked for")
         if position is None:
-            return items
-        if len(items) > most:
-            break
-    raise SiteMisbehaved(site.id, f"more than {len(items)} items where copies were asked for")
+            return
+    raise SiteMisbehaved(site.id, f"more than {_MAX_PAGES} pages where copies were asked for")
