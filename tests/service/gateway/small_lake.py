@@ -1,5 +1,6 @@
 """A small lake that holds one of each: copies, words, missing values, other names."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,7 +72,11 @@ async def small_lake(folder: Path, **limits: Any) -> AsyncIterator[Client]:
         gateway_over(
             [hub("north", north), hub("south", south)],
             folder / "state",
-            limits=LimitSettings(probe_seconds=3600.0, **limits),
+            limits=LimitSettings(probe_seconds=2.0, **limits),
         ) as client,
     ):
+        async with asyncio.timeout(30):
+            # A busy machine may have been too slow for the first probe; nothing tells when the next one is through.
+            while (await client.get("/collections"))[1]["federation:missing"]:  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.1)
         yield client
