@@ -20,7 +20,9 @@ COMMANDS = [
     (), ("demo",), ("serve",), ("site",), ("site", "serve"), ("config",), ("config", "check"), ("config", "schema"),
     ("search",), ("place",), ("harvest",), ("harvest", "estimate"), ("harvest", "order"), ("harvest", "status"),
     ("harvest", "list"), ("harvest", "cancel"), ("quota",), ("quota", "show"), ("quota", "check"),
-    ("quota", "history"), ("sites",), ("token",), ("token", "create"), ("token", "list"), ("token", "revoke"),
+    ("quota", "history"), ("quota", "usage"), ("quota", "waiting"), ("quota", "policies"), ("quota", "set-policy"),
+    ("quota", "delete-policy"), ("quota", "grants"), ("quota", "grant"), ("quota", "revoke"),
+    ("sites",), ("token",), ("token", "create"), ("token", "list"), ("token", "revoke"),
 ]  # fmt: skip
 
 
