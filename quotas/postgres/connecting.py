@@ -11,7 +11,13 @@ STATEMENT_SECONDS = 10.0
 
 CONNECT_SECONDS = 5.0
 
-LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncio.TimeoutError)
+LOST = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut within an exchange
+)
 """The connection is gone, or of no use: whether the last statement took effect is not known."""
 
 AGAIN = (

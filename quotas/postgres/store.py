@@ -42,7 +42,8 @@ PATIENCE_SECONDS = 10.0
 """How long a batch is tried, over lost connections too, before it is given up."""
 
 PAUSE_SECONDS = 0.05
-"""How long to wait before another try, at first; then twice as long, and so on."""
+MOST_PAUSE_SECONDS = 1.0
+"""How long to wait before another try: at first, then twice as long, and so on; and at most."""
 
 MOST_LOCKED = 1_024
 """Batches that are decided under the lock after somebody else came in between; fewer at first."""
@@ -133,6 +134,12 @@ class PostgresStore:
             with suppress(asyncpg.PostgresError, *LOST):
                 await connection.close(timeout=1.0)
 
+    def _hang_up(self) -> None:
+        """Give the connection up: what is under way on it ends, or is found by its attempt's id."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._dsn, self._schema)
@@ -205,15 +212,15 @@ class PostgresStore:
                 done = await self._attempt(jobs, attempts)
             except (LedgerUnavailable, *AGAIN, *LOST) as error:
                 self._state = None
-                if isinstance(error, LOST):
-                    await self.close()
+                self._hang_up()
                 if time.monotonic() + pause > deadline:
                     self._fail(jobs, error)
                     return
                 await asyncio.sleep(pause)
-                pause *= 2
+                pause = min(2 * pause, MOST_PAUSE_SECONDS)
             except asyncpg.PostgresError as error:
                 self._state = None
+                self._hang_up()
                 self._fail(jobs, error)
                 return
             else:
