@@ -71,9 +71,7 @@ class SearchFace:
         async with self._charging.request(principal, [Line(resource="requests", amount=1)]):
             told = parse_flag(request.query, "provenance")
             level = parse_dedup(request.query.get("dedup") or self._limits.default_dedup)
-            group = await self._federation.item(
-                collection, item_id, sites=scope.sites, provenance=told, dedup=level
-            )
+            group = await self._federation.item(collection, item_id, sites=scope.sites, provenance=told, dedup=level)
         if not group:
             raise NotFound(f"no site has an item {item_id!r} in collection {collection!r}")
         item = render_item(group, base=scope.url(), prefer=self._preference(request))
