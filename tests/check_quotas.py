@@ -38,6 +38,8 @@ def ledger(checks: Checks) -> None:
     checks.note("ledger: one contract in memory, on SQLite and PostgreSQL", run, ALL, held=run.all_ran)
     killed = checks.pytest(f"tests/seam/{KILLED}", environment=REQUIRED | {"LAKEGATE_EXAMPLES": EXAMPLES})
     checks.note("ledger: killed at each of its writes", killed, ALL, held=killed.all_ran)
+    raced = checks.pytest("tests/service/quotas", environment=REQUIRED)
+    checks.note("ledger: several gateways on one PostgreSQL", raced, ALL, held=raced.all_ran)
 
 
 def lives(checks: Checks) -> None:
