@@ -134,13 +134,17 @@ class Site:
     def _tell(self, *, ties: bool) -> None:
         self.caught("ties" if ties else "order")
 
+    def tried(self, order: tuple[SortKey, ...]) -> bool:
+        """Tell whether nothing is left to try of an order."""
+        return not self._claimed.sort or order in self._trust or not self._has_words_for(order)
+
     async def audit(self, order: tuple[SortKey, ...]) -> None:
         """Try an order, once, before it is relied on; a site that does not answer is tried again next time.
 
         Raises:
             EdgeError: the site does not answer.
         """
-        if not self._claimed.sort or order in self._trust or not self._has_words_for(order):
+        if self.tried(order):
             return
         trust = await audit_order(self.catalogue, order)
         if not trust.ties and self._claimed.ties:

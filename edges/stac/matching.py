@@ -1,5 +1,6 @@
 """Does this item match this query? The whole query, checked on one item whose members are still bytes."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -155,6 +156,7 @@ def _text(query: Query, about: Mapping[str, str]) -> Match | None:
     return lambda item: test(item_text(item) + about.get(_TEXT.decode(item["collection"]), ""))
 
 
+@functools.lru_cache(maxsize=256)
 def item_reader(names: frozenset[str]) -> Callable[[Members], Json]:
     """Return a function that decodes what a filter on these properties reads; the geometry stays bytes."""
     own = {name.removeprefix("properties.") for name in names - TOP_LEVEL}

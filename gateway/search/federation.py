@@ -242,7 +242,9 @@ class Federation:
 
     async def _audited(self, order: tuple[SortKey, ...]) -> None:
         """Let each site show that it keeps the order, before it is relied on; one that fails will fail the search."""
-        sites = [site for site in self._registry.sites() if site.pulse.available]
+        sites = [site for site in self._registry.sites() if site.pulse.available and not site.tried(order)]
+        if not sites:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._deadline * _AUDIT_SHARE):
                 await asyncio.gather(*(site.audit(order) for site in sites), return_exceptions=True)
