@@ -1,4 +1,4 @@
-"""Which sites are asked for the copies of a page's groups, and what. Pure."""
+"""Which sites are asked for the copies of a page's groups, and what. It asks nobody itself."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
