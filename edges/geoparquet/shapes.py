@@ -80,7 +80,11 @@ class Shape:
             shape = members.get(name)
             if shape is None:
                 shape = members[name] = Shape(self._depth + 1)
-            shape.see(member)
+            plain = _SCALARS.get(type(member))
+            if plain is None:
+                shape.see(member)
+            else:  # most values: not worth a call each
+                shape._kinds |= plain
 
     def _see_elements(self, value: list[Any]) -> None:
         if self._depth >= MAX_DEPTH:
@@ -88,6 +92,11 @@ class Shape:
             return
         if self._element is None:
             self._element = Shape(self._depth + 1)
+        plain = [_SCALARS.get(kind) for kind in set(map(type, value))]
+        if None not in plain:
+            for kind in plain:
+                self._element._kinds |= kind or 0  # noqa: SLF001 - of the same class
+            return
         for element in value:
             self._element.see(element)
 
