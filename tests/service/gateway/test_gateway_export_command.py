@@ -101,6 +101,7 @@ async def test_an_interrupted_export_goes_on_where_it_stood(
     file = tmp_path / name
     state = tmp_path / f".{name}.part.json"
     async with small_lake(scenes, tmp_path) as (client, front):
+        await search(client, "--to", str(tmp_path / "first.ndjson"))  # after which all that is learnt is known
         before = front.searches
         whole = await search(client, "--to", str(tmp_path / "whole.ndjson"))
         assert whole.code == 0
