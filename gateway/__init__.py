@@ -1,4 +1,5 @@
 """What users' clients talk to: the faces, the federated search, placement, and the command line.
 
-Only ``gateway.app`` constructs; every other module receives what it needs. Faces never import each other.
+Only ``gateway.app`` and its rooms in ``gateway.house`` construct; every other module receives what it needs.
+Faces never import each other.
 """

@@ -1,0 +1,112 @@
+"""From settings to adapters: each site as the gateway reaches it, the ledger, and what may be called."""
+
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from edges.catalogues.eodag_hub import EodagCatalogue
+from edges.catalogues.guarded import GuardedCatalogue
+from edges.catalogues.harmonised import HarmonisedCatalogue
+from edges.catalogues.mirrored import MirroredCatalogue
+from edges.catalogues.stac_api import StacApiCatalogue
+from edges.compute.dask_gateway import DaskGateway
+from edges.compute.jupyter import JupyterGateway
+from edges.observing import CallObserver
+from edges.profiles.load import profile_of
+from edges.seams import WritableCatalogue
+from edges.settings import SiteSettings
+from gateway.secrets import kept_key
+from gateway.settings import Settings
+from quotas.judging import Observer
+from quotas.postgres import PostgresLedger
+from quotas.sqlite import SqliteLedger
+
+
+def catalogue_of(
+    site: SiteSettings, *, session: aiohttp.ClientSession, state: Path, observer: CallObserver
+) -> WritableCatalogue:
+    """Return a site's catalogue: guarded, and in harmonised words."""
+    catalogue: WritableCatalogue
+    if site.catalogue.eodag is not None:
+        catalogue = EodagCatalogue(site=site.id, settings=site.catalogue, state=state)
+    else:
+        catalogue = _stac_api(site, session, observer)
+    return HarmonisedCatalogue(GuardedCatalogue(catalogue), profile_of(site.catalogue), site=site.id)
+
+
+def _stac_api(site: SiteSettings, session: aiohttp.ClientSession, observer: CallObserver) -> WritableCatalogue:
+    first, *mirrors = [
+        StacApiCatalogue(
+            site=site.id,
+            settings=msgspec.structs.replace(site.catalogue, url=url),
+            session=session,
+            observer=observer,
+        )
+        for url in (site.catalogue.url, *site.catalogue.mirrors)
+    ]
+    if mirrors:
+        return MirroredCatalogue(site=site.id, first=first, mirrors=mirrors, observer=observer)
+    return first
+
+
+def dask_of(site: SiteSettings, session: aiohttp.ClientSession) -> DaskGateway:
+    """Return an edge's Dask Gateway."""
+    if site.dask is None:
+        raise ValueError(f"{site.id} has no Dask Gateway")
+    return DaskGateway(
+        edge=site.id,
+        url=site.dask.url,
+        secret=site.dask.secret.reveal(),
+        session=session,
+        proxy_address=site.dask.proxy_address,
+        timeout_seconds=site.dask.timeout_seconds,
+    )
+
+
+def kernels_of(site: SiteSettings, session: aiohttp.ClientSession) -> JupyterGateway:
+    """Return an edge's kernel gateway."""
+    if site.kernels is None:
+        raise ValueError(f"{site.id} has no kernel gateway")
+    return JupyterGateway(
+        edge=site.id,
+        url=site.kernels.url,
+        token=site.kernels.token.reveal(),
+        session=session,
+        timeout_seconds=site.kernels.timeout_seconds,
+    )
+
+
+def ledger_of(settings: Settings, observer: Observer) -> PostgresLedger | SqliteLedger:
+    """Return the ledger in the database that is named, or in the state folder."""
+    quotas = settings.quotas
+    if quotas.database is not None:
+        dsn, schema = quotas.database.reveal(), quotas.database_schema
+        return PostgresLedger(dsn, quotas.policies, schema=schema, observer=observer)
+    return SqliteLedger(Path(settings.server.state) / "quotas.sqlite", quotas.policies, observer=observer)
+
+
+def public_url(settings: Settings) -> str:
+    """Return the URL that users see."""
+    server = settings.server
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return server.public_url.rstrip("/") or f"http://{host}:{server.port}"
+
+
+def signing_key_of(settings: Settings) -> bytes:
+    """Return the given key, or the one kept in the state folder, which is made where it is missing."""
+    state = Path(settings.server.state)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    given = settings.auth.signing_key
+    return given.reveal().encode() if given is not None else kept_key(state / "signing.key")
+
+
+def allowed_origins(settings: Settings) -> list[str]:
+    """Return the private addresses that an operator has named by configuring them."""
+    urls = [*settings.harvest.allowed_origins, *(issuer.issuer for issuer in settings.auth.issuers)]
+    for site in settings.sites:
+        urls += [site.catalogue.url] if site.catalogue.url else []
+        urls += [*site.catalogue.mirrors, *site.asset_origins]
+        urls += [part.url for part in (site.dask, site.kernels) if part is not None]
+        urls += [site.storage.endpoint] if site.storage is not None else []
+    return urls

@@ -1,0 +1,150 @@
+"""What all rooms stand on: settings, sites, ledger, search, and who may come in."""
+
+import asyncio
+import hmac
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from edges.http import Outbound
+from edges.registry import Registry, Site
+from gateway.auth import (
+    Issuer,
+    OidcAuthenticator,
+    SessionCookies,
+    TokenAuthenticator,
+    auth_middleware,
+)
+from gateway.compression import compression_middleware
+from gateway.dask.session import Doorman
+from gateway.house.adapters import catalogue_of, ledger_of
+from gateway.middleware import RequestMetrics, body_time_middleware, cors_middleware, problems_middleware
+from gateway.placement.placer import FederatedPlacer
+from gateway.proxying import EdgeProxy, ProxyLimits
+from gateway.quota.charging import Charging
+from gateway.quota.metrics import LevelMetrics, RefusalMetrics
+from gateway.readiness import Readiness
+from gateway.search.copies import Copies
+from gateway.search.copies_trust import CopiesTrust
+from gateway.search.cursor import Cursors
+from gateway.search.federation import Federation
+from gateway.settings import Settings
+from gateway.site_metrics import SiteMetrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """Outbound calls, apart: each notebook and long poll holds a connection, and must not starve the searches."""
+
+    data: Outbound
+    compute: Outbound
+
+
+class House:
+    """What all rooms stand on, entered into one stack of lifetimes; each room adds its routes."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack, calls: Calls, *, base: str, key: bytes) -> None:
+        self.settings = settings
+        self.stack = stack
+        self.outbound = outbound = calls.data
+        self.compute = calls.compute
+        self.base = base
+        self.key = key
+        self.state = Path(settings.server.state)
+        self.routes: list[web.RouteDef] = []
+        self.proxies: list[EdgeProxy] = []
+        self.metrics = CollectorRegistry()
+        self.watched = SiteMetrics(self.metrics)
+        self.registry = Registry(
+            [
+                Site(site, catalogue_of(site, session=outbound.session, state=self.state, observer=self.watched))
+                for site in settings.sites
+            ],
+            probe_seconds=settings.limits.probe_seconds,
+        )
+        refusals = RefusalMetrics(self.metrics)
+        self.ledger = ledger_of(settings, refusals.observe)
+        self.charging = Charging(self.ledger)
+        self.authenticator = TokenAuthenticator(settings.auth, state=self.state)
+        self.oidc = OidcAuthenticator(
+            [Issuer(settings=issuer, session=outbound.session) for issuer in settings.auth.issuers]
+        )
+        secure = base.startswith("https://")
+        self.cookies = SessionCookies(key, secure=secure)
+        # A key apart: a browser's session of half a day must not pass as a Dask client's cookie of minutes.
+        dask_cookies = SessionCookies(hmac.digest(key, b"dask cookies", "sha256"), secure=secure)
+        self.doorman = Doorman(signer=dask_cookies, secure=secure)
+        self.copies_trust = CopiesTrust(registry=self.registry, audit_seconds=settings.limits.probe_seconds)
+        self.federation = Federation(
+            registry=self.registry,
+            cursors=Cursors(
+                key=key,
+                former=[secret.reveal().encode() for secret in settings.auth.former_signing_keys],
+                lifetime_seconds=settings.limits.cursor_seconds,
+            ),
+            deadline_seconds=settings.limits.deadline_seconds,
+            stages=(Copies(trust=self.copies_trust),),
+            observe=self.watched.given,
+        )
+        self.placer = FederatedPlacer(federation=self.federation, registry=self.registry, ledger=self.ledger)
+
+    async def open(self) -> None:
+        """Open the ledger and the tokens, and learn of the sites."""
+        await self.stack.enter_async_context(self.ledger)
+        levels = LevelMetrics(self.metrics, ledger=self.ledger)
+        await self.stack.enter_async_context(levels.running())
+        await self.stack.enter_async_context(self.authenticator.running())
+        await self.stack.enter_async_context(self.oidc.running())
+        await self.stack.enter_async_context(self.registry.probing())
+        await self.stack.enter_async_context(self.copies_trust.running())
+
+    def proxy(self) -> EdgeProxy:
+        """Return a proxy of its own to edges' web pages and sockets; it hangs up when the gateway stops."""
+        proxy = EdgeProxy(
+            session=self.compute.session,
+            limits=ProxyLimits(message_bytes=self.settings.compute.max_kernel_message),
+        )
+        self.proxies.append(proxy)
+        return proxy
+
+    def add_readiness(self, draining: asyncio.Event) -> None:
+        """Add the answers to whether the gateway lives and can serve; not while ``draining`` is set."""
+        self.routes += Readiness({"state": self._state_open, "sites": self._sites_known}, draining=draining).routes()
+
+    async def _state_open(self) -> str:
+        await self.ledger.policies()
+        return ""
+
+    async def _sites_known(self) -> str:
+        return "" if self.registry.probed else "the sites were not asked yet"
+
+    def application(self) -> web.Application:
+        """Return the application of all routes added."""
+        settings = self.settings
+        app = web.Application(
+            client_max_size=settings.limits.body_bytes,
+            middlewares=[
+                RequestMetrics(self.metrics).middleware(),
+                cors_middleware,
+                compression_middleware,
+                problems_middleware,
+                body_time_middleware(settings.limits.body_seconds),
+                auth_middleware(
+                    [self.authenticator, self.oidc],
+                    settings=settings.auth,
+                    cookies=self.cookies,
+                    public_url=self.base,
+                ),
+            ],
+        )
+        app.add_routes(self.routes)
+        app.on_response_prepare.append(self.charging.tell)
+        app.on_shutdown.append(self._hang_up)
+        return app
+
+    async def _hang_up(self, app: web.Application) -> None:
+        """Close proxied websockets at once, so that a shutdown does not wait for them."""
+        await asyncio.gather(*(proxy.close() for proxy in self.proxies))
