@@ -111,10 +111,24 @@ async def test_times_fall_into_the_intervals_of_the_calendar(catalogue: Any, int
     assert await catalogue.aggregate(Query(), wanted) == looked_at(Query(), wanted)
 
 
-async def test_a_catalogue_with_words_of_its_own_is_not_believed(catalogue: Any) -> None:
+async def test_only_what_has_the_same_words_at_a_site_is_counted_there(catalogue: Any) -> None:
     same = HarmonisedCatalogue(catalogue, Profile(name="same"), site="s")
-    assert (await same.aggregate(Query(), IN_SQL)).total == len(ITEMS)
+    assert await aggregate(same, Query(), IN_SQL) == looked_at(Query(), IN_SQL)
     other = HarmonisedCatalogue(catalogue, Profile(name="other", collections={"a": "z"}), site="s")
-    assert not (await other.capabilities()).aggregates
+    counted = Wanted(names=tuple(sorted((await other.capabilities()).aggregates)), precision=PRECISION)
+    if counted.names:
+        told = await aggregate(other, Query(collections=("z",)), counted)
+        assert told.total == looked_at(Query(collections=("a",)), counted).total
     with pytest.raises(CannotAggregate):
-        await aggregate(other, Query(), IN_SQL)
+        await aggregate(Unable(), Query(), IN_SQL)
+
+
+class Unable(HarmonisedCatalogue):
+    """A catalogue over one that counts nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(Silent(), Profile(name="none"), site="s")  # type: ignore[arg-type]
+
+
+class Silent:
+    """What is no catalogue that counts."""
