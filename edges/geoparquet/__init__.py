@@ -3,3 +3,10 @@
 Needs the extra ``parquet``. Nothing here is imported by a server: conversions run in a process of their own
 (``python -m edges.geoparquet``), for they hold the interpreter for long stretches.
 """
+
+from importlib.util import find_spec
+
+
+def installed() -> bool:
+    """Tell whether the extra is there, without importing it."""
+    return find_spec("pyarrow") is not None and find_spec("stac_geoparquet") is not None

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from edges import geoparquet
 from edges.model import Frozen, Json
-from gateway.cli.remote import EXIT_FAILED, EXIT_REFUSED, EXIT_UNREACHABLE, CommandFailed, Remote
+from gateway.cli.remote import EXIT_FAILED, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, CommandFailed, Remote
 from gateway.cli.search_part import Part
 
 EXIT_STOPPED = 130
@@ -55,6 +56,8 @@ def export(remote: Remote, body: Json, target: Path, *, most: int | None) -> Exp
     Raises:
         CommandFailed: it cannot be brought to its end; what came so far is kept, where the same command goes on.
     """
+    if target.name.endswith(".parquet") and not geoparquet.installed():
+        raise CommandFailed("a .parquet file needs `pip install lakegate[parquet]`; .ndjson needs nothing", EXIT_USAGE)
     started = time.monotonic()
     search = body | {"url": remote.url, "max_items": most}
     with Part(target, search) as part, _bar() as bar:

@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 import msgspec
 from aiohttp import hdrs, web
 
+from edges import geoparquet
 from edges.errors import EdgeError, InvalidInput
 from edges.model import Frozen, Json, Members
 from edges.registry import Registry
@@ -28,6 +29,7 @@ from gateway.search.merge import Group
 from gateway.search.page import Page
 from gateway.search.render import preference, render_item
 from gateway.settings import LimitSettings
+from gateway.stac.answers import NotAcceptable
 from gateway.stac.demand import demand_of
 from gateway.stac.export_file import chunks, spooled
 from gateway.stac.export_places import Places
@@ -54,11 +56,11 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-T
 Records = Literal["items", "trailer", "checkpoints"]
 
 
-class NotAcceptable(Exception):
-    """The client accepts none of what we can give."""
+class NotInstalled(Exception):
+    """The gateway was installed without what the format needs."""
 
-    status = 406
-    title = "Not acceptable"
+    status = 501
+    title = "Format not installed"
 
 
 class Wanted(Frozen):
@@ -230,13 +232,26 @@ def _wanted(request: web.Request, search: SearchRequest, body: Json, principal: 
     )
     return Wanted(
         export=export,
-        kind=_kind(given.get("format"), request.headers.get(hdrs.ACCEPT, "")),
+        kind=kind_of(given.get("format"), request.headers.get(hdrs.ACCEPT, "")),
         records=_records(given.get("records", "trailer")),
         near=given["near"] if isinstance(given.get("near"), str) else None,
     )
 
 
-def _kind(told: Any, accept: str) -> str:
+def kind_of(told: Any, accept: str) -> str:
+    """Return the format that is asked for by parameter or by Accept.
+
+    Raises:
+        InvalidInput, NotAcceptable: it is none of ours.
+        NotInstalled: see there.
+    """
+    kind = _asked(told, accept)
+    if kind == "geoparquet" and not geoparquet.installed():
+        raise NotInstalled("GeoParquet needs the extra `parquet` at the gateway; format=ndjson is always there")
+    return kind
+
+
+def _asked(told: Any, accept: str) -> str:
     if told is not None:
         if told not in ("ndjson", "geoparquet"):
             raise InvalidInput("format", repr(told)[:40], "ndjson or geoparquet")
