@@ -148,6 +148,13 @@ class ObjectInfo(Frozen):
     metadata: Mapping[str, str] = {}
 
 
+class Stored(Frozen):
+    """A written object, as the store confirmed it: its ETag and, if it told it, the CRC-64/NVME of what it holds."""
+
+    etag: str
+    crc64nvme: int | None = None
+
+
 class Part(Frozen):
     """A part of a multipart upload that the store has confirmed. ``number`` counts from 1; ``size`` in bytes."""
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Seq
 from typing import Any, Protocol
 
 from edges.compute.model import Adjustment, ClusterReport, KernelModel, Upstream
-from edges.model import Batch, Capabilities, ClusterCap, EdgeUser, Json, Members, ObjectInfo, Part, Query
+from edges.model import Batch, Capabilities, ClusterCap, EdgeUser, Json, Members, ObjectInfo, Part, Query, Stored
 
 
 class Catalogue(Protocol):
@@ -62,12 +62,36 @@ class ObjectStore(Protocol):
         """Tell size, ETag and metadata of an object, or None."""
         ...
 
-    def get(self, key: str, *, start: int = 0, chunk: int = 1 << 20) -> AsyncIterator[bytes]:
-        """Stream an object from byte ``start``, in pieces of at most ``chunk`` bytes."""
+    def get(
+        self, key: str, *, start: int = 0, stop: int | None = None, chunk: int = 1 << 20
+    ) -> AsyncIterator[bytes]:
+        """Stream an object from byte ``start`` up to ``stop`` (not included), in pieces of at most ``chunk`` bytes."""
         ...
 
     async def put(self, key: str, body: bytes, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""
+        ...
+
+    async def put_stream(
+        self,
+        key: str,
+        body: AsyncIterable[bytes],
+        size: int,
+        *,
+        metadata: dict[str, str] | None = None,
+        if_absent: bool = False,
+    ) -> Stored:
+        """Stream an object of exactly ``size`` bytes; nothing is visible unless the body ended by itself.
+
+        With ``if_absent``, raise Conflict where an object is there, if the service can tell. Never repeated.
+        """
+        ...
+
+    async def copy_from(self, origin: ObjectInfo, bucket: str, key: str, *, metadata: dict[str, str]) -> None:
+        """Copy an object of the same service inside it, only while it has the ETag told.
+
+        Raises Conflict where it has changed, NotFound where it is gone.
+        """
         ...
 
     async def create_upload(self, key: str, *, metadata: dict[str, str] | None = None) -> str:
@@ -82,8 +106,11 @@ class ObjectStore(Protocol):
         """List the confirmed parts, by number; raise NotFound where the upload is gone."""
         ...
 
-    async def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> str:
-        """Make the object visible; return its ETag."""
+    async def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part], *, if_absent: bool = False) -> str:
+        """Make the object visible; return its ETag.
+
+        With ``if_absent``, raise Conflict where an object is there already, if the service can tell.
+        """
         ...
 
     async def abort_upload(self, key: str, upload_id: str) -> None:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
-from edges.errors import Conflict, NotFound, SiteMisbehaved
-from edges.model import ObjectInfo, Part
+from edges.errors import Conflict, NotFound, SiteMisbehaved, SiteUnavailable
+from edges.model import ObjectInfo, Part, Stored
 
 
 class _Stored(NamedTuple):
@@ -38,19 +38,48 @@ class MemoryStore:
             return None
         return ObjectInfo(key=key, size=len(stored.body), etag=stored.etag, metadata=stored.metadata)
 
-    async def get(self, key: str, *, start: int = 0, chunk: int = 1 << 20) -> AsyncIterator[bytes]:
-        """Stream an object from byte ``start``, in pieces of at most ``chunk`` bytes."""
+    async def get(
+        self, key: str, *, start: int = 0, stop: int | None = None, chunk: int = 1 << 20
+    ) -> AsyncIterator[bytes]:
+        """Stream an object from byte ``start`` up to ``stop``, in pieces of at most ``chunk`` bytes."""
         stored = self._objects.get(key)
         if stored is None:
             raise NotFound(f"{self.site}: no object {key!r}")
-        for position in range(start, len(stored.body), chunk):
-            yield stored.body[position : position + chunk]
+        wanted = stored.body[start:stop]
+        for position in range(0, len(wanted), chunk):
+            yield wanted[position : position + chunk]
 
     async def put(self, key: str, body: bytes, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""
         etag = _etag(body)
         self._objects[key] = _Stored(bytes(body), etag, dict(metadata or {}))
         return etag
+
+    async def put_stream(
+        self,
+        key: str,
+        body: AsyncIterable[bytes],
+        size: int,
+        *,
+        metadata: dict[str, str] | None = None,
+        if_absent: bool = False,
+    ) -> Stored:
+        """Stream an object of exactly ``size`` bytes; raise Conflict where one is there, with ``if_absent``."""
+        whole = b"".join([piece async for piece in body])
+        if len(whole) != size:
+            raise SiteUnavailable(self.site, f"the body has {len(whole)} of the announced {size} bytes")
+        if if_absent and key in self._objects:
+            raise Conflict(f"{self.site}: there is an object {key!r}")
+        return Stored(etag=await self.put(key, whole, metadata=metadata))
+
+    async def copy_from(self, origin: ObjectInfo, bucket: str, key: str, *, metadata: dict[str, str]) -> None:
+        """Copy an object of this bucket, only while it has the ETag told."""
+        stored = self._objects.get(origin.key) if bucket == self.bucket else None
+        if stored is None:
+            raise NotFound(f"{self.site}: no object {origin.key!r}")
+        if stored.etag != origin.etag:
+            raise Conflict(f"{self.site}: {origin.key!r} has changed")
+        await self.put(key, stored.body, metadata=metadata)
 
     async def create_upload(self, key: str, *, metadata: dict[str, str] | None = None) -> str:
         """Begin a multipart upload; return its id."""

@@ -1,52 +1,38 @@
-"""One bucket of an S3 service: signing and control calls by botocore, bytes by presigned URLs over aiohttp.
-
-botocore hashes each payload and copies it several times; a presigned URL leaves the payload unsigned, so
-that bytes go from socket to socket (measured: a third of the CPU). Whoever needs integrity checks it on the
-stream.
-"""
+"""One bucket of an S3 service: control calls by botocore, bytes by :class:`edges.storage.s3_wire.S3Wire`."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+import base64
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import boto3
 import tenacity
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from yarl import URL
 
-from edges.errors import EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
-from edges.model import ObjectInfo, Part
+from edges.errors import Conflict, EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
+from edges.model import ObjectInfo, Part, Stored
 from edges.settings import StorageSettings
-from edges.storage.s3_errors import MAX_ERROR_BODY, error_code, refusal
+from edges.storage.s3_errors import copied_etag, refusal
+from edges.storage.s3_wire import S3Wire, Whole
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _T = TypeVar("_T")
 
-_PIECE = 256 * 1024
-"""Bytes handed to a socket at once: small enough that a stall shows soon, large enough to cost nothing."""
+_LARGEST_COPY = 5 << 30
+"""Bytes that one CopyObject takes at most; beyond, parts are copied (Amazon S3 API Reference, "CopyObject")."""
 
-_URL_SECONDS = 3600
-"""How long a signed URL of our own calls lives; it is used at once, and only its start is checked."""
+_COPY_PART = 1 << 30
+"""Bytes of one copied part."""
 
-
-class Whole:
-    """A body that can be sent again: ``__aiter__`` starts anew each time (an async generator cannot)."""
-
-    __slots__ = ("_body",)
-
-    def __init__(self, body: bytes | bytearray | memoryview) -> None:
-        self._body = memoryview(body)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._body), _PIECE):
-            yield bytes(self._body[start : start + _PIECE])
+_COPY_SECONDS = 600.0
+"""How long the service may take for one copy inside itself."""
 
 
 class S3Store:
@@ -54,7 +40,7 @@ class S3Store:
 
     ``connections`` of the settings bound the control calls and the data streams, each. ``stall_seconds``
     without a byte breaks a call off. Calls that can be repeated are tried ``attempts`` times with growing
-    pauses of at most ``pause_seconds``; a streamed part is repeated only if its body can be iterated again.
+    pauses of at most ``pause_seconds``; a streamed body is sent once.
     """
 
     def __init__(
@@ -70,11 +56,10 @@ class S3Store:
         self.site = site
         self.bucket = settings.bucket
         self._settings = settings
-        self._session = session
         self._stall = stall_seconds
         self._attempts = attempts
         self._pause = pause_seconds
-        self._streams = asyncio.Semaphore(settings.connections)
+        self._wire = S3Wire(site=site, settings=settings, session=session, stall=stall_seconds)
         self._threads = ThreadPoolExecutor(settings.connections, thread_name_prefix=f"s3-{site}")
         self._client: S3Client | None = None
 
@@ -115,12 +100,22 @@ class S3Store:
 
     async def head(self, key: str) -> ObjectInfo | None:
         """Tell size, ETag and metadata of an object, or None."""
-        try:
-            told = await self._call("HeadObject", lambda s3: s3.head_object(Bucket=self.bucket, Key=key))
-        except NotFound:
-            return None
-        metadata = {name.lower(): value for name, value in told.get("Metadata", {}).items()}
-        return ObjectInfo(key=key, size=told["ContentLength"], etag=told.get("ETag", ""), metadata=metadata)
+
+        async def once() -> ObjectInfo | None:
+            status, told = await self._wire.head(key)
+            if status == 404:
+                return None
+            if status != 200:
+                raise refusal(self.site, "HeadObject", status, "")
+            metadata = {
+                name.lower().removeprefix("x-amz-meta-"): value
+                for name, value in told.items()
+                if name.lower().startswith("x-amz-meta-")
+            }
+            size = int(told.get("Content-Length", "0"))
+            return ObjectInfo(key=key, size=size, etag=told.get("ETag", ""), metadata=metadata)
+
+        return await self._repeated(once)
 
     async def create_upload(self, key: str, *, metadata: dict[str, str] | None = None) -> str:
         """Begin a multipart upload; return its id."""
@@ -232,99 +227,112 @@ class S3Store:
 
     def presign_get(self, key: str, *, expires: int) -> str:
         """Return a URL that reads the object without credentials, for ``expires`` seconds."""
-        return self._sign("get_object", {"Key": key}, expires)
+        return self._connected().generate_presigned_url(
+            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires
+        )
 
     # -- bytes -----------------------------------------------------------------------------------------------
 
-    async def get(self, key: str, *, start: int = 0, chunk: int = 1 << 20) -> AsyncIterator[bytes]:
-        """Stream an object from byte ``start``, in pieces of at most ``chunk`` bytes.
+    def get(self, key: str, *, start: int = 0, stop: int | None = None, chunk: int = 1 << 20) -> AsyncIterator[bytes]:
+        """Stream an object from byte ``start`` up to ``stop`` (not included), in pieces of at most ``chunk`` bytes.
 
         Raises:
             NotFound: there is no such object.
             SiteUnavailable: the stream broke off or stalled; go on with ``start`` at what has arrived.
         """
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        url = URL(self._sign("get_object", {"Key": key}, _URL_SECONDS), encoded=True)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._stall, sock_read=self._stall)
-        async with self._streams:
-            try:
-                async with self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as response:
-                    if response.status == 416 and start:
-                        return
-                    await self._expect(response, "GetObject", 206 if response.status == 206 else 200)
-                    ahead = start - self._first_byte(response, start)
-                    async for piece in response.content.iter_chunked(chunk):
-                        if ahead < len(piece):
-                            yield piece[max(0, ahead) :]
-                        ahead -= len(piece)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise SiteUnavailable(self.site, f"GetObject broke off: {type(error).__name__}") from error
+        return self._wire.get(key, start=start, stop=stop, chunk=chunk)
 
     async def put(self, key: str, body: bytes, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""
-        told = {"Key": key, "Metadata": metadata or {}}
-        headers = {f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()}
-        return await self._send(
-            "PutObject", self._sign("put_object", told, _URL_SECONDS), headers, Whole(body), len(body)
-        )
+        headers = _told(metadata)
+        told = await self._send("PutObject", key, {}, headers, Whole(body), len(body))
+        return told.get("ETag", "")
+
+    async def put_stream(
+        self,
+        key: str,
+        body: AsyncIterable[bytes],
+        size: int,
+        *,
+        metadata: dict[str, str] | None = None,
+        if_absent: bool = False,
+    ) -> Stored:
+        """Stream an object of exactly ``size`` bytes; nothing is visible unless the body ended by itself.
+
+        With ``if_absent``, raises Conflict where an object is there, if the service honours ``If-None-Match: *``.
+        """
+        headers = _told(metadata) | ({"If-None-Match": "*"} if if_absent else {})
+        told = await self._send("PutObject", key, {}, headers, body, size)
+        return Stored(etag=told.get("ETag", ""), crc64nvme=_crc(told.get("x-amz-checksum-crc64nvme", "")))
 
     async def put_part(self, key: str, upload_id: str, number: int, body: AsyncIterable[bytes], size: int) -> Part:
         """Stream one part of exactly ``size`` bytes; repeating a number replaces that part."""
-        told = {"Key": key, "UploadId": upload_id, "PartNumber": number}
-        etag = await self._send("UploadPart", self._sign("upload_part", told, _URL_SECONDS), {}, body, size)
-        return Part(number=number, etag=etag, size=size)
+        query = {"uploadId": upload_id, "partNumber": str(number)}
+        told = await self._send("UploadPart", key, query, {}, body, size)
+        return Part(number=number, etag=told.get("ETag", ""), size=size)
+
+    async def copy_from(self, origin: ObjectInfo, bucket: str, key: str, *, metadata: dict[str, str]) -> None:
+        """Copy an object of this service (``origin``, in ``bucket``) inside it, only while it has that ETag.
+
+        Some services do not look at the condition (Ceph 16, rclone): the origin is looked at again afterwards.
+
+        Raises:
+            Conflict: the origin has changed; a copy of something else was deleted.
+            NotFound: it is gone.
+        """
+        source = {
+            "x-amz-copy-source": f"/{bucket}/{quote(origin.key, safe='/-_.~')}",
+            "x-amz-copy-source-if-match": origin.etag,
+        }
+        if origin.size <= _LARGEST_COPY:
+            headers = _told(metadata) | source | {"x-amz-metadata-directive": "REPLACE"}
+            await self._repeated(lambda: self._wire.copy("CopyObject", key, {}, headers, _COPY_SECONDS))
+            await self._unchanged(origin, bucket, key)
+            return
+        upload = await self.create_upload(key, metadata=metadata)
+        try:
+            parts = [
+                await self._copy_part(key, upload, number, source, (first, min(first + _COPY_PART, origin.size)))
+                for number, first in enumerate(range(0, origin.size, _COPY_PART), start=1)
+            ]
+            await self.complete_upload(key, upload, parts)
+            await self._unchanged(origin, bucket, key)
+        except BaseException:
+            await asyncio.shield(self.abort_upload(key, upload))
+            raise
+
+    async def _unchanged(self, origin: ObjectInfo, bucket: str, copied: str) -> None:
+        status, told = await self._wire.head(origin.key, bucket=bucket)
+        if status == 200 and told.get("ETag", "").strip('"') == origin.etag.strip('"'):
+            return
+        await self.delete(copied)
+        raise Conflict(f"{self.site}: the object changed while it was copied")
+
+    async def _copy_part(
+        self, key: str, upload: str, number: int, source: dict[str, str], span: tuple[int, int]
+    ) -> Part:
+        headers = source | {"x-amz-copy-source-range": f"bytes={span[0]}-{span[1] - 1}"}
+        query = {"uploadId": upload, "partNumber": str(number)}
+        told = await self._repeated(lambda: self._wire.copy("UploadPartCopy", key, query, headers, _COPY_SECONDS))
+        return Part(number=number, etag=copied_etag(told), size=span[1] - span[0])
 
     async def _send(
-        self, operation: str, url: str, headers: dict[str, str], body: AsyncIterable[bytes], size: int
-    ) -> str:
-        if isinstance(body, AsyncIterator):  # consumed by the first try, so there is no second
-            return await self._send_once(operation, url, headers, body, size)
-        return await self._repeated(lambda: self._send_once(operation, url, headers, body, size))
+        self,
+        operation: str,
+        key: str,
+        query: dict[str, str],
+        headers: dict[str, str],
+        body: AsyncIterable[bytes],
+        size: int,
+    ) -> Mapping[str, str]:
+        def once() -> Awaitable[Mapping[str, str]]:
+            return self._wire.send(operation, key, query, headers, body, size)
 
-    async def _send_once(
-        self, operation: str, url: str, headers: dict[str, str], body: AsyncIterable[bytes], size: int
-    ) -> str:
-        loop = asyncio.get_running_loop()
-        sized = headers | {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
-        async with self._streams:
-            try:
-                async with asyncio.timeout(self._stall) as patience:
-
-                    def moved() -> None:
-                        patience.reschedule(loop.time() + self._stall)
-
-                    async with self._session.put(
-                        URL(url, encoded=True),
-                        data=_counted(body, size, moved),
-                        headers=sized,
-                        timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._stall),
-                        allow_redirects=False,
-                    ) as response:
-                        await self._expect(response, operation, 200)
-                        return response.headers.get("ETag", "")
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise SiteUnavailable(self.site, f"{operation} broke off: {type(error).__name__}") from error
-
-    async def _expect(self, response: aiohttp.ClientResponse, operation: str, status: int) -> None:
-        if response.status == status:
-            return
-        body = await response.content.read(MAX_ERROR_BODY) if response.status >= 300 else b""
-        raise refusal(self.site, operation, response.status, error_code(body))
-
-    def _first_byte(self, response: aiohttp.ClientResponse, start: int) -> int:
-        """Tell where an answer to a range request begins (RFC 9110 section 14.4): some services ignore the range."""
-        found = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", ""))
-        first = int(found.group(1)) if found else 0
-        if first > start:
-            raise SiteMisbehaved(self.site, f"GetObject from byte {start} was answered from byte {first}")
-        return first
+        if isinstance(body, Whole):
+            return await self._repeated(once)
+        return await once()  # consumed by the first try, so there is no second
 
     # -- signing, threads, repeats ---------------------------------------------------------------------------
-
-    def _sign(self, operation: str, told: dict[str, Any], expires: int) -> str:
-        return self._connected().generate_presigned_url(
-            operation, Params={"Bucket": self.bucket, **told}, ExpiresIn=expires
-        )
 
     def _connected(self) -> "S3Client":
         if self._client is None:
@@ -363,17 +371,14 @@ def _translated(site: str, operation: str, error: ClientError) -> EdgeError:
     return refusal(site, operation, status, "" if code.isdigit() else code)
 
 
-async def _counted(body: AsyncIterable[bytes], size: int, moved: Callable[[], None]) -> AsyncIterator[bytes]:
-    """Pass a body on; note each piece as progress; refuse to send more than was announced.
+def _told(metadata: dict[str, str] | None) -> dict[str, str]:
+    return {f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()}
 
-    Fewer bytes leave the request unfinished, which the service discards (no object becomes visible).
-    """
-    sent = 0
-    async for piece in body:
-        sent += len(piece)
-        if sent > size:
-            raise aiohttp.ClientPayloadError(f"the body is longer than the announced {size} bytes")
-        yield piece
-        moved()
-    if sent < size:
-        raise aiohttp.ClientPayloadError(f"the body has {sent} of the announced {size} bytes")
+
+def _crc(told: str) -> int | None:
+    """Return the CRC-64/NVME that a service told of a whole object, or None (``-N`` marks one made of parts)."""
+    try:
+        raw = base64.b64decode(told, validate=True)
+    except ValueError:
+        return None
+    return int.from_bytes(raw, "big") if len(raw) == 8 else None

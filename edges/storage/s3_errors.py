@@ -12,6 +12,8 @@ MAX_ERROR_BODY = 64 * 1024
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,100})</Code>")
 
+_ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\"|)([A-Za-z0-9-]{1,128})(?:&quot;|&#34;|\"|)</ETag>")
+
 _MISSING = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound"})
 _CONTRADICTED = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 _FULL = frozenset({"QuotaExceeded", "StorageFull", "InsufficientStorage", "XMinioStorageFull"})
@@ -36,6 +38,16 @@ def error_code(body: bytes) -> str:
     """
     found = _CODE.search(body)
     return found.group(1).decode("ascii") if found else ""
+
+
+def copied_etag(body: bytes) -> str:
+    """Return the ETag in the answer to a copy, quoted, or an empty text.
+
+    >>> copied_etag(b"<CopyPartResult><ETag>&quot;abc&quot;</ETag></CopyPartResult>")
+    '"abc"'
+    """
+    found = _ETAG.search(body)
+    return f'"{found.group(1).decode("ascii")}"' if found else ""
 
 
 def refusal(site: str, operation: str, status: int, code: str) -> EdgeError:

@@ -1,0 +1,41 @@
+"""Our signatures are those of botocore."""
+
+from datetime import UTC, datetime
+
+import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from edges.storage.sigv4 import Signer
+
+NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
+
+
+class At(S3SigV4Auth):
+    """botocore's signer with the payload unsigned."""
+
+    def payload(self, request):
+        return "UNSIGNED-PAYLOAD"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "path", "query"),
+    [
+        ("https://s3.example", "bucket/key", {}),
+        ("http://127.0.0.1:9000", "bucket/a b/ü+&=%.tif", {"uploadId": "a/b+c=", "partNumber": "12"}),
+        ("https://s3.example:443", "b/~x/-_.", {"list-type": "2", "prefix": "ä ö"}),
+        ("http://[::1]:7480", "b/k", {}),
+    ],
+)
+def test_a_request_is_signed_as_botocore_signs_it(monkeypatch, endpoint, path, query):
+    signer = Signer(endpoint=endpoint, region="eu-1", access_key="AK", secret_key="SK")
+    url, headers = signer.signed("PUT", path, query, {"x-amz-meta-a": " v  w ", "Content-Length": "3"}, NOW)
+    request = AWSRequest(method="PUT", url=url, headers={"x-amz-meta-a": " v  w "})
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None))
+    At(Credentials("AK", "SK"), "s3", "eu-1").add_auth(request)
+    assert headers["Authorization"] == request.headers["Authorization"]
+
+
+def test_the_secret_is_in_no_text_of_a_signer():
+    assert "SECRET" not in repr(Signer(endpoint="https://x", region="r", access_key="a", secret_key="SECRET"))
