@@ -1,8 +1,8 @@
 """Durable reservations: the ledger against the bare writer below it; and what charging costs a search.
 
-The floor on SQLite is the same writer thread with the same group commit and disk flush, but without rules,
-history and leases: one UPDATE of a counter and one INSERT per reservation. The floor on PostgreSQL is a function
-that does the same, called by up to 16 connections. Ours and the floor take turns, on one disk and one server.
+The floor on SQLite is the same writer thread with the same group commit and disk flush, but without rules and
+history: one UPDATE .. RETURNING of the group's counter and one INSERT of a lease per reservation, for as many groups.
+The floor on PostgreSQL is a function that does the same, called by up to 16 connections. Ours and the floor take turns, on one disk and one server.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ class BareStore:
         self.connection.execute("PRAGMA synchronous = FULL")
         self.connection.execute("CREATE TABLE counter (name TEXT PRIMARY KEY, taken REAL, most REAL) WITHOUT ROWID")
         self.connection.execute("CREATE TABLE lease (key TEXT PRIMARY KEY, amount REAL, expires_at REAL) WITHOUT ROWID")
-        self.connection.execute("INSERT INTO counter VALUES ('cores', 0, 1e12)")
+        self.connection.executemany("INSERT INTO counter VALUES (?, 0, 1e12)", [(f"g{n}",) for n in range(GROUPS)])
 
     def apply(self, jobs: Sequence[AnyJob]) -> None:
         """Run the jobs in one transaction."""
@@ -84,12 +84,12 @@ class BareStore:
             job.result = job.run(now)
         self.connection.execute("COMMIT")
 
-    def take(self, key: str, now: float) -> bool:
-        """Take one unit."""
-        sql = "UPDATE counter SET taken = taken + 1 WHERE name = 'cores' AND taken + 1 <= most"
-        granted = self.connection.execute(sql).rowcount == 1
+    def take(self, key: str, group: str, now: float) -> float:
+        """Take one unit; return what is taken then."""
+        sql = "UPDATE counter SET taken = taken + 1 WHERE name = ? AND taken + 1 <= most RETURNING taken"
+        ((taken,),) = self.connection.execute(sql, (group,)).fetchall()
         self.connection.execute("INSERT INTO lease VALUES (?, ?, ?)", (key, 1.0, now + 600))
-        return granted
+        return float(taken)
 
     def close(self) -> None:
         """Close the file."""
@@ -114,10 +114,15 @@ async def _measure(reserve: Reserve, tasks: int, seconds: float) -> tuple[float,
     return rate, sorted(waits)[int(len(waits) * 0.99)]
 
 
-async def _floor(folder: Path, tasks: int, seconds: float) -> tuple[float, float]:
+async def _floor(folder: Path, tasks: int, seconds: float, groups: int) -> tuple[float, float]:
     bare = BareStore(folder / "bare.sqlite")
     async with GroupCommit(bare, "bare") as writer:
-        return await _measure(lambda key, _: writer.call((key,), lambda now: bare.take(key, now)), tasks, seconds)
+
+        async def reserve(key: str, number: int) -> float:
+            group = f"g{number % groups}"
+            return await writer.call((key,), lambda now: bare.take(key, group, now))
+
+        return await _measure(reserve, tasks, seconds)
 
 
 async def _reserving(ledger: Ledger, groups: int, tasks: int, seconds: float) -> tuple[float, float]:
@@ -174,7 +179,7 @@ def _sqlite_pairs(tasks: int, groups: int, rounds: int, seconds: float) -> list[
     pairs = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
-            floor = asyncio.run(_floor(Path(folder), tasks, seconds))
+            floor = asyncio.run(_floor(Path(folder), tasks, seconds, groups))
             pairs.append((asyncio.run(_ours(Path(folder), tasks, seconds, groups)), floor))
     return pairs
 

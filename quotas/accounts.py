@@ -6,7 +6,7 @@ them at any time: they are what makes a decision quick, not where the truth is.
 
 from collections.abc import Iterable
 
-from quotas.binding import Bound, Bounds, Fact, PolicySet, holder_of
+from quotas.binding import Bound, Bounds, Fact, Part, PolicySet, holder_of
 from quotas.model import Policy, Usage
 from quotas.rates import advance, level
 from quotas.rules import Taken
@@ -91,6 +91,21 @@ class Accounts:
         if policy.kind == "window":
             account.roll(policy.span, now)
         return account.used, account.reserved
+
+    def fit(self, part: Part, now: float) -> bool:
+        """Tell quickly whether a part fits under each policy without grants and borrowing; if not, look closer."""
+        amount = part.amount
+        for bound in part.bounds.all:
+            account = self._accounts.get(bound.key)
+            if account is None:
+                taken = 0.0
+            elif bound.timed:
+                taken = sum(self.taken(bound, now))
+            else:
+                taken = account.used + account.reserved
+            if taken + amount > bound.most:
+                return False
+        return True
 
     def frees(self, bound: Bound, now: float) -> Iterable[tuple[float, float]]:
         """Tell what comes free by itself (see :class:`quotas.rules.Snapshot`)."""

@@ -38,6 +38,8 @@ class Bound(msgspec.Struct, frozen=True, eq=False):
     """The account's name."""
     most: float
     """What may be taken without grants or borrowing, with the grain of a rate."""
+    timed: bool = False
+    """Whether what is taken comes free as time goes by: a rate, a window."""
     grants: tuple[Grant, ...] = ()
     lender: "Bound | None" = None
     """Where the holder borrows from: the account of a group above."""
@@ -184,6 +186,7 @@ class PolicySet:
                 holder=holder,
                 key=key,
                 most=policy.amount + slack(policy),
+                timed=policy.kind in ("rate", "window"),
                 grants=self._raised.get(key, ()),
                 lender=self.bound_to(lender, lender.group) if lender is not None else None,
                 kept=self._kept(policy, lender) if lender is not None else (),

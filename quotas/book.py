@@ -62,8 +62,7 @@ class Book:
 
     def unload_lease(self, key: str) -> None:
         """Count a lease no more that, as the store has found, has ended."""
-        lease = self.leases.pop(key, None)
-        if lease is not None:
+        if (lease := self.leases.pop(key, None)) is not None:
             for part in self.policies.parts(lease.charge, lease.lines):
                 self._unreserve(part)
                 self.accounts.drop(part.bounds, key)
@@ -102,10 +101,13 @@ class Book:
             if known is not None:
                 return known
         parts = self.parts(charge, wanted, ttl)
+        asked = Asked(charge, wanted, ttl, why)
+        if len(parts) == 1 and not self.judge.claimed and self.accounts.fit(parts[0], now):
+            return self.open(now, key, asked, parts)
         refused, degraded = self.judge.judge(demand_of(parts), now)
         if refused is not None:
             return refused
-        return self.open(now, key, Asked(charge, wanted, ttl, why), parts, degraded)
+        return self.open(now, key, asked, parts, degraded)
 
     def parts(self, charge: Charge, lines: Sequence[Line], ttl: float) -> list[Part]:
         """Take a reservation apart.
@@ -113,9 +115,9 @@ class Book:
         Raises:
             InvalidAmount: there are no lines, or ``ttl`` is not more than 0.
         """
-        if not lines or not 0 < ttl < math.inf:
-            raise InvalidAmount("a reservation needs a line or more, and a time to live of more than 0 seconds")
-        return self.policies.parts(charge, lines)
+        if lines and 0 < ttl < math.inf:
+            return self.policies.parts(charge, lines)
+        raise InvalidAmount("a reservation needs a line or more, and a time to live of more than 0 seconds")
 
     def open(
         self, now: float, key: str, asked: "Asked", parts: Sequence[Part], degraded: tuple[str, ...] = ()
@@ -195,8 +197,7 @@ class Book:
                 return
             raise self._lost(key)
         used = shares(lease.lines, actual)
-        refused = self.judge.refuse(self._surplus(lease, used), now)
-        if refused is not None:
+        if (refused := self.judge.refuse(self._surplus(lease, used), now)) is not None:
             raise QuotaExceeded(refused)
         self._end(lease, "commit", now, used)
 
@@ -210,8 +211,7 @@ class Book:
 
     def release(self, now: float, key: str) -> None:
         """End a lease and give everything back; does nothing where it has ended."""
-        lease = self.leases.get(key)
-        if lease is not None:
+        if (lease := self.leases.get(key)) is not None:
             self._end(lease, "release", now, [0.0] * len(lease.lines))
 
     def expire(self, now: float) -> int:

@@ -259,16 +259,14 @@ class Store:
     def _write(self, journal: Journal) -> None:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
-        self._many("forget_ended", ((key,) for key in journal.revived))
-        self._many("close_lease", ((key,) for key in journal.ended))
+        if journal.revived:
+            self._many("forget_ended", ((key,) for key in journal.revived))
+        if journal.ended:
+            self._many("close_lease", ((key,) for key in journal.ended))
+            self._many("write_ended", map(ended_row, journal.ended.values()))
         self._many("write_lease", map(lease_row, journal.opened.values()))
-        self._many("write_ended", map(ended_row, journal.ended.values()))
-        self._many("write_returned", journal.returned.items())
         self._many("write_entry", journal.entries)
-        self._many("write_stock", ((*fact, amount) for fact, amount in journal.stock.items()))
-        self._many("add_spent", ((*fact, span, n, more) for (fact, span, n), more in journal.spent.items()))
-        rates = ((self._rate_names[name], holder, tat) for (name, holder), tat in journal.rates.items())
-        self._many("write_rate", rates)
+        self._write_more(journal)
         if journal.policies or journal.grants:
             self._write_policies(journal)
         if journal.waiting or journal.shares:
@@ -277,6 +275,18 @@ class Store:
             self._fences_until = self.state.book.fence + FENCE_BLOCK
             connection.execute(QUERIES["write_fence"], (self._fences_until,))
         connection.execute("COMMIT")
+
+    def _write_more(self, journal: Journal) -> None:
+        """Write what a reservation alone does not change."""
+        if journal.stock:
+            self._many("write_stock", ((*fact, amount) for fact, amount in journal.stock.items()))
+        if journal.spent:
+            self._many("add_spent", ((*fact, span, n, more) for (fact, span, n), more in journal.spent.items()))
+        if journal.rates:
+            named = self._rate_names
+            self._many("write_rate", ((named[name], holder, at) for (name, holder), at in journal.rates.items()))
+        if journal.returned:
+            self._many("write_returned", journal.returned.items())
 
     def _write_policies(self, journal: Journal) -> None:
         for (source, name), stored in journal.policies.items():
