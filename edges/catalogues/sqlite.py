@@ -18,9 +18,10 @@ from typing import Self, TypeVar
 import msgspec
 
 from edges.catalogues.sqlite_load import Loader, LoadReport, Progress
+from edges.catalogues.sqlite_migrations import migrate
 from edges.catalogues.sqlite_rows import row_of
 from edges.catalogues.sqlite_search import Searcher
-from edges.catalogues.sqlite_store import SQL, connect, migrate, transaction
+from edges.catalogues.sqlite_store import SQL, connect, transaction
 from edges.catalogues.sqlite_write import write_items
 from edges.catalogues.writing import checked_collection, checked_item
 from edges.errors import NotFound, SiteUnavailable

@@ -82,3 +82,22 @@ DELETE FROM items WHERE file = :file AND load <> :load;
 
 -- name: count_items
 SELECT coalesce(sum(items), 0) FROM collections;
+
+-- name: items_to_redate
+-- Items whose times may be told as full dates; in pieces.
+SELECT i.item, i.collection, b.body FROM items i JOIN bodies b ON b.item = i.item
+WHERE i.item > :after AND (
+    i.datetime IS NULL OR typeof(i.datetime) = 'blob' OR typeof(i.created) = 'blob' OR typeof(i.updated) = 'blob'
+)
+ORDER BY i.item LIMIT :most;
+
+-- name: redate_item
+UPDATE items SET datetime = ?, starts = ?, ends = ?, created = ?, updated = ? WHERE item = ?;
+
+-- name: look_for_odd_times
+UPDATE collections SET odd = EXISTS (
+    SELECT 1 FROM items i WHERE i.collection = collections.id AND (
+        typeof(i.datetime) IN ('blob', 'text') OR typeof(i.created) IN ('blob', 'text')
+        OR typeof(i.updated) IN ('blob', 'text')
+    )
+);

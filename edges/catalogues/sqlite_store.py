@@ -1,4 +1,4 @@
-"""The database file of the embedded catalogue: its statements, its migrations, its connections."""
+"""The database file of the embedded catalogue: its statements, its connections, its transactions."""
 
 import re
 import sqlite3
@@ -10,9 +10,6 @@ from pathlib import Path
 _FOLDER = files("edges.catalogues")
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
-MIGRATIONS = ("sqlite_0001_catalogue.sql",)
-"""The schema, forward only: ``PRAGMA user_version`` tells how many have been applied."""
-
 
 def _named_statements(text: str) -> dict[str, str]:
     _, *parts = _NAME.split(text)
@@ -21,10 +18,6 @@ def _named_statements(text: str) -> dict[str, str]:
 
 SQL = _named_statements(_FOLDER.joinpath("sqlite_queries.sql").read_text(encoding="utf-8"))
 """The fixed statements, by name."""
-
-
-class TooNew(sqlite3.DatabaseError):
-    """The file was written by a later version of this software."""
 
 
 def connect(path: Path, *, writer: bool) -> sqlite3.Connection:
@@ -47,26 +40,6 @@ def connect(path: Path, *, writer: bool) -> sqlite3.Connection:
     else:
         connection.execute("PRAGMA query_only = ON")
     return connection
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema up to date, each step in a transaction of its own.
-
-    Raises:
-        TooNew: the schema is later than ours.
-        sqlite3.Error: the file cannot be written, or is no database.
-    """
-    applied = connection.execute("PRAGMA user_version").fetchone()[0]
-    if applied > len(MIGRATIONS):
-        raise TooNew(f"schema version {applied} is later than {len(MIGRATIONS)}; use a newer release")
-    for number, name in enumerate(MIGRATIONS[applied:], start=applied + 1):
-        script = _FOLDER.joinpath(name).read_text(encoding="utf-8")
-        try:
-            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
-        except sqlite3.Error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
 
 @contextmanager

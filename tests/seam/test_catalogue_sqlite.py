@@ -4,10 +4,11 @@ import sqlite3
 import pytest
 
 from edges.catalogues.sqlite import SqliteCatalogue
+from edges.catalogues.sqlite_migrations import MIGRATIONS, migrate
 from edges.catalogues.sqlite_plan import CollectionFacts, gather, plan, walk
 from edges.catalogues.sqlite_pushdown import pushed_clauses
 from edges.catalogues.sqlite_rows import row_of, sort_value
-from edges.catalogues.sqlite_store import MIGRATIONS, connect, migrate
+from edges.catalogues.sqlite_store import connect
 from edges.errors import InvalidInput, SiteUnavailable
 from edges.model import Interval, Query, SortKey
 from edges.stac.cql2 import parse_filter_text
@@ -168,6 +169,37 @@ async def test_a_file_of_a_later_release_is_refused(tmp_path):
     with pytest.raises(SiteUnavailable, match="newer release"):
         async with SqliteCatalogue(path):
             pass
+
+
+async def test_a_file_that_kept_full_dates_as_text_is_brought_up_to_date(tmp_path):
+    path = tmp_path / "c.db"
+    dated = item(1) | {"properties": {"datetime": "2020-02-01", "created": "2020-03-01"}}
+    spanned = item(3) | {"properties": {"datetime": None, "start_datetime": "2020-01-01", "end_datetime": "2020-01-31"}}
+    async with SqliteCatalogue(path) as catalogue:
+        await catalogue.put_collection(collection("c"))
+        await catalogue.put_items("c", [dated, item(2), spanned])
+    fresh = rows_of(path)
+    with sqlite3.connect(path) as earlier:  # what the first release wrote of these items
+        texts = "UPDATE items SET datetime = ?, created = ?, starts = NULL, ends = NULL WHERE id = 'i00001'"
+        earlier.execute(texts, (b"\x012020-02-01", b"\x012020-03-01"))
+        earlier.execute("UPDATE items SET starts = NULL, ends = NULL WHERE id = 'i00003'")
+        earlier.execute("UPDATE collections SET odd = 1")
+        earlier.execute("PRAGMA user_version = 1")
+    earlier.close()
+    assert rows_of(path) != fresh
+    async with SqliteCatalogue(path) as catalogue:
+        assert rows_of(path) == fresh
+        found = await catalogue.search(Query(datetime=Interval(start=0, end=1_580_515_200_000_000)), limit=10)
+        assert len(found.items) == 3
+
+
+def rows_of(path):
+    reading = sqlite3.connect(path)
+    try:
+        odd = reading.execute("SELECT id, odd FROM collections").fetchall()
+        return [*odd, *reading.execute("SELECT id, datetime, starts, ends, created, updated FROM items ORDER BY id")]
+    finally:
+        reading.close()
 
 
 async def test_a_closed_catalogue_says_so(tmp_path):
