@@ -17,6 +17,7 @@ from aiohttp.typedefs import StrOrURL
 from yarl import URL
 
 from edges.errors import DestinationRefused, SiteMisbehaved, SiteUnavailable
+from edges.hops import HOPS
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
@@ -37,12 +38,19 @@ def origin_of(url: StrOrURL) -> tuple[str, int]:
 class Outbound:
     """Owns the session. ``allowed`` are URLs whose host and port may be private (configured sites and stores).
 
-    ``resolver`` finds the addresses of names, by default the system's; it is closed with the session.
+    ``resolver`` finds the addresses of names, by default the system's; it is closed with the session. ``name`` is told
+    with every request, so that gateways in a circle know each other (``edges.hops``).
     """
 
     def __init__(
-        self, *, allowed: Iterable[str], connections: int = 0, resolver: AbstractResolver | None = None
+        self,
+        *,
+        allowed: Iterable[str],
+        connections: int = 0,
+        resolver: AbstractResolver | None = None,
+        name: str = "",
     ) -> None:
+        self._headers = {HOPS: name} if name else {}
         self._resolver = resolver
         self._allowed = frozenset(origin_of(url) for url in allowed)
         self._connections = connections
@@ -79,6 +87,7 @@ class Outbound:
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
+            headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(self._guard,),
             trust_env=False,

@@ -10,6 +10,7 @@ from yarl import URL
 
 from edges.budget import earned, share, spent
 from edges.errors import EdgeError, SiteMisbehaved, SiteUnavailable
+from edges.hops import HOPS, hops
 from edges.http import read_bounded
 from edges.model import Frozen
 from edges.observing import CallObserver, NobodyLooksOn, Outcome
@@ -164,7 +165,7 @@ class SiteHttp:
                 ask.method,
                 URL(ask.url, encoded=True),
                 data=ask.body,
-                headers=ask.headers,
+                headers={**self._came_through(), **ask.headers},
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
                 allow_redirects=False,
             ) as response:
@@ -187,6 +188,11 @@ class SiteHttp:
             seconds = time.perf_counter() - started
             self._observer.called(self._site, outcome, seconds)
             self._trace(ask, outcome, seconds, answer)
+
+    def _came_through(self) -> dict[str, str]:
+        """Return the header that tells which gateways this request comes through; the session knows our own name."""
+        names = hops().names
+        return {HOPS: ", ".join((*names, self._session.headers.get(HOPS, "")))} if names else {}
 
     def _trace(self, ask: Ask, outcome: Outcome, seconds: float, answer: Answer | None) -> None:
         trace = current()

@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 from isal import isal_zlib
 
+from edges.hops import name_of_gateway
 from edges.http import Outbound
 from gateway.dask.clusters import Clusters
 from gateway.house.adapters import allowed_origins, public_url, signing_key_of
@@ -30,7 +31,9 @@ async def furnish(settings: Settings, stack: AsyncExitStack) -> tuple[House, Clu
     key = signing_key_of(settings)
     allowed = allowed_origins(settings)
     calls = Calls(
-        data=await stack.enter_async_context(Outbound(allowed=allowed, connections=_DATA_CONNECTIONS)),
+        data=await stack.enter_async_context(
+            Outbound(allowed=allowed, connections=_DATA_CONNECTIONS, name=name_of_gateway(key))
+        ),
         compute=await stack.enter_async_context(Outbound(allowed=allowed)),
     )
     house = House(settings, stack, calls, base=public_url(settings), key=key)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from edges.catalogues.aggregating import aggregate
+from edges.hops import hops
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.seams import WritableCatalogue
 from edges.single_flight import SingleFlight
@@ -19,6 +20,8 @@ MAX_NAME_BYTES = 1_024
 MAX_GEOMETRY_BYTES = 1 << 20
 """Largest geometry of an item, as JSON text: about 30,000 positions. What is larger costs more than it tells."""
 _NOTHING = msgspec.Raw(b"")
+Way = tuple[str, ...]
+"""The gateways that a request came through."""
 
 
 def is_oversized(item: Members) -> bool:
@@ -39,13 +42,14 @@ def _measured(item: Members) -> Members:
 class GuardedCatalogue:
     """Shares the answers of identical searches and reads under way; keeps none of them.
 
-    What it is asked holds no user: so an answer may be shared between users. Answers are not to be changed in place.
+    What it is asked holds no user: so an answer may be shared between users, but not between requests that came
+    through other gateways, which a site that is a gateway answers otherwise. Answers are not to be changed in place.
     """
 
     def __init__(self, inner: WritableCatalogue) -> None:
         self._inner = inner
-        self._searches: SingleFlight[tuple[bytes, int, str | None], Batch] = SingleFlight()
-        self._items: SingleFlight[tuple[str, str], Members | None] = SingleFlight()
+        self._searches: SingleFlight[tuple[bytes, int, str | None, Way], Batch] = SingleFlight()
+        self._items: SingleFlight[tuple[str, str, Way], Members | None] = SingleFlight()
         self._lists: SingleFlight[str, list[Json]] = SingleFlight()
 
     async def capabilities(self) -> Capabilities:
@@ -54,7 +58,7 @@ class GuardedCatalogue:
 
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Return a page, perhaps the one that another search is waiting for."""
-        key = (_QUERY.encode(query), limit, after)
+        key = (_QUERY.encode(query), limit, after, hops().names)
         return await self._searches.run(key, lambda: self._searched(query, limit, after))
 
     async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
@@ -67,7 +71,8 @@ class GuardedCatalogue:
 
     async def item(self, collection: str, item_id: str) -> Members | None:
         """Return one item, or None."""
-        return await self._items.run((collection, item_id), lambda: self._inner.item(collection, item_id))
+        key = (collection, item_id, hops().names)
+        return await self._items.run(key, lambda: self._inner.item(collection, item_id))
 
     async def put_collection(self, collection: Json) -> None:
         """Create or replace a collection."""

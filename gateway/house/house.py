@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from edges.hops import name_of_gateway
 from edges.http import Outbound
 from edges.registry import Registry, Site
 from gateway.auth import (
@@ -20,9 +21,12 @@ from gateway.auth import (
 )
 from gateway.compression import compression_middleware
 from gateway.dask.session import Doorman
+from gateway.hops import hops_middleware
 from gateway.house.adapters import catalogue_of, ledger_of
 from gateway.middleware import RequestMetrics, body_time_middleware, cors_middleware, problems_middleware
+from gateway.placement.buckets import SiteBuckets
 from gateway.placement.placer import FederatedPlacer
+from gateway.placement.words import Moving
 from gateway.proxying import EdgeProxy, ProxyLimits
 from gateway.quota.charging import Charging
 from gateway.quota.metrics import LevelMetrics, RefusalMetrics
@@ -89,7 +93,16 @@ class House:
             stages=(Copies(trust=self.copies_trust),),
             observe=self.watched.given,
         )
-        self.placer = FederatedPlacer(federation=self.federation, registry=self.registry, ledger=self.ledger)
+        self.buckets = SiteBuckets()
+        self.placer = FederatedPlacer(
+            federation=self.federation,
+            registry=self.registry,
+            ledger=self.ledger,
+            buckets=self.buckets,
+            moving=Moving(
+                bytes_per_second=settings.compute.moving_rate, recall_bytes_per_second=settings.compute.recall_rate
+            ),
+        )
 
     async def open(self) -> None:
         """Open the ledger and the tokens, and learn of the sites."""
@@ -128,6 +141,7 @@ class House:
             client_max_size=settings.limits.body_bytes,
             middlewares=[
                 RequestMetrics(self.metrics).middleware(),
+                hops_middleware(name_of_gateway(self.key)),
                 cors_middleware,
                 compression_middleware,
                 problems_middleware,

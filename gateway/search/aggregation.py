@@ -9,6 +9,7 @@ import msgspec
 
 from edges.catalogues.aggregating import Aggregating, CannotAggregate, aggregate
 from edges.errors import EdgeError, SiteUnavailable
+from edges.hops import came_around
 from edges.model import Frozen, Query
 from edges.registry import Registry, Site
 from edges.stac.aggregation import Tally, Wanted, united
@@ -74,7 +75,8 @@ class FederatedAggregation:
         """
         end = asyncio.get_running_loop().time() + self._deadline
         query = msgspec.structs.replace(query, sortby=(), fields=None)
-        sites = {site.id: site for site in self._registry.sites() if query.sites is None or site.id in query.sites}
+        registered = () if came_around() else self._registry.sites()
+        sites = {site.id: site for site in registered if query.sites is None or site.id in query.sites}
         chosen = shares(query, wanted, tuple(_view(site) for site in sites.values()))
         answers = await asyncio.gather(*(self._pushed(sites[share.site], share, wanted) for share in chosen.pushed))
         told = dict(zip((share.site for share in chosen.pushed), answers, strict=True))

@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 
 from edges.errors import EdgeError, SiteMisbehaved, SiteNotAsked, SiteUnavailable
+from edges.hops import came_around
 from edges.model import Members, Query
 from edges.registry import Registry, Site
 from edges.stac.matching import compile_query
@@ -21,7 +22,8 @@ async def look_up(registry: Registry, wanted: Query, *, seconds: float) -> tuple
     sites = [
         site
         for site in registry.sites()
-        if (among is None or site.id in among) and (site.collection_ids is None or collection in site.collection_ids)
+        if not came_around()
+        and (among is None or site.id in among) and (site.collection_ids is None or collection in site.collection_ids)
     ]
     answers = await asyncio.gather(*(_asked(registry, site, wanted, seconds) for site in sites))
     group = [
@@ -70,6 +72,6 @@ def _is_item(found: Members, wanted: Query) -> bool:
     """Tell whether a site has answered with the item that it was asked for."""
     try:
         compile_values(TIE_BREAKS)(found)  # its properties are an object
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return compile_query(wanted)(found)
