@@ -110,7 +110,7 @@ class HarmonisedCatalogue:
         try:
             changes = self._items.changes(native)
             properties = _MEMBERS.decode(said["properties"])
-        except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return said  # no item: there is nothing to tell
         told = {
             "source": self._site,

@@ -15,6 +15,7 @@ from yarl import URL
 
 from edges.catalogues.stac_aggregation import aggregate_body, aggregates_of, read_answer
 from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
+from edges.excerpts import excerpt
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.next_links import followed
 from edges.observing import CallObserver
@@ -239,7 +240,7 @@ def _decoded(site: str, decoder: "msgspec.json.Decoder[T]", content: bytes | Non
 
 
 def _refused(site: str, status: int, content: bytes) -> SiteUnavailable | SiteMisbehaved:
-    text = content[:300].decode("utf-8", "replace")
+    text = excerpt(content) or "nothing more"
     if status in OVERLOADED:
         return SiteUnavailable(site, f"answered {status}: {text}", code="overloaded")
     return SiteMisbehaved(site, f"answered {status}: {text}", code="error" if status >= 500 else "refused")

@@ -126,7 +126,7 @@ class ItemWords:
         try:
             native = _TEXT.decode(item["collection"])
             return self._said(item, native)
-        except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return item  # whoever reads it finds that it is no item
 
     def _said(self, item: Members, native: str) -> Members:

@@ -108,7 +108,7 @@ def _drop(members: Members, tree: Tree, asked: Tree) -> Members:
 def _inside(raw: msgspec.Raw) -> Members | None:
     try:
         return _OBJECT.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None  # not an object: it has no members to choose from
 
 

@@ -178,7 +178,7 @@ def _decide(box: Box, raw: bytes) -> bool | None:
     try:
         geometry = msgspec.json.decode(raw)
         positions = [(point[0], point[1]) for point in _positions(geometry)]
-    except (TypeError, IndexError, KeyError, msgspec.DecodeError):
+    except (TypeError, IndexError, KeyError, msgspec.DecodeError, RecursionError):
         return None
     if not positions:
         return None

@@ -111,12 +111,12 @@ def own_collection(collection: Json, base: str) -> Json:
 def _links(members: Members) -> list[Members]:
     try:
         return _LINKS.decode(members.get("links", b"[]"))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return []  # links that are no links: we give ours only
 
 
 def _rel(raw: Members) -> str:
     try:
         return _TEXT.decode(raw.get("rel", b'""'))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return ""

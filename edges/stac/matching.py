@@ -55,7 +55,7 @@ def all_of(parts: Iterable[tuple[str, Match]]) -> Match:
             for test in tests:  # not all(): this runs once for each item of each site
                 if not test(item):
                     return False
-        except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
             return False
         return True
 

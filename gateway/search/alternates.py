@@ -62,7 +62,7 @@ def merge_assets(copies: Sequence[Row]) -> Merged:
 def _assets(item: Members) -> Assets:
     try:
         return _ASSETS.decode(item.get("assets", b"{}"))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}  # assets that are no assets: the copy has nothing to offer
 
 
@@ -72,7 +72,7 @@ def _schemes(item: Members) -> Json:
         return {}
     try:
         schemes = _OBJECT.decode(properties).get("storage:schemes")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return schemes if isinstance(schemes, dict) else {}
 

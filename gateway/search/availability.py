@@ -55,7 +55,7 @@ def availability(item: Members) -> Availability:
             found.append(_of(_TOLD.decode(properties)))
         if _speaks(assets):
             found += [_of(asset) for asset in _ASSETS.decode(assets).values() if not _is_extra(asset)]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "online"
     for slow in ("orderable", "ordered"):
         if slow in found:

@@ -170,7 +170,7 @@ def _row(item: Members, call: Call, making: Making) -> Row | None:
         if call.holds is not None and _TEXT.decode(item["collection"]) not in call.holds:
             return None
         return Row(key=making.key(item), site=call.site, item=item)
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

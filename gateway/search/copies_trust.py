@@ -205,7 +205,7 @@ def _differing(sample: Iterable[Members], answers: Iterable[Members]) -> set[str
 def _properties(item: Members) -> dict[str, object]:
     try:
         return _PROPERTIES.decode(item["properties"])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}  # a value that is no text: it has no place in any order either
 
 

@@ -82,7 +82,7 @@ def digest_of(assets: bytes) -> Token | None:
         return None
     try:
         decoded = _ASSETS.decode(assets)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     marks = [_mark(asset) for asset in decoded.values() if not _has_role(asset, _NO_DATA)]
     told = [mark for mark in marks if mark is not None]

@@ -15,7 +15,7 @@ from gateway.search.plan import Call
 from gateway.search.stages import Disproved
 
 _TEXT = msgspec.json.Decoder(str)
-_UNREADABLE = (KeyError, msgspec.DecodeError, UnicodeDecodeError)
+_UNREADABLE = (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 MISSHAPEN, FOREIGN, DUPLICATES = "misshapen", "foreign", "duplicates"
 
 

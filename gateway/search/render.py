@@ -143,7 +143,7 @@ def _extensions(item: Members, used: Sequence[str]) -> list[str]:
     """Return the item's extensions with those that the merged assets use, in whatever version it names already."""
     try:
         told = _TEXTS.decode(item.get("stac_extensions", b"[]"))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         told = []
     return [*told, *(extension for extension in used if extension not in told)]
 

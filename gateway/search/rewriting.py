@@ -59,7 +59,7 @@ def _foreign(told: msgspec.Raw) -> bytes:
         if not kept:
             return b""
         raw = _RAW_LINKS.decode(told)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return b""  # links that are no links: we give ours only
     return b"," + b",".join([bytes(raw[place]) for place in kept])
 

@@ -98,7 +98,7 @@ def facts_of(item: Members) -> Facts | None:
             assets=bytes(item.get("assets", b"{}")),
             bbox=bytes(item.get("bbox", b"")),
         )
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

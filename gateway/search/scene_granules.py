@@ -128,7 +128,7 @@ def _brief(start: Any, end: Any) -> bool:
 def _rounded_box(raw: bytes) -> str | None:
     try:
         return " ".join(f"{value:.2f}" for value in msgspec.json.decode(raw, type=list[float]))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 

@@ -7,7 +7,7 @@ missing, and how to go on. ``records=checkpoints`` adds a record after each page
 """
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -28,6 +28,7 @@ from gateway.search.federation import Federation
 from gateway.search.merge import Group
 from gateway.search.page import Page
 from gateway.search.render import preference, render_item
+from gateway.search.safety import safe_item
 from gateway.settings import LimitSettings
 from gateway.stac.answers import NotAcceptable
 from gateway.stac.demand import demand_of
@@ -191,19 +192,31 @@ class ExportFace:
 
     def _render(self, wanted: Wanted) -> "_Rendering":
         priorities = {site.id: site.settings.priority for site in self._registry.sites()}
-        return _Rendering(self._base, priorities, wanted)
+        return _Rendering(self._base, priorities, wanted, self._caught)
+
+    def _caught(self, name: str, count: int) -> None:
+        site = self._registry.get(name)
+        if site is not None:
+            site.caught("unsafe", count=count)
 
 
 class _Rendering:
-    """Turns a group of copies into the item that is given."""
+    """Turns a group of copies into the item that is given; ``caught`` is told of sites with unsafe addresses."""
 
-    def __init__(self, base: str, priorities: Mapping[str, int], wanted: Wanted) -> None:
+    def __init__(
+        self, base: str, priorities: Mapping[str, int], wanted: Wanted, caught: Callable[[str, int], None]
+    ) -> None:
         self._base = base
         self._prefer = preference(priorities, wanted.near)
         self._fields = wanted.export.query.fields
+        self._caught = caught
 
     def __call__(self, group: Group) -> Members:
-        return apply_fields(render_item(group, base=self._base, prefer=self._prefer), self._fields)
+        item = apply_fields(render_item(group, base=self._base, prefer=self._prefer), self._fields)
+        safe, left_out = safe_item(item)
+        if left_out:
+            self._caught(group[0].site, left_out)
+        return safe
 
 
 def _told(outcome: Outcome) -> dict[str, str]:

@@ -84,6 +84,32 @@ async def test_escapes_do_not_smuggle_a_script(good: str, tmp_path: Path) -> Non
             assert [each["assets"] for each in found["features"]] == [{}], smuggled
 
 
+async def test_an_export_gives_no_address_that_no_client_should_open(good: str, tmp_path: Path) -> None:
+    assets = {"script": {"href": "javascript:alert(1)"}, "data": {"href": "https://data.example/x.tif"}}
+    async with beside(good, tmp_path, giving(item("x", "bad") | {"assets": assets})) as (client, _):
+        async with client.session.get(f"{client.url}/search/export", params={"records": "items"}) as response:
+            lines = [msgspec.json.decode(line) for line in (await response.read()).splitlines()]
+        assert len(lines) == len(GOOD) + 1
+        (poisoned,) = [one for one in lines if one["collection"] == "bad"]
+        assert list(poisoned["assets"]) == ["data"]
+        _, told = await client.get("/sites/bad")
+        assert "unsafe" in {each["kind"] for each in told["caught"]}
+
+
+async def test_an_error_of_a_site_reaches_users_as_a_short_excerpt_without_addresses(good: str, tmp_path: Path) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        detail = "no such field\x1b[2J https://bad.example/a?sig=SENTINEL " + "x" * 5_000
+        return web.Response(status=400, body=msgspec.json.encode({"detail": detail}), content_type="application/json")
+
+    async with beside(good, tmp_path, refuse) as (client, _):
+        _, found = await client.post({"limit": 10})
+        reason = found["federation"]["bad"]["reason"]
+        assert "no such field" in reason
+        assert "SENTINEL" not in reason
+        assert "\x1b" not in reason
+        assert len(reason) < 250
+
+
 SHAPES: dict[str, Any] = {
     "an id of a megabyte": item("x" * 1_000_000, "bad"),
     "a geometry of a million vertices": item("x", "bad")
@@ -133,6 +159,26 @@ async def test_numbers_that_are_no_json_fail_the_site_alone(good: str, tmp_path:
     async with beside(good, tmp_path, raw(body)) as (client, _):
         status, found = await client.post({"limit": 10})
         assert (status, from_good(found), found["federation:missing"]) == (200, GOOD_NAMES, ["bad"])
+
+
+async def test_nesting_that_some_decoders_take_and_others_do_not_fails_no_search(good: str, tmp_path: Path) -> None:
+    depths = iter(range(890, 1_000, 2))
+    whole = msgspec.json.encode({"features": [item("x", "bad", n="MARK")], "links": []})
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        deep = next(depths, 0)
+        return web.Response(body=whole.replace(b'"MARK"', b"[" * deep + b"]" * deep), content_type="application/json")
+
+    async with beside(good, tmp_path, answer) as (client, _):
+        searches: list[dict[str, Any]] = [
+            {},
+            {"dedup": "observation"},
+            {"sortby": [{"field": "n"}]},
+            {"bbox": [0, 0, 9, 9]},
+        ]
+        for search in searches * 6:
+            status, found = await client.post({"limit": 10} | search)
+            assert (status, from_good(found)) == (200, GOOD_NAMES)
 
 
 @pytest.mark.parametrize("deep", [60, 300, 900, 5_000, 100_000])
