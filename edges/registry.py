@@ -37,6 +37,7 @@ class Site:
         self.pulse = Pulse()
         self.collections: tuple[Json, ...] | None = None
         self.learnt_at: float | None = None
+        self._named: tuple[tuple[Json, ...] | None, frozenset[str] | None] = (None, None)
         self._quirks: Mapping[QuirkKind, Quirk] = {}
         self._claimed = Capabilities()
         self._demoted = OrderTrust(sort=True, ties=True)
@@ -124,7 +125,10 @@ class Site:
     @property
     def collection_ids(self) -> frozenset[str] | None:
         """Return the ids of its collections in harmonised words; None while they are not known."""
-        return None if self.collections is None else frozenset(str(each.get("id")) for each in self.collections)
+        if self._named[0] is not self.collections:
+            names = None if self.collections is None else frozenset(str(each.get("id")) for each in self.collections)
+            self._named = (self.collections, names)
+        return self._named[1]
 
     def demote(self, *, ties: bool) -> None:
         """Believe the site's order less from now on, and tell of it."""

@@ -75,7 +75,8 @@ class SiteStream:
         self._pages += 1
         if self._pages > MAX_PAGES:
             raise SiteMisbehaved(self._call.site, f"more than {MAX_PAGES} pages in one search")
-        limit = min(self._max_page, self._call.share)
+        # What is read to its end is read in the site's largest pages.
+        limit = min(self._max_page, self._call.share) if self._call.sorted else self._max_page
         segment = self._segment
         started = time.perf_counter()
         try:
