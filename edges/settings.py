@@ -118,21 +118,31 @@ class StorageSettings(Frozen):
 class DaskSettings(Frozen):
     """A site's Dask Gateway. ``proxy_address`` (``host:port``) is where its TLS comms are, by default the URL's.
 
-    ``secret`` signs the short-lived claims that the edge's authenticator checks.
+    ``secret`` signs the short-lived claims that the edge's authenticator checks. ``cores``, ``memory`` (bytes) and
+    ``gpus`` are what the edge has for clusters in all: what does not fit waits there. ``versions`` are of the software
+    in its clusters (``dask: 2026.8.0``), told to who asks for one.
     """
 
     url: str
     secret: Secret
     proxy_address: str | None = None
     timeout_seconds: float = 30.0
+    cores: float | None = None
+    memory: int | None = None
+    gpus: int = 0
+    versions: Mapping[str, str] = {}
 
 
 class KernelSettings(Frozen):
-    """A site's Jupyter kernel gateway (Kernel Gateway or Enterprise Gateway)."""
+    """A site's Jupyter kernel gateway (Kernel Gateway or Enterprise Gateway).
+
+    ``dask_proxy`` (``host:port``) is the edge's own router of comms as its kernels reach it, so that they stay local.
+    """
 
     url: str
     token: Secret
     timeout_seconds: float = 30.0
+    dask_proxy: str = ""
 
 
 class SiteSettings(Frozen):

@@ -13,11 +13,14 @@ class ServerSettings(Frozen):
     """Where the gateway listens. ``public_url`` is what links are built from, never a request's Host header.
 
     ``state`` is the folder of the gateway's databases. At SIGTERM it says for ``drain_seconds`` that it is not ready,
-    and then gives the requests under way ``shutdown_seconds``.
+    and then gives the requests under way ``shutdown_seconds``. With ``tls_certificate`` and ``tls_key`` (PEM files)
+    the port takes HTTPS as well as HTTP, beside the TLS comms of clusters.
     """
 
     host: str = "127.0.0.1"
     port: int = 8400
+    tls_certificate: str = ""
+    tls_key: str = ""
     public_url: str = ""
     state: str = "lakegate-state"
     shutdown_seconds: float = 10.0
@@ -86,6 +89,9 @@ class IssuerSettings(Frozen):
             raise ValueError(f"issuer {self.name}: leeway_seconds must be within 0 and 60, got {self.leeway_seconds}")
 
 
+_LONGEST_OWN_DAYS = 366
+
+
 class AuthSettings(Frozen):
     """Who may come in. ``anonymous`` may search (``read``) or nothing (``none``).
 
@@ -93,6 +99,7 @@ class AuthSettings(Frozen):
     giving both the same ``user_prefix``, which must not be left empty then.
     ``signing_key`` authenticates page cursors and cookies; by default one is made and kept in the state folder. Page
     cursors that were signed with one of the ``former_signing_keys`` are read as well, so that a key can be changed.
+    ``own_token_days`` is how long API tokens live at most that users make for themselves; 0: they make none.
     """
 
     anonymous: Literal["read", "none"] = "read"
@@ -101,8 +108,11 @@ class AuthSettings(Frozen):
     issuers: tuple[IssuerSettings, ...] = ()
     signing_key: Secret | None = None
     former_signing_keys: tuple[Secret, ...] = ()
+    own_token_days: float = 90.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.own_token_days <= _LONGEST_OWN_DAYS:
+            raise ValueError(f"own_token_days must be within 0 and {_LONGEST_OWN_DAYS}, got {self.own_token_days}")
         for what in ("name", "issuer"):
             told = [getattr(issuer, what) for issuer in self.issuers]
             if len(set(told)) < len(told):
@@ -116,12 +126,18 @@ class QuotaSettings(Frozen):
 
     ``database`` is the URI of a PostgreSQL database for several gateways; by default the ledger is a file in the
     state folder, for one. ``database_schema`` is the schema in it that the ledger makes and owns.
+    ``history_days`` is how long the history of what was reserved and used is kept, at least as long as a window counts.
     """
 
     policies: tuple[Policy, ...] = ()
     lease_seconds: float = 60.0
     database: Secret | None = None
     database_schema: str = "lakegate_quotas"
+    history_days: float = 400.0
+
+    def __post_init__(self) -> None:
+        if not self.history_days > 0:
+            raise ValueError(f"quotas: history_days must be more than 0, got {self.history_days}")
 
 
 class LimitSettings(Frozen):
@@ -148,12 +164,22 @@ class LimitSettings(Frozen):
 
 
 class ComputeSettings(Frozen):
-    """Clusters and kernels: caps per cluster and how often leases are reconciled with the edges' word, in seconds."""
+    """Clusters and kernels: caps per cluster and how often leases are reconciled with the edges' word, in seconds.
+
+    ``cluster_memory`` and ``max_kernel_message`` are in bytes. A cluster for which there is no room now waits for
+    ``queue_seconds`` at most. ``moving_rate`` and ``recall_rate`` (bytes a second) are what placement reckons with for
+    data from other sites, and from tape. ``dashboard_url`` is where the clusters' dashboards are served, another host
+    name than the gateway's: what runs in them can then do nothing in the gateway's name.
+    """
 
     cluster_cores: float = 4.0
     cluster_memory: int = 4 << 30
     reconcile_seconds: float = 5.0
     max_kernel_message: int = 64 << 20
+    queue_seconds: float = 3600.0
+    moving_rate: float = 100e6
+    recall_rate: float = 20e6
+    dashboard_url: str = ""
 
 
 class Settings(Frozen):

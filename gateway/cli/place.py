@@ -1,5 +1,6 @@
 """``lakegate place``: where a computation would run, and why."""
 
+import json
 from typing import Any
 
 import click
@@ -20,6 +21,10 @@ from gateway.placement.rank import size
 @click.option("--edge", help="Ask for this edge only.")
 @click.option("--cores", type=float, help="Cores that the computation wants.")
 @click.option("--memory", type=int, help="Bytes of memory that it wants.")
+@click.option("--gpus", type=float, help="GPUs that it wants.")
+@click.option("--prefix", help="A bucket prefix that it reads: s3://bucket/path/.")
+@click.option("--image", help="The image that it wants to run in.")
+@click.option("--kind", type=click.Choice(["any", "cluster", "kernel"]), help="What is to be started.")
 @remote_options
 @click.pass_context
 def place(context: click.Context, /, remote: Remote, as_json: bool, **need: Any) -> None:
@@ -53,3 +58,6 @@ def _print(placement: dict[str, Any]) -> None:
         console.print(f"{mark} {candidate['edge']}: {'; '.join(candidate['reasons'])}")
     for line in placement["advice"]:
         console.print(f"[yellow]{line}[/yellow]")
+    for ready in placement["harvest"]:
+        told = json.dumps(ready["body"])
+        console.print(f"[yellow]ready request: {ready['method']} {ready['path']}[/yellow] {told}", soft_wrap=True)

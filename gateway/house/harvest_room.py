@@ -3,6 +3,7 @@
 from edges.registry import Site
 from edges.storage.s3 import S3Store
 from gateway.house.house import House
+from gateway.placement.buckets import SiteBucket
 from gateway.processes.face import ProcessesFace
 from gateway.search.harvest_sources import FederatedSources
 from harvest.harvester import Harvester
@@ -36,6 +37,7 @@ async def _place(house: House, site: Site) -> Place:
     if storage is None:
         raise ValueError(f"{site.id} has no storage")
     store = S3Store(site=site.id, settings=storage, session=house.outbound.session)
+    house.buckets.add(SiteBucket(site=site.id, bucket=storage.bucket, store=store))
     writable = site.settings.catalogue.write_token is not None
     return Place(
         site=site.id,

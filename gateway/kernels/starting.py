@@ -29,9 +29,6 @@ _log = logging.getLogger(__name__)
 ANSWER_SECONDS = 5.0
 """An edge that takes longer is left out of the kernelspecs; it costs the others nothing."""
 LEASE_PREFIX = "k-"
-KERNEL_CORES = 1.0
-KERNEL_MEMORY = 1 << 30
-"""What placement is told of a kernel's need: its edge sets the real limits."""
 
 
 class KernelTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +124,7 @@ class Starting:
         return chosen, await self._choose(principal, able, wished_collections(asked))
 
     async def _choose(self, principal: Principal, able: list[str], collections: tuple[str, ...]) -> str:
-        need = ComputeNeed(collections=collections, cores=KERNEL_CORES, memory=KERNEL_MEMORY)
+        need = ComputeNeed(kind="kernel", collections=collections)
         decision = await self._placer.place(need, principal)
         if decision.edge in able:
             return str(decision.edge)

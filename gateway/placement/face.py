@@ -5,18 +5,22 @@ from aiohttp import web
 
 from edges.errors import InvalidInput
 from edges.model import Json
-from edges.stac.request import search_from_post
 from gateway.placement.placer import FederatedPlacer
+from gateway.placement.requests import read_amount, read_prefix, read_queries, read_versions
+from gateway.placement.seam import ComputeKind, ComputeNeed
 from gateway.principal import principal_of
 from gateway.quota.charging import Charging
-from quotas.model import Line
 
-_RESOURCES = ("clusters", "cores", "memory", "gpus", "kernels")
-_SEARCH_MEMBERS = frozenset({"collections", "ids", "bbox", "intersects", "datetime", "filter", "query"})
+_KINDS: dict[str, ComputeKind] = {"cluster": "cluster", "kernel": "kernel", "any": "any"}
 
 
 class PlacementFace:
-    """Serves placements dry. The body is a STAC search, plus ``edge``, ``cores``, ``memory`` (bytes), ``kernels``."""
+    """Serves placements dry.
+
+    The body is a STAC search and beside it ``items`` (ids per collection), ``prefix`` (``s3://bucket/path/``),
+    ``edge``, ``kind`` (``any``, ``cluster`` or ``kernel``), ``cores``, ``memory`` (bytes), ``gpus``, ``image`` and
+    ``versions``.
+    """
 
     def __init__(self, *, placer: FederatedPlacer, charging: Charging, page_items: int) -> None:
         self._placer = placer
@@ -30,26 +34,56 @@ class PlacementFace:
     async def place(self, request: web.Request) -> web.Response:
         """Answer with ranked edges and their reasons; ``edge`` is null where none will do."""
         principal = principal_of(request)
-        body = await request.read()
-        needs = _members(body)
-        wish = needs.pop("edge", None)
-        if wish in ("", "auto"):
-            wish = None
-        if wish is not None and not isinstance(wish, str):
-            raise InvalidInput("edge", f"got {type(wish).__name__}", "the id of an edge, or `auto`")
-        lines = [Line(resource=name, amount=_amount(name, needs.pop(name))) for name in _RESOURCES if name in needs]
-        queries = []
-        if _SEARCH_MEMBERS.intersection(needs):
-            search = search_from_post(
-                msgspec.json.encode(needs | {"limit": self._page_items}),
-                default_limit=self._page_items,
-                max_limit=self._page_items,
-            )
-            queries.append(search.query)
-        if queries:
+        need = read_need(_members(await request.read()), page_items=self._page_items)
+        if need.queries or need.items or need.prefix:
             await self._charging.request(principal)
-        placement = await self._placer.rank(queries, principal, wish=wish, lines=lines)
+        placement = await self._placer.rank(need, principal)
         return web.Response(body=msgspec.json.encode(placement), content_type="application/json")
+
+
+def read_need(body: Json, *, page_items: int) -> ComputeNeed:
+    """Read a need.
+
+    Raises:
+        InvalidInput: a member has a wrong value; what nobody knows is passed over, as in a search.
+    """
+    edge = body.get("edge")
+    if edge in ("", "auto"):
+        edge = None
+    if edge is not None and not isinstance(edge, str):
+        raise InvalidInput("edge", f"got {type(edge).__name__}", "the id of an edge, or `auto`")
+    kind = _KINDS.get(str(body.get("kind", "any")))
+    if kind is None:
+        raise InvalidInput("kind", f"got {body['kind']!r:.60}", f"one of {', '.join(_KINDS)}")
+    read_prefix(body.get("prefix"))
+    return ComputeNeed(
+        kind=kind,
+        queries=read_queries(body, page_items=page_items),
+        items=_items(body.get("items") or {}),
+        prefix=body.get("prefix") or "",
+        edge=edge,
+        cores=read_amount("cores", body.get("cores", 0)),
+        memory=int(read_amount("memory", body.get("memory", 0))),
+        gpus=read_amount("gpus", body.get("gpus", 0)),
+        image=_text("image", body.get("image")),
+        versions=read_versions(body.get("versions")),
+    )
+
+
+def _text(name: str, value: object) -> str:
+    if value is not None and not isinstance(value, str):
+        raise InvalidInput(name, f"got {type(value).__name__}", "a text")
+    return value or ""
+
+
+def _items(value: object) -> dict[str, tuple[str, ...]]:
+    right = "a mapping of collection to a list of item ids"
+    if not isinstance(value, dict):
+        raise InvalidInput("items", f"got {type(value).__name__}", right)
+    for ids in value.values():
+        if not isinstance(ids, list) or not all(isinstance(item_id, str) for item_id in ids):
+            raise InvalidInput("items", "ids that are no list of texts", right)
+    return {str(collection): tuple(ids) for collection, ids in value.items()}
 
 
 def _members(body: bytes) -> Json:
@@ -57,9 +91,3 @@ def _members(body: bytes) -> Json:
         return msgspec.json.decode(body or b"{}", type=Json)
     except msgspec.DecodeError as error:
         raise InvalidInput("body", str(error), "a JSON object: a STAC search plus edge, cores, memory") from error
-
-
-def _amount(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise InvalidInput(name, f"got {value!r}", "a number of 0 or more")
-    return float(value)

@@ -1,12 +1,16 @@
-"""Gathers what ranking needs: holdings by search, headroom from the ledger, health from the registry."""
+"""Gathers what ranking needs: holdings by search, headroom from the ledger, health, and how the edges' compute is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from edges.model import Query
 from edges.registry import Registry, Site
-from gateway.placement.holdings import Holdings, Sizes, sizes_of, weigh
-from gateway.placement.rank import EdgeFacts, Placement, rank
-from gateway.placement.seam import ComputeNeed, PlacementDecision
+from gateway.placement.holdings import Holding, Holdings, added, weigh
+from gateway.placement.rank import Demand, EdgeFacts, Moving, Placement, harvest_targets, rank
+from gateway.placement.requests import harvest_requests, read_prefix
+from gateway.placement.seam import Buckets, ComputeFacts, ComputeNeed, ComputeView, PlacementDecision, Taken
+from gateway.placement.sizing import Averages, Scene, scene_of
 from gateway.principal import Principal
 from gateway.search.federation import Federation
 from quotas.ledger import Ledger
@@ -18,58 +22,171 @@ _PAGE = 500
 
 
 class FederatedPlacer:
-    """Chooses edges by what they hold. Implements :class:`gateway.placement.seam.Placer`."""
+    """Chooses edges by what they hold. Implements :class:`gateway.placement.seam.Placer`.
 
-    def __init__(self, *, federation: Federation, registry: Registry, ledger: Ledger) -> None:
+    Without ``view`` an edge is taken to be as healthy as its catalogue; without ``buckets`` no prefix is looked into.
+    """
+
+    def __init__(
+        self,
+        *,
+        federation: Federation,
+        registry: Registry,
+        ledger: Ledger,
+        buckets: Buckets | None = None,
+        moving: Moving | None = None,
+    ) -> None:
         self._federation = federation
         self._registry = registry
         self._ledger = ledger
+        self._buckets = buckets
+        self._moving = moving or Moving()
+        self._averages = Averages()
+        self._views: list[ComputeView] = []
+
+    def watch(self, view: ComputeView) -> None:
+        """Ask one more room how the compute of the edges is."""
+        self._views.append(view)
 
     async def place(self, need: ComputeNeed, principal: Principal) -> PlacementDecision:
-        """Choose an edge for a cluster."""
-        lines = _lines(need)
-        placement = await self.rank(_queries(need), principal, wish=need.edge, lines=lines)
+        """Choose an edge."""
+        placement = await self.rank(need, principal)
         if placement.edge is None:
-            return PlacementDecision(edge=None, reasons=placement.advice)
-        return PlacementDecision(edge=placement.edge, reasons=placement.candidates[0].reasons)
+            return PlacementDecision(edge=None, reasons=placement.advice, harvest=placement.harvest)
+        best = placement.candidates[0]
+        return PlacementDecision(edge=best.edge, reasons=best.reasons, waits=best.waits)
 
-    async def rank(
-        self, queries: Sequence[Query], principal: Principal, *, wish: str | None, lines: Sequence[Line] = ()
-    ) -> Placement:
-        """Rank all edges for what the queries match; no query means that no data is needed."""
-        holdings, missing = await self._weighed(queries, principal)
-        edges = [
-            await self._facts(site, principal, lines, missing)
-            for site in self._registry.sites()
-            if site.settings.kind == "edge"
-        ]
-        return rank(holdings, tuple(edges), wish=wish, about_data=bool(queries))
+    async def rank(self, need: ComputeNeed, principal: Principal) -> Placement:
+        """Rank all edges for a need; without any data named, no data is needed.
 
-    async def _weighed(self, queries: Sequence[Query], principal: Principal) -> tuple[Holdings, frozenset[str]]:
+        Raises:
+            InvalidInput: ``prefix`` is no bucket prefix.
+        """
+        queries = _queries(need)
+        holdings, missing = await self._held(need, queries, principal)
+        facts = await self._facts(need, principal, missing)
+        placement = rank(
+            holdings,
+            facts,
+            wish=need.edge,
+            about_data=bool(queries or need.prefix),
+            demand=_demand(need),
+            moving=self._moving,
+        )
+        if not queries or not holdings.items or (placement.edge and not placement.candidates[0].missing_items):
+            return placement
+        targets = harvest_targets(placement, facts, need.edge)[:1]
+        return msgspec.structs.replace(placement, harvest=harvest_requests(queries, targets))
+
+    async def _held(
+        self, need: ComputeNeed, queries: Sequence[Query], principal: Principal
+    ) -> tuple[Holdings, frozenset[str]]:
         """Return what the sites hold, and those that did not answer: a lost edge must not stop the others' work."""
-        measured: list[Sizes] = []
+        scenes: list[Scene] = []
         missing: set[str] = set()
         for query in queries:
             async for page in self._federation.pages(query, user=principal.user, strict=False):
-                measured += [sizes_of(group) for group in page.groups]
+                scenes += [scene_of(group) for group in page.groups]
                 missing.update(page.missing)
-                if len(measured) > MAX_WEIGHED:
+                if len(scenes) > MAX_WEIGHED:
                     break
-        return weigh(measured, limit=MAX_WEIGHED), frozenset(missing)
+        averages = self._averages.with_scenes(scenes)
+        self._averages = averages.halved() if averages.heavy else averages
+        found = weigh(scenes, limit=MAX_WEIGHED, averages=averages)
+        objects = await self._objects(need.prefix)
+        return (added([found, objects]) if objects is not None else found), frozenset(missing)
 
-    async def _facts(
-        self, site: Site, principal: Principal, lines: Sequence[Line], missing: frozenset[str]
-    ) -> EdgeFacts:
-        at_edge = [Line(resource=line.resource, amount=line.amount, edge=site.id) for line in lines]
-        refusal = await self._ledger.check(principal.charge, at_edge) if at_edge else None
-        return EdgeFacts(
-            id=site.id,
-            computes=site.settings.dask is not None or site.settings.kernels is not None,
-            available=site.pulse.available and site.id not in missing,
-            priority=site.settings.priority,
-            trouble=site.pulse.reason,
-            refusal=refusal.sentence() if refusal is not None else "",
+    async def _objects(self, prefix: str) -> Holdings | None:
+        place = read_prefix(prefix)
+        if place is None:
+            return None
+        listed = [] if self._buckets is None else await self._buckets.listed(*place)
+        sites = tuple(
+            Holding(site=one.site, items=one.objects, bytes=one.bytes)
+            for one in sorted(listed, key=lambda each: each.site)
         )
+        # buckets of one name at two sites are taken to be mirrors of each other
+        return Holdings(
+            items=max((one.objects for one in listed), default=0),
+            bytes=max((one.bytes for one in listed), default=0),
+            sites=sites,
+            cut=any(one.cut for one in listed),
+        )
+
+    async def _facts(self, need: ComputeNeed, principal: Principal, missing: frozenset[str]) -> tuple[EdgeFacts, ...]:
+        seen: dict[str, ComputeFacts] = {}
+        for view in self._views:
+            seen |= await view.facts(principal, need.kind)
+        return tuple(
+            [
+                await self._edge(site, need, principal, missing=missing, compute=seen.get(site.id))
+                for site in self._registry.sites()
+                if site.settings.kind == "edge"
+            ]
+        )
+
+    async def _edge(
+        self,
+        site: Site,
+        need: ComputeNeed,
+        principal: Principal,
+        *,
+        missing: frozenset[str],
+        compute: ComputeFacts | None,
+    ) -> EdgeFacts:
+        at_edge = [msgspec.structs.replace(line, edge=site.id) for line in _lines(need)]
+        refusal = await self._ledger.check(principal.charge, at_edge) if at_edge else None
+        waits = refusal is not None and refusal.on_exceed == "queue" and not refusal.never
+        trims = refusal is not None and refusal.on_exceed == "trim" and all(refusal.admissible.values())
+        told = refusal.sentence() if refusal is not None and not trims else ""
+        answers = site.pulse.available and site.id not in missing
+        return _edge_facts(
+            EdgeFacts(
+                id=site.id,
+                computes=_computes(site, need),
+                available=answers and not (compute is not None and compute.trouble),
+                priority=site.settings.priority,
+                trouble=site.pulse.reason if not answers or compute is None else compute.trouble,
+                refusal="" if waits else told,
+                waits=told if waits else "",
+                unfit=need.unfit.get(site.id, ""),
+                harvestable=site.settings.storage is not None,
+            ),
+            site,
+            compute or ComputeFacts(),
+        )
+
+
+def _edge_facts(bare: EdgeFacts, site: Site, compute: ComputeFacts) -> EdgeFacts:
+    """Add what the operator, and the edge itself, say of its size and software."""
+    dask = site.settings.dask
+    if dask is None:
+        return bare
+    taken = compute.taken
+    return msgspec.structs.replace(
+        bare,
+        cores=dask.cores,
+        free_cores=_free(dask.cores, taken.cores),
+        memory=dask.memory,
+        free_memory=None if dask.memory is None else max(0, dask.memory - taken.memory),
+        gpus=float(dask.gpus) if dask.gpus else None,
+        free_gpus=_free(float(dask.gpus), taken.gpus) if dask.gpus else None,
+        versions={**compute.versions, **dask.versions},
+        images=compute.images,
+    )
+
+
+def _free(whole: float | None, taken: float) -> float | None:
+    return None if whole is None else max(0.0, whole - taken)
+
+
+def _computes(site: Site, need: ComputeNeed) -> bool:
+    has = {"cluster": site.settings.dask is not None, "kernel": site.settings.kernels is not None}
+    return has.get(need.kind, any(has.values()))
+
+
+def _demand(need: ComputeNeed) -> Demand:
+    return Demand(cores=need.cores, memory=need.memory, gpus=need.gpus, image=need.image, versions=dict(need.versions))
 
 
 def _queries(need: ComputeNeed) -> list[Query]:
@@ -77,12 +194,19 @@ def _queries(need: ComputeNeed) -> list[Query]:
         Query(collections=(collection,), ids=tuple(ids), limit=_PAGE) for collection, ids in sorted(need.items.items())
     ]
     rest = tuple(name for name in need.collections if name not in need.items)
-    return by_item + ([Query(collections=rest, limit=_PAGE)] if rest else [])
+    return [*need.queries, *by_item, *([Query(collections=rest, limit=_PAGE)] if rest else [])]
 
 
 def _lines(need: ComputeNeed) -> list[Line]:
-    asked = (("cores", need.cores), ("memory", float(need.memory)))
+    counted: Mapping[str, Sequence[Line]] = {
+        "cluster": [Line(resource="clusters", amount=1)],
+        "kernel": [Line(resource="kernels", amount=1)],
+    }
+    taken = Taken(cores=need.cores, memory=need.memory, gpus=need.gpus)
+    asked = (("cores", taken.cores), ("memory", float(taken.memory)), ("gpus", taken.gpus))
+    if need.kind == "kernel":
+        return list(counted["kernel"])  # kernels are counted, not weighed: their edge sets the real limits
     return [
-        Line(resource="clusters", amount=1),
+        *counted.get(need.kind, ()),
         *(Line(resource=name, amount=amount) for name, amount in asked if amount),
     ]

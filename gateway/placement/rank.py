@@ -1,13 +1,21 @@
 """Ranks edges for a need and says why. Pure and deterministic: the same facts give the same words."""
 
-from edges.model import Frozen
-from gateway.placement.holdings import Holding, Holdings
+from collections.abc import Mapping
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+from edges.model import Frozen, Json
+from gateway.placement.holdings import Holding, Holdings
+from gateway.placement.words import Moving, duration, said_of_holding, size
+from gateway.placement.words import advice as advice_of
 
 
 class EdgeFacts(Frozen):
-    """What is known of an edge. ``refusal`` says why the group's quota does not let it in there, if so."""
+    """What is known of an edge.
+
+    ``refusal`` says why the group's quota does not let it in there; ``waits`` why it has to wait there, where that
+    helps. ``unfit`` says which wish the edge cannot fulfil. ``cores``, ``memory`` (bytes) and ``gpus`` are what the
+    edge has in all, and ``free_*`` what of it is not taken; None where nobody has told. ``versions`` are of its
+    software by name, ``images`` those that can be chosen there. ``harvestable``: data can be copied there.
+    """
 
     id: str
     computes: bool
@@ -15,10 +23,35 @@ class EdgeFacts(Frozen):
     priority: int = 100
     trouble: str = ""
     refusal: str = ""
+    waits: str = ""
+    unfit: str = ""
+    cores: float | None = None
+    free_cores: float | None = None
+    memory: int | None = None
+    free_memory: int | None = None
+    gpus: float | None = None
+    free_gpus: float | None = None
+    versions: Mapping[str, str] = {}
+    images: tuple[str, ...] = ()
+    harvestable: bool = True
+
+
+class Demand(Frozen):
+    """What is asked of an edge beside data: memory in bytes; ``versions`` by name, as a prefix (``dask: 2026.8``)."""
+
+    cores: float = 0.0
+    memory: int = 0
+    gpus: float = 0.0
+    image: str = ""
+    versions: Mapping[str, str] = {}
 
 
 class Candidate(Frozen):
-    """One edge, with its holding, whether it may be chosen, and the reasons in words."""
+    """One edge, with its holding, whether it may be chosen, and the reasons in words.
+
+    ``waits``: it may be chosen, but the work has to wait there first. ``moving_seconds`` is what reading the missing
+    from elsewhere, and the slow from tape, is estimated to take.
+    """
 
     edge: str
     eligible: bool
@@ -27,46 +60,113 @@ class Candidate(Frozen):
     missing_items: int
     missing_bytes: int
     reasons: tuple[str, ...]
+    estimated_bytes: int = 0
+    slow_items: int = 0
+    slow_bytes: int = 0
+    moving_seconds: float = 0.0
+    waits: bool = False
+    free_cores: float | None = None
+    images: tuple[str, ...] = ()
+    versions: Mapping[str, str] = {}
 
 
 class Placement(Frozen):
-    """The ranked edges; ``edge`` is the choice, None where none will do, and then ``advice`` says what would help."""
+    """The ranked edges; ``edge`` is the choice, None where none will do, and then ``advice`` says what would help.
+
+    ``harvest`` are requests that, sent as they are, bring the data to an edge that lacks it.
+    """
 
     edge: str | None
     candidates: tuple[Candidate, ...]
     items: int
     bytes: int
     advice: tuple[str, ...] = ()
+    estimated_bytes: int = 0
+    harvest: tuple[Json, ...] = ()
 
 
-def rank(holdings: Holdings, edges: tuple[EdgeFacts, ...], *, wish: str | None, about_data: bool) -> Placement:
-    """Rank the edges: eligible first, then most bytes held, most items, best priority, id.
+def rank(
+    holdings: Holdings,
+    edges: tuple[EdgeFacts, ...],
+    *,
+    wish: str | None,
+    about_data: bool,
+    demand: Demand | None = None,
+    moving: Moving | None = None,
+) -> Placement:
+    """Rank the edges: eligible first, then those where nothing has to wait, then by the cost of moving what is missing.
 
-    ``wish`` names the only edge that may be chosen. ``about_data``: the need names data, so an edge that holds
-    nothing of it is not eligible.
+    Then most bytes held, most items, best priority, most free cores, id. ``wish`` names the only edge that may be
+    chosen. ``about_data``: the need names data, so an edge that holds nothing of it is not eligible.
     """
-    judged = [_judge(edge, holdings, wish, about_data=about_data) for edge in edges]
+    asked, rates = demand or Demand(), moving or Moving()
+    judged = [_judge(edge, holdings, wish, asked, rates if about_data else None) for edge in edges]
     priorities = {edge.id: edge.priority for edge in edges}
     ranked = tuple(
-        sorted(judged, key=lambda one: (not one.eligible, -one.bytes, -one.items, priorities[one.edge], one.edge))
+        sorted(
+            judged,
+            key=lambda one: (
+                not one.eligible,
+                one.waits,
+                one.moving_seconds,
+                -one.bytes,
+                -one.items,
+                priorities[one.edge],
+                -(one.free_cores or 0.0),
+                one.edge,
+            ),
+        )
     )
     chosen = ranked[0].edge if ranked and ranked[0].eligible else None
-    advice = () if chosen is not None else _advice(ranked, holdings, wish, about_data=about_data)
-    return Placement(edge=chosen, candidates=ranked, items=holdings.items, bytes=holdings.bytes, advice=advice)
+    targets = frozenset(edge.id for edge in edges if edge.harvestable and edge.computes)
+    return Placement(
+        edge=chosen,
+        candidates=ranked,
+        items=holdings.items,
+        bytes=holdings.bytes,
+        estimated_bytes=holdings.estimated,
+        advice=() if chosen is not None else _advice(ranked, holdings, wish, targets if about_data else None),
+    )
 
 
-def _judge(edge: EdgeFacts, holdings: Holdings, wish: str | None, *, about_data: bool) -> Candidate:
+def harvest_targets(placement: Placement, edges: tuple[EdgeFacts, ...], wish: str | None) -> tuple[str, ...]:
+    """Return the edges that a harvest would make fit: they lack nothing but the data. The wished one alone, if any."""
+    able = {
+        edge.id
+        for edge in edges
+        if edge.harvestable and edge.computes and edge.available and not edge.refusal and not edge.unfit
+    }
+    return tuple(
+        one.edge
+        for one in placement.candidates
+        if one.edge in able and one.missing_items and (wish is None or one.edge == wish)
+    )
+
+
+def _judge(edge: EdgeFacts, holdings: Holdings, wish: str | None, demand: Demand, moving: Moving | None) -> Candidate:
     holding = holdings.at(edge.id)
-    obstacles = tuple(_obstacles(edge, holding, wish, about_data=about_data))
-    said = _said(holding, holdings) if about_data else ()
+    obstacles = _obstacles(edge, holding, wish, about_data=moving is not None) + _lacks(edge, demand)
+    waits = [] if obstacles else _waits(edge, demand)
+    missing = max(0, holdings.bytes - holding.bytes)
+    seconds = moving.seconds(missing=missing, slow=holding.slow_bytes) if moving is not None else 0.0
+    said = said_of_holding(holding, holdings, seconds) if moving is not None else ()
+    reasons = (*said, *obstacles, *waits, *_offers(edge, demand))
     return Candidate(
         edge=edge.id,
         eligible=not obstacles,
         items=holding.items,
         bytes=holding.bytes,
         missing_items=holdings.items - holding.items,
-        missing_bytes=max(0, holdings.bytes - holding.bytes),
-        reasons=(*said, *obstacles) or ("no data was named; the edge is up and within quota",),
+        missing_bytes=missing,
+        reasons=reasons or ("no data was named; the edge is up and within quota",),
+        estimated_bytes=holding.estimated,
+        slow_items=holding.slow_items,
+        slow_bytes=holding.slow_bytes,
+        moving_seconds=round(seconds, 3),
+        waits=bool(waits),
+        free_cores=edge.free_cores,
+        images=edge.images,
+        versions=edge.versions,
     )
 
 
@@ -82,58 +182,74 @@ def _obstacles(edge: EdgeFacts, holding: Holding, wish: str | None, *, about_dat
         found.append("it holds none of the items")
     if edge.refusal:
         found.append(edge.refusal)
+    if edge.unfit:
+        found.append(edge.unfit)
     return found
 
 
-def _said(holding: Holding, holdings: Holdings) -> tuple[str, ...]:
-    if not holdings.items or not holding.items:
-        return ()
-    share = 100 * holding.bytes / holdings.bytes if holdings.bytes else 100 * holding.items / holdings.items
-    said = [
-        (
-            f"holds {holding.items} of {holdings.items} items, "
-            f"{size(holding.bytes)} of {size(holdings.bytes)} ({share:.0f} %)"
+def _lacks(edge: EdgeFacts, demand: Demand) -> list[str]:
+    """Say what the edge will never have: more than its whole size, another image, another version."""
+    found = []
+    for name, asked, has, unit in _amounts(edge, demand, free=False):
+        if has is not None and asked > has:
+            found.append(f"it has {_amount(has, unit)} of {name}; {_amount(asked, unit)} are asked for")
+    if demand.gpus and edge.gpus is None:
+        found.append("it has no GPUs")
+    if demand.image and demand.image not in edge.images:
+        offered = ", ".join(edge.images) or "none to choose"
+        found.append(f"it does not offer image {demand.image[:100]!r}; images: {offered}")
+    for name, asked_version in sorted(demand.versions.items()):
+        there = edge.versions.get(name)
+        if there is None or not f"{there}.".startswith(f"{asked_version.rstrip('.')}."):
+            found.append(f"{name} {asked_version} is asked for; it has {there or 'not told which'}")
+    return found
+
+
+def _waits(edge: EdgeFacts, demand: Demand) -> list[str]:
+    found = [edge.waits] if edge.waits else []
+    for name, asked, free, unit in _amounts(edge, demand, free=True):
+        if free is not None and asked > free:
+            found.append(
+                f"{_amount(free, unit)} of {name} are free now; {_amount(asked, unit)} are asked for: it waits"
+            )
+    return found
+
+
+def _offers(edge: EdgeFacts, demand: Demand) -> list[str]:
+    if edge.free_cores is None or edge.cores is None or not demand.cores:
+        return []
+    return [f"{edge.free_cores:g} of {edge.cores:g} cores are free"]
+
+
+def _amounts(edge: EdgeFacts, demand: Demand, *, free: bool) -> tuple[tuple[str, float, float | None, str], ...]:
+    if free:
+        return (
+            ("cores", demand.cores, edge.free_cores, ""),
+            ("memory", demand.memory, edge.free_memory, "bytes"),
+            ("GPUs", demand.gpus, edge.free_gpus, ""),
         )
-    ]
-    if holding.estimated:
-        said.append(f"{size(holding.estimated)} of that are estimated from the grids")
-    if 0 < holding.items < holdings.items:
-        said.append(f"{size(max(0, holdings.bytes - holding.bytes))} would be read from elsewhere")
-    if holdings.cut:
-        said.append(f"only the first {holdings.items} items were weighed")
-    return tuple(said)
+    return (
+        ("cores", demand.cores, edge.cores, ""),
+        ("memory", demand.memory, edge.memory, "bytes"),
+        ("GPUs", demand.gpus, edge.gpus, ""),
+    )
+
+
+def _amount(count: float, unit: str) -> str:
+    return size(count) if unit == "bytes" else f"{count:g}"
 
 
 def _advice(
-    ranked: tuple[Candidate, ...], holdings: Holdings, wish: str | None, *, about_data: bool
+    ranked: tuple[Candidate, ...], holdings: Holdings, wish: str | None, targets: frozenset[str] | None
 ) -> tuple[str, ...]:
+    """Say what would help; ``targets`` are where data can be brought, None where no data is needed."""
     if wish is not None and all(one.edge != wish for one in ranked):
         return (f"unknown edge {wish!r}; edges: {', '.join(sorted(one.edge for one in ranked)) or 'none'}",)
-    if about_data and not holdings.items:
+    if targets is not None and not holdings.items:
         return ("no item matches the need at any site; widen the search or check the collection ids",)
-    told = _told([one for one in ranked if wish is None or one.edge == wish])
-    unheld = next((one for one in ranked if (wish is None or one.edge == wish) and not one.items), None)
-    if about_data and unheld is not None:
-        return (*told, f"harvest {holdings.items} items ({size(holdings.bytes)}) to {unheld.edge} first")
-    return told or ("no edge is configured",)
+    considered = [one for one in ranked if wish is None or one.edge == wish]
+    lacking = [one.edge for one in considered if targets is not None and one.edge in targets and not one.items]
+    return advice_of([(one.edge, one.reasons) for one in considered], holdings, lacking)
 
 
-def _told(candidates: list[Candidate]) -> tuple[str, ...]:
-    """Say each reason once, with the edges that it holds for."""
-    edges: dict[str, list[str]] = {}
-    for one in candidates:
-        edges.setdefault("; ".join(one.reasons), []).append(one.edge)
-    return tuple(f"{', '.join(names)}: {reason}" for reason, names in edges.items())
-
-
-def size(count: float) -> str:
-    """Say a number of bytes to a person.
-
-    >>> size(60e9)
-    '60.0 GB'
-    """
-    for unit in _UNITS:
-        if count < 1000 or unit == _UNITS[-1]:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError
+__all__ = ["Candidate", "Demand", "EdgeFacts", "Moving", "Placement", "duration", "harvest_targets", "rank", "size"]
