@@ -2,7 +2,8 @@
 
 The floor on SQLite is the same writer thread with the same group commit and disk flush, but without rules and
 history: one UPDATE .. RETURNING of the group's counter and one INSERT of a lease per reservation, for as many groups.
-The floor on PostgreSQL is a function that does the same, called by up to 16 connections. Ours and the floor take turns, on one disk and one server.
+The floor on PostgreSQL is a function that does the same, called by up to 16 connections. Ours and the floor take
+turns, on one disk and one server.
 """
 
 import asyncio

@@ -15,6 +15,7 @@ from gateway.auth.issuer import Issuer, IssuerUnavailable
 from gateway.auth.login_face import LoginFace
 from gateway.auth.middleware import auth_middleware
 from gateway.auth.oidc import OidcAuthenticator
+from gateway.auth.own_tokens_face import OwnTokensFace
 from gateway.auth.tokens import IssuedToken, TokenGrant, TokenStore, TokenStoreUnavailable
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "IssuerUnavailable",
     "LoginFace",
     "OidcAuthenticator",
+    "OwnTokensFace",
     "Session",
     "SessionCookies",
     "TokenAuthenticator",

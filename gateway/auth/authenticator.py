@@ -122,6 +122,16 @@ class TokenAuthenticator:
             return "the token has expired"
         return None
 
+    def is_token(self, via: str) -> bool:
+        """Tell whether credentials are an issued token: not a browser's session, and none of the configuration."""
+        kind, _, name = via.partition(":")
+        token = self._by_id.get(name) if kind == "issued" else None
+        return token is not None and token.grant.kind == "token"
+
+    def holds(self, token: IssuedToken) -> bool:
+        """Tell whether a token is neither revoked nor over."""
+        return self._over(token) is None
+
     async def create(self, grant: TokenGrant, *, seconds: float | None = None) -> tuple[str, IssuedToken]:
         """Issue a token, valid for so many seconds or until it is revoked; it works at once.
 

@@ -63,7 +63,7 @@ class AuthFace:
         ]
 
     async def _me(self, request: web.Request) -> web.Response:
-        return _json(msgspec.to_builtins(principal_of(request)))
+        return json_answer(msgspec.to_builtins(principal_of(request)))
 
     async def _sign_in(self, request: web.Request) -> web.Response:
         """Take a token once, and set a cookie in its place: pages need not keep the token."""
@@ -73,7 +73,7 @@ class AuthFace:
             raise InvalidInput("token", "missing or no text", "an API token")
         identity, via = await self._known(secret)
         principal = principal_for(identity, None)
-        response = _json(msgspec.to_builtins(principal))
+        response = json_answer(msgspec.to_builtins(principal))
         self._cookies.set(response, principal, via=via)
         return response
 
@@ -98,7 +98,7 @@ class AuthFace:
 
     async def _list(self, request: web.Request) -> web.Response:
         _check_admin(request)
-        return _json({"tokens": [_told(token) for token in await self._authenticator.issued()]})
+        return json_answer({"tokens": [told_token(token) for token in await self._authenticator.issued()]})
 
     async def _create(self, request: web.Request) -> web.Response:
         _check_admin(request)
@@ -112,7 +112,7 @@ class AuthFace:
             note=wanted.note,
         )
         secret, token = await self._authenticator.create(grant, seconds=wanted.expires_in)
-        return _json({**_told(token), "token": secret}, status=201)
+        return json_answer({**told_token(token), "token": secret}, status=201)
 
     async def _revoke(self, request: web.Request) -> web.Response:
         _check_admin(request)
@@ -135,12 +135,14 @@ def _parse(body: Json) -> _NewToken:
     return wanted
 
 
-def _told(token: IssuedToken) -> Json:
+def told_token(token: IssuedToken) -> Json:
+    """Tell a token, without its secret."""
     told: Json = msgspec.to_builtins(token)
     return {**told.pop("grant"), **told}
 
 
-def _json(value: Json, status: int = 200) -> web.Response:
+def json_answer(value: Json, status: int = 200) -> web.Response:
+    """Answer with JSON that no cache keeps."""
     body = msgspec.json.encode(value)
     response = web.Response(status=status, body=body, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"

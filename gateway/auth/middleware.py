@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 ANONYMOUS = "anonymous"
 
+IDENTITY = web.RequestKey("identity", Identity)
+"""What the credentials of a request told, for the faces that issue credentials."""
+
 
 def auth_middleware(
     authenticators: Sequence[Authenticator],
@@ -91,6 +94,7 @@ class _Gate:
         if credential.source == "cookie":
             self._check_own_page(request)
         check_scope(identity.scopes, request.method, request.path)
+        request[IDENTITY] = identity
         return principal_for(identity, wanted_group(request.headers, request.query))
 
     async def _identify(self, credential: Credential) -> Identity | None:

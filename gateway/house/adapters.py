@@ -19,7 +19,7 @@ from edges.settings import SiteSettings
 from gateway.secrets import kept_key
 from gateway.settings import Settings
 from quotas.judging import Observer
-from quotas.postgres import PostgresLedger
+from quotas.postgres import PostgresLedger, Upkeep
 from quotas.sqlite import SqliteLedger
 
 
@@ -80,10 +80,13 @@ def kernels_of(site: SiteSettings, session: aiohttp.ClientSession) -> JupyterGat
 def ledger_of(settings: Settings, observer: Observer) -> PostgresLedger | SqliteLedger:
     """Return the ledger in the database that is named, or in the state folder."""
     quotas = settings.quotas
+    keep = quotas.history_days * 86_400
     if quotas.database is not None:
         dsn, schema = quotas.database.reveal(), quotas.database_schema
-        return PostgresLedger(dsn, quotas.policies, schema=schema, observer=observer)
-    return SqliteLedger(Path(settings.server.state) / "quotas.sqlite", quotas.policies, observer=observer)
+        upkeep = Upkeep(keep_history_seconds=keep)
+        return PostgresLedger(dsn, quotas.policies, schema=schema, observer=observer, upkeep=upkeep)
+    path = Path(settings.server.state) / "quotas.sqlite"
+    return SqliteLedger(path, quotas.policies, observer=observer, keep_history_seconds=keep)
 
 
 def public_url(settings: Settings) -> str:

@@ -5,6 +5,7 @@ from gateway.auth import (
     AuthFace,
     CodeFlow,
     LoginFace,
+    OwnTokensFace,
 )
 from gateway.house.house import House
 from gateway.placement.face import PlacementFace
@@ -36,6 +37,7 @@ async def add_catalogue(house: House) -> None:
         *QuotaAdminFace(office=house.ledger).routes(),
         *QuotaFace(ledger=house.ledger, public_url=house.base).routes(),
         *AuthFace(authenticator=house.authenticator, cookies=house.cookies, others=[house.oidc]).routes(),
+        *OwnTokensFace(authenticator=house.authenticator, most_days=house.settings.auth.own_token_days).routes(),
         *_login_face(house).routes(),
     ]
 
