@@ -4,12 +4,14 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 
+from harvest.admission_ledger import HarvestLedger
 from harvest.database import Connection, Database
 from harvest.estimate import spread
 from harvest.model import Value
+from harvest.places import is_private
 from quotas.errors import LeaseLost, QuotaExceeded
-from quotas.ledger import Ledger
 from quotas.model import Charge, Lease, Line, Refusal
+from quotas.records import Ticket
 
 logger = logging.getLogger(__name__)
 
@@ -17,12 +19,17 @@ GROWTH = 64 << 20
 """Bytes by which a reservation grows for an object whose size nobody tells: not each part asks the ledger."""
 
 
+HASTE = {1: 0.0, 2: 900.0, 3: 3_600.0, 4: 21_600.0, 5: 86_400.0}
+"""What a priority is worth in the line, in seconds of waiting."""
+
+
 class Holding(Value, frozen=True):
-    """An order as the ledger sees it: who pays, and at which edge."""
+    """An order as the ledger sees it: who pays, at which edge, and how urgent it is."""
 
     id: str
     charge: Charge
     target: str
+    priority: int = 3
 
 
 class Reserved(Value, frozen=True):
@@ -38,14 +45,17 @@ def lines_for(target: str, amount: int, jobs: int) -> list[Line]:
     lines = [Line(resource="harvest_jobs", amount=jobs, edge=target)] if jobs else []
     if amount:
         lines.append(Line(resource="harvest_bytes", amount=amount, edge=target))
-        lines.append(Line(resource="storage_bytes", amount=amount, edge=target))
+        if not is_private(target):
+            lines.append(Line(resource="storage_bytes", amount=amount, edge=target))
     return lines
 
 
 class Admission:
     """Asks the ledger. ``lease_seconds`` is how long a reservation outlives us."""
 
-    def __init__(self, *, ledger: Ledger, database: Database, lease_seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, *, ledger: HarvestLedger, database: Database, lease_seconds: float, clock: Callable[[], float]
+    ) -> None:
         self._ledger = ledger
         self._database = database
         self._ttl = lease_seconds
@@ -55,15 +65,19 @@ class Admission:
         """Tell what a reservation would be answered, without making it."""
         return await self._ledger.check(holding.charge, lines_for(holding.target, amount, 1))
 
-    async def admit(self, holding: Holding, amount: int) -> Reserved:
-        """Reserve for a whole order.
+    async def admit(self, holding: Holding, reserved: Reserved) -> bool:
+        """Reserve for a whole order; tell False where it has to wait in line (ask by :meth:`renew`).
 
         Raises:
-            QuotaExceeded: a policy stands in the way; nothing was reserved.
+            QuotaExceeded: a policy stands in the way, and says nothing of waiting; nothing was reserved.
         """
-        reserved = Reserved(key=f"harvest/{holding.id}", amount=amount, jobs=1)
-        await self._reserve(holding, reserved)
-        return reserved
+        try:
+            await self._reserve(holding, reserved)
+        except QuotaExceeded as error:
+            if error.refusal.on_exceed != "queue" or error.refusal.never:
+                raise
+            return False
+        return True
 
     async def cover(self, object_id: int, needed: int, *, exact: bool) -> None:
         """Make sure that the payer of an object has reserved ``needed`` bytes for it.
@@ -106,19 +120,33 @@ class Admission:
         Raises:
             QuotaExceeded: a lease had ended, and there is no room for it any more; try again later.
         """
-        leases = await self._open_leases(holding.id)
-        amounts = [lease.amount for lease in leases]
-        shares = zip(leases, spread(moved, amounts), spread(stored, amounts), strict=True)
-        for lease, moved_share, stored_share in shares:
-            actual: dict[str, float] = {}
-            if lease.amount:
-                actual = {"harvest_bytes": moved_share, "storage_bytes": stored_share}
-            try:
-                await self._ledger.commit(lease.key, actual)
-            except LeaseLost:
-                await self._reserve(holding, lease)
-                await self._ledger.commit(lease.key, actual)
-            await self._database.run(lambda c, key=lease.key: c.change("lease_ended", key=key))  # type: ignore[misc] # a default binds the loop's value
+        rows = await self._database.run(lambda c: c.all("leases_of_round", id=holding.id))
+        amounts = [row["amount"] for row in rows]
+        shares = zip(rows, spread(moved, amounts), spread(stored, amounts), strict=True)
+        for row, moved_share, stored_share in shares:
+            if not row["ended"]:
+                lease = Reserved(key=row["key"], amount=row["amount"], jobs=row["jobs"])
+                await self._commit(holding, lease, moved_share, stored_share)
+                await self._database.run(lambda c, key=lease.key: c.change("lease_ended", key=key))  # type: ignore[misc] # a default binds the loop's value
+
+    async def give_back(self, charge: Charge, target: str, amount: int, key: str) -> None:
+        """Return storage whose bytes are gone. Repeatable by ``key``."""
+        line = Line(resource="storage_bytes", amount=amount, edge=target)
+        await self._ledger.give_back(charge, line, key=f"harvest-refund/{key}", why="a copy was removed")
+
+    async def _commit(self, holding: Holding, lease: Reserved, moved: int, stored: int) -> None:
+        if not moved and not stored:  # also what still waits in line, or has ended meanwhile
+            await self._ledger.leave_line(lease.key)
+            await self._ledger.release(lease.key)
+            return
+        actual = {"harvest_bytes": float(moved)}
+        if not is_private(holding.target):
+            actual["storage_bytes"] = float(stored)
+        try:
+            await self._ledger.commit(lease.key, actual)
+        except LeaseLost:
+            await self._reserve(holding, lease)
+            await self._ledger.commit(lease.key, actual)
 
     async def _open_leases(self, order_id: str) -> Sequence[Reserved]:
         rows = await self._database.run(lambda c: c.all("leases_open", id=order_id))
@@ -130,6 +158,12 @@ class Admission:
             return None
         why = f"harvest order {holding.id}"
         answer = await self._ledger.reserve(reserved.key, holding.charge, lines, ttl=self._ttl, why=why)
+        if isinstance(answer, Refusal) and answer.on_exceed == "queue" and not answer.never:
+            haste = HASTE[holding.priority]
+            in_line = await self._ledger.line_up(
+                reserved.key, holding.charge, lines, ttl=self._ttl, priority=haste, why=why
+            )
+            answer = answer if isinstance(in_line, Ticket) else in_line
         if isinstance(answer, Refusal):
             logger.info("harvest quota refused", extra={"order": holding.id, "why": answer.sentence()})
             raise QuotaExceeded(answer)
@@ -146,4 +180,5 @@ def holding_of(connection: Connection, order_id: str) -> Holding:
 
 def as_holding(row: sqlite3.Row) -> Holding:
     """Return a row of an order as the ledger sees it."""
-    return Holding(id=row["id"], charge=Charge(group=row["charged"], user=row["user"]), target=row["target"])
+    charge = Charge(group=row["charged"], user=row["user"])
+    return Holding(id=row["id"], charge=charge, target=row["target"], priority=row["priority"])

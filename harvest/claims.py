@@ -47,6 +47,7 @@ class ObjectClaim(Value, frozen=True):
     sha256: str | None
     attempts: int
     fence: int
+    visible: int
 
     def after(self, event: ObjectEvent) -> ObjectState:
         """Return the state that follows, by the table."""
@@ -175,16 +176,6 @@ def put_off(connection: Connection, claim: ObjectClaim, event: ObjectEvent, reas
 def forget_object(connection: Connection, claim: ObjectClaim) -> None:
     """Drop an object that nobody wants any more, or take it up again where somebody has come to want it."""
     connection.change("object_forget", id=claim.id, fence=claim.fence)
-
-
-def claim_item(connection: Connection, now: float, until: float) -> ItemClaim | None:
-    """Take an item that has new copies and, for some order, none left to make."""
-    row = connection.one("item_claimable", now=now)
-    taken = None if row is None else connection.one("item_claim", id=row["id"], until=until)
-    if taken is None:
-        return None
-    kept: dict[str, Any] = {name: taken[name] for name in ItemClaim.__struct_fields__}
-    return ItemClaim(**kept | {"doc": kept["doc"].encode()})
 
 
 def copies_of(connection: Connection, claim: ItemClaim) -> list[CopiedAsset]:

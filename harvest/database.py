@@ -19,9 +19,14 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 def _load_queries() -> dict[str, str]:
-    text = resources.files("harvest").joinpath("queries.sql").read_text(encoding="utf-8")
-    pieces = _NAME.split(text)[1:]
-    return {name: sql.strip().rstrip(";") for name, sql in zip(pieces[::2], pieces[1::2], strict=True)}
+    """Read all named queries, of every ``queries*.sql``."""
+    folder = resources.files("harvest")
+    queries: dict[str, str] = {}
+    for each in folder.iterdir():
+        if each.name.startswith("queries") and each.name.endswith(".sql"):
+            pieces = _NAME.split(each.read_text(encoding="utf-8"))[1:]
+            queries |= {name: sql.strip().rstrip(";") for name, sql in zip(pieces[::2], pieces[1::2], strict=True)}
+    return queries
 
 
 class Connection:

@@ -12,7 +12,7 @@ from typing import Self
 
 from edges.errors import EdgeError
 from harvest import orders
-from harvest.admission import Admission, Holding
+from harvest.admission import Admission, Holding, Reserved
 from harvest.database import Connection, Database, Journal
 from harvest.errors import HarvestError, OrderGone
 from harvest.estimate import with_rate
@@ -24,6 +24,7 @@ from harvest.registrar import Registrar
 from harvest.seams import Checkpoint, World, unobserved
 from harvest.settings import HarvestSettings
 from harvest.sources import Patience, Sources
+from harvest.states import OrderEvent
 from harvest.transfer import Transfer
 from harvest.upkeep import Upkeep
 from harvest.wanted import Aim
@@ -117,8 +118,6 @@ class Harvester:
             KeyReused, OrderInFlight: the idempotency key came before.
             EdgeError, QuotaError: a site or the ledger does not answer.
         """
-        aim = self._planner.aim(request, charge.group)
-        now = self._clock()
         new = NewOrder(
             id=uuid.uuid4().hex,
             user=charge.user,
@@ -127,6 +126,13 @@ class Harvester:
             fingerprint=fingerprint(request),
             request=request,
         )
+        return await self.take(new)
+
+    async def take(self, new: NewOrder) -> Order:
+        """Take an order in, as :meth:`submit`."""
+        charge = Charge(group=new.group, user=new.user)
+        aim = self._planner.aim(new.request, charge.group, new.id)
+        now = self._clock()
         known = await self._database.run(lambda c: orders.insert(c, new, now, now + PLANNING_SECONDS))
         if known is not None:
             return await self.status(known)
@@ -214,16 +220,25 @@ class Harvester:
         total = objects = 0
         async for batch in self._planner.batches(new.request, aim):
             until = self._clock() + PLANNING_SECONDS
-            add = lambda c, batch=batch, until=until: orders.add_batch(c, new.id, aim.target, batch, until)  # noqa: E731
+            add = lambda c, batch=batch, until=until: orders.add_batch(  # noqa: E731
+                c, new.id, aim.target, batch, now=until - PLANNING_SECONDS, until=until
+            )
             total += await self._database.run(add)
-            objects += sum(len(item.wishes) for item in batch.items)
+            objects += len(batch.items)
         now = self._clock()
         if not objects:
             message = "nothing had to be copied"
             await self._database.run(lambda c: orders.move(c, new.id, "admitted", message, now))
             return
-        reserved = await self._admission.admit(Holding(id=new.id, charge=charge, target=aim.target), total)
-        await self._database.run(lambda c: orders.admitted(c, new.id, reserved, "", now))
+        await self._database.run(lambda c: c.change("order_planned", id=new.id, bytes=total))
+        if total > self._settings.approval_bytes and not new.approved:
+            why = f"{total} bytes are more than {self._settings.approval_bytes}: an administrator has to approve"
+            await self._database.run(lambda c: orders.wait_for_approval(c, new.id, why, now))
+            return
+        holding = Holding(id=new.id, charge=charge, target=aim.target, priority=new.request.priority)
+        reserved = Reserved(key=f"harvest/{new.id}", amount=total, jobs=1)
+        event: OrderEvent = "admitted" if await self._admission.admit(holding, reserved) else "quota-lost"
+        await self._database.run(lambda c: orders.admitted(c, new.id, reserved, now, event))
 
     def _measured(self, order: Order) -> Order:
         rate = 0.0

@@ -56,6 +56,67 @@ def object_key(prefix: str, collection: str, item_id: str, asset: str, href: str
     return prefix + "/".join(segment(text) for text in (collection, item_id, asset, file_name(href)))
 
 
+TEMPLATE_NAMES = ("collection", "item_id", "asset", "year", "month", "day")
+"""What a prefix may name in braces."""
+
+_NAMED = re.compile(r"\{([^{}]*)\}")
+_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})T")
+
+
+def template_flaw(prefix: str) -> str | None:
+    """Tell what is wrong with a prefix, or None.
+
+    >>> template_flaw("{collection}/{item_id}/"), template_flaw("{user}/")
+    (None, "'{user}' is not known")
+    """
+    for name in _NAMED.findall(prefix):
+        if name not in TEMPLATE_NAMES:
+            return f"'{{{name}}}' is not known"
+    rest = _NAMED.sub("", prefix)
+    return "a brace is left open" if "{" in rest or "}" in rest else None
+
+
+def templated_key(template: str, names: tuple[str, str, str], href: str, datetime: str) -> str:
+    """Return the key of an asset's copy; ``names`` are collection, item id and asset key.
+
+    Whatever of these the template does not name follows it, so that two assets never share a key. ``template``
+    begins with an encoded folder; each of its other segments is encoded here, as are the values.
+
+    >>> templated_key("~g/!/{year}/{item_id}/", ("s2", "a/b", "B02"), "https://x.org/f.tif", "2026-05-01T10:00:00Z")
+    '~g/!/2026/a!2Fb/s2/B02/f.tif'
+    """
+    date = _DATE.match(datetime)
+    values = dict(
+        zip(("collection", "item_id", "asset"), (segment(name, MAX_SEGMENT // 2) for name in names), strict=True)
+    )
+    values |= dict(zip(("year", "month", "day"), date.groups() if date else ("0000", "00", "00"), strict=True))
+    told = _NAMED.sub(lambda found: values[found.group(1)], template).strip("/")
+    rest = [values[name] for name in ("collection", "item_id", "asset") if f"/{{{name}}}/" not in f"/{template}/"]
+    return "/".join([told, *rest, segment(file_name(href), MAX_SEGMENT // 2)])
+
+
+def template_prefix(group: str, prefix: str) -> str:
+    """Return a group's folder and a template with each literal part of it encoded.
+
+    >>> template_prefix("root/team", "/alps 1/{collection}")
+    '~root!2Fteam/!/alps!201/{collection}'
+    """
+    parts = [part for part in prefix.split("/") if part]
+    encoded = ["".join(_encoded_parts(part)) for part in parts]
+    return "/".join([f"~{segment(group, MAX_SEGMENT // 2)}/!", *encoded])
+
+
+def _encoded_parts(part: str) -> list[str]:
+    """Encode a segment of a template but for what is in braces."""
+    pieces = re.split(r"(\{[^{}]*\})", part)
+    return [piece if piece.startswith("{") else segment(piece, 60) if piece else "" for piece in pieces]
+
+
+def temporary_prefix(order_id: str) -> str:
+    """Return the folder of an order's temporary copies: nobody else's are in it."""
+    return f"~tmp/{segment(order_id)}/"
+
+
 def group_prefix(group: str, prefix: str | None) -> str:
     """Return the encoded folder of a group's own objects, or an empty text for the shared pool.
 

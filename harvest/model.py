@@ -32,13 +32,38 @@ ObjectState = Literal[
 ]
 
 
+Content = Literal["data", "catalogue"]
+"""``data``: the assets are copied. ``catalogue``: only the items are, and their assets stay where they are."""
+
+EVENTS = ("completed", "stuck", "expiring", "expired", "cancelled", "waiting")
+"""What can be told by webhook."""
+
+PRIORITIES = range(1, 6)
+"""5 is the most urgent."""
+
+
+class Notify(Value, frozen=True):
+    """Whom to tell of what. ``kind`` is ``cloudevent``, or the name of a callback of the OGC API.
+
+    ``secret`` is the name of a key in the configuration that signs it; the key itself is never here.
+    """
+
+    url: str
+    events: tuple[str, ...] = ("completed", "stuck", "expiring", "expired", "cancelled")
+    secret: str = ""
+    kind: Literal["cloudevent", "successUri", "inProgressUri", "failedUri"] = "cloudevent"
+
+
 class OrderRequest(Value, frozen=True):
     """What is asked for: which items, which assets, and where to.
 
     Limit and order of ``query`` are ignored.
 
     ``assets`` are asset keys; None means all. ``prefix`` is put below the charging group's own folder of the
-    bucket; without one, objects lie in the pool that all groups share. ``bucket`` must be the target's own.
+    bucket, and may be a template (``{collection}/{item_id}/``); without one, objects lie in the pool that all
+    groups share. ``bucket`` must be the target's own. ``lifetime`` (seconds) is how long the order counts on
+    its copies: what nobody counts on is deleted. ``temporary`` copies are in no catalogue, and read by signed
+    links only.
     """
 
     query: Query
@@ -47,6 +72,17 @@ class OrderRequest(Value, frozen=True):
     bucket: str | None = None
     prefix: str | None = None
     integrity: Integrity = "prefer"
+    content: Content = "data"
+    lifetime: float | None = None
+    priority: int = 3
+    temporary: bool = False
+    notify: tuple[Notify, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.lifetime is not None and not self.lifetime > 0:
+            raise ValueError(f"lifetime must be more than 0 seconds, got {self.lifetime}")
+        if self.priority not in PRIORITIES:
+            raise ValueError(f"priority must be within 1 and 5, got {self.priority}")
 
 
 class FoundItem(Value, frozen=True):
@@ -82,13 +118,26 @@ class Wanted(Value, frozen=True):
 class Selection(Value, frozen=True):
     """What of some found items has to be copied.
 
-    ``present`` counts assets that the target has already; ``skipped`` are those that cannot be copied, with
+    ``held`` are assets that the target has already; ``skipped`` are those that cannot be copied, with
     reasons.
     """
 
     wanted: tuple[Wanted, ...] = ()
-    present: int = 0
+    held: tuple["Held", ...] = ()
     skipped: tuple["Failure", ...] = ()
+
+    @property
+    def present(self) -> int:
+        """Return how many assets the target has already."""
+        return len(self.held)
+
+
+class Held(Value, frozen=True):
+    """An asset that is at the target already."""
+
+    collection: str
+    item_id: str
+    asset: str
 
 
 class Failure(Value, frozen=True):
@@ -150,6 +199,8 @@ class Order(Value, frozen=True):
     finished: float | None
     settled: bool
     progress: Progress
+    rule: str | None = None
+    copies_until: float | None = None
 
     def measured(self, progress: Progress) -> "Order":
         """Return the order with its progress replaced by one that tells the speed too."""

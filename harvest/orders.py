@@ -6,10 +6,13 @@ from typing import Any
 
 import msgspec
 
+from edges.model import Json
 from harvest.admission import Reserved, as_holding
+from harvest.announcing import Announcement, announce
 from harvest.claims import as_json
 from harvest.database import Connection
 from harvest.errors import KeyReused, OrderInFlight, OrderNotFound
+from harvest.holds import hold, leave
 from harvest.model import (
     Failure,
     ObjectResult,
@@ -22,6 +25,7 @@ from harvest.model import (
     Value,
 )
 from harvest.multihash import of_sha256
+from harvest.places import is_private
 from harvest.planner import PlannedBatch, Wish
 from harvest.states import ENDED_ORDERS, OrderEvent, order_after
 from harvest.wanted import MAX_SOURCES, item_id_of
@@ -35,7 +39,7 @@ _IN_FLIGHT = frozenset({"WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYI
 
 
 class NewOrder(Value, frozen=True):
-    """An order as it is taken in."""
+    """An order as it is taken in. ``rule`` is the standing rule that gives it; ``approved``: by whom already."""
 
     id: str
     user: str
@@ -43,6 +47,8 @@ class NewOrder(Value, frozen=True):
     idempotency: str | None
     fingerprint: str
     request: OrderRequest
+    rule: str | None = None
+    approved: bool = False
 
 
 def insert(connection: Connection, new: NewOrder, now: float, until: float) -> str | None:
@@ -68,12 +74,18 @@ def insert(connection: Connection, new: NewOrder, now: float, until: float) -> s
         target=new.request.target,
         now=now,
         until=until,
+        rule=new.rule,
+        content=new.request.content,
+        priority=new.request.priority,
+        lifetime=new.request.lifetime,
         **owner,
     )
     return None
 
 
-def add_batch(connection: Connection, order_id: str, target: str, batch: PlannedBatch, until: float) -> int:
+def add_batch(
+    connection: Connection, order_id: str, target: str, batch: PlannedBatch, *, now: float, until: float
+) -> int:
     """Keep what one batch of the plan wants; return the bytes that this order has to reserve for it."""
     total = 0
     for item in batch.items:
@@ -90,6 +102,7 @@ def add_batch(connection: Connection, order_id: str, target: str, batch: Planned
         total += size
     for failure in batch.skipped:
         connection.change("skipped_insert", order_id=order_id, **msgspec.to_builtins(failure))
+    hold(connection, order_id, target, batch.held, now)
     connection.change("order_present", id=order_id, count=batch.present)
     connection.change("order_keep_planning", id=order_id, until=until)
     return total
@@ -103,11 +116,17 @@ def _unshared(connection: Connection, target: str, wish: Wish) -> Wish:
     return wish
 
 
-def admitted(connection: Connection, order_id: str, reserved: Reserved, message: str, now: float) -> None:
-    """Let an order begin: its quota is reserved."""
+def admitted(connection: Connection, order_id: str, reserved: Reserved, now: float, event: OrderEvent) -> None:
+    """Let an order begin, or (``quota-lost``) wait in line: what is reserved for it is remembered."""
     values = {"key": reserved.key, "amount": reserved.amount, "jobs": reserved.jobs}
     connection.change("lease_insert", order_id=order_id, **values)
-    move(connection, order_id, "admitted", message, now)
+    message = "waits in line for quota" if event == "quota-lost" else ""
+    tell(connection, order_id, move(connection, order_id, event, message, now), now)
+
+
+def wait_for_approval(connection: Connection, order_id: str, why: str, now: float) -> None:
+    """Let an order wait until somebody approves it."""
+    tell(connection, order_id, move(connection, order_id, "approval-needed", why, now), now)
 
 
 def move(
@@ -147,7 +166,10 @@ def _enlist_item(connection: Connection, row: sqlite3.Row) -> None:
     stored = connection.one("item_upsert", doc=row["doc"], **named)
     item = 0 if stored is None else int(stored["id"])
     connection.change("item_link", order_id=row["order_id"], item=item)
-    for wish in _WISHES.decode(row["wishes"]):
+    wishes = _WISHES.decode(row["wishes"])
+    if not wishes:  # only the item is wanted
+        connection.change("item_dirty", id=item)
+    for wish in wishes:
         object_id, pays = _enlist_object(connection, row, item, wish)
         reserved = wish.estimate if pays else 0
         link = {"order_id": row["order_id"], "object": object_id, "estimate": wish.estimate, "reserved": reserved}
@@ -188,7 +210,7 @@ def _shared(there: sqlite3.Row, wish: Wish, ordered: float) -> bool:
         return False
     if there["state"] in _IN_FLIGHT:
         return True
-    fresh = (there["finished"] or 0.0) >= ordered or bool(there["unregistered"])
+    fresh = (there["finished"] or 0.0) >= ordered or bool(there["unregistered"]) or is_private(there["target"])
     return bool(there["state"] == "AVAILABLE" and fresh)
 
 
@@ -200,11 +222,12 @@ def _same_bytes(there: sqlite3.Row, wish: Wish) -> bool:
 # -- ends --------------------------------------------------------------------------------------------------
 
 
-def cancel(connection: Connection, order_id: str, now: float) -> None:
+def cancel(connection: Connection, order_id: str, now: float, why: str = "cancelled") -> None:
     """End an order: what only it wanted is discarded, what is whole already stays and is registered."""
-    move(connection, order_id, "cancel", "cancelled", now)
+    move(connection, order_id, "cancel", why, now)
     connection.change("planned_forget", id=order_id)
     connection.change("objects_dropped", id=order_id)
+    leave(connection, order_id)
     connection.change("objects_unpaid", id=order_id)
     connection.change("order_unlink_open", id=order_id)
     connection.change("order_unsettled", id=order_id, now=now)
@@ -231,11 +254,19 @@ def finish(connection: Connection, order_id: str, now: float) -> None:
         failures = int(connection.all("order_failures", id=order_id)[0]["failures"])
         message = f"{failures} could not be copied" if failures else row["message"]
         move(connection, order_id, "failed" if failures else "completed", message, now)
+    connection.change("order_charged", id=order_id)
     connection.change("order_settled", id=order_id, now=now)
-    state = row_of(connection, order_id)["state"]
-    data = msgspec.json.encode({"order": order_id, "state": state, "target": row["target"]}).decode()
-    event = {"id": uuid.uuid4().hex, "type": f"org.lakegate.harvest.{state.lower()}", "subject": order_id}
-    connection.change("event_insert", now=now, data=data, **event)
+    tell(connection, order_id, row_of(connection, order_id)["state"], now)
+
+
+def tell(connection: Connection, order_id: str, state: OrderState, now: float) -> None:
+    """Tell the world how an order stands, in the transaction that made it so."""
+    row = row_of(connection, order_id)
+    request = msgspec.json.decode(row["request"], type=OrderRequest)
+    told: Json = {"order": order_id, "state": state, "target": row["target"], "message": row["message"]}
+    if row["rule"]:
+        told["rule"] = row["rule"]
+    announce(connection, Announcement(state=state, subject=order_id, data=told, notify=request.notify), now)
 
 
 # -- what is told ------------------------------------------------------------------------------------------
@@ -255,6 +286,8 @@ def order_of(connection: Connection, row: sqlite3.Row) -> Order:
         finished=row["finished"],
         settled=bool(row["settled"]),
         progress=_progress(connection, row),
+        rule=row["rule"],
+        copies_until=row["copies_until"],
     )
 
 

@@ -9,9 +9,10 @@ from edges.errors import InvalidInput, NotFound
 from edges.model import Json, Query
 from harvest.errors import OrderRefused, TargetRefused
 from harvest.estimate import estimated_sizes
-from harvest.keys import group_prefix
-from harvest.model import Failure, FoundItem, OrderRequest, Value, Wanted
+from harvest.keys import TEMPLATE_NAMES, group_prefix, template_flaw, template_prefix, temporary_prefix
+from harvest.model import Failure, FoundItem, Held, OrderRequest, Value, Wanted
 from harvest.registrar import as_json
+from harvest.replica import registered_alike
 from harvest.seams import Place, Search
 from harvest.wanted import Aim, ItemId, grouped, select
 
@@ -43,8 +44,14 @@ class PlannedBatch(Value, frozen=True):
 
     items: tuple[PlannedItem, ...]
     unknown: int
-    present: int
+    held: tuple[Held, ...]
     skipped: tuple[Failure, ...]
+    found: tuple[Json, ...] = ()
+
+    @property
+    def present(self) -> int:
+        """Return how many assets (of a catalogue: items) were there already."""
+        return len(self.held)
 
 
 class Planner:
@@ -56,26 +63,46 @@ class Planner:
         self._max_items = max_items
         self._assumed = assumed_bytes
 
-    def aim(self, request: OrderRequest, group: str) -> Aim:
+    def aim(self, request: OrderRequest, group: str, order_id: str = "") -> Aim:
         """Return where the copies go.
 
         Raises:
-            InvalidInput: the target is no site that can take copies.
-            TargetRefused: the bucket is not the target's own.
+            InvalidInput: the target is no site that can take copies, or the prefix cannot be.
+            TargetRefused: the bucket is not the target's own, or another group's.
         """
-        place = self._places.get(request.target)
-        if place is None or place.catalogue is None:
-            able = sorted(site for site, each in self._places.items() if each.catalogue is not None)
-            raise InvalidInput("target", f"{request.target!r} takes no copies", f"one of {', '.join(able) or '(none)'}")
-        if request.bucket is not None and request.bucket != place.bucket:
-            raise TargetRefused(f"bucket {request.bucket!r} at {request.target} is not open to harvests")
+        place = self._place(request, group)
+        if request.temporary:
+            prefix, template = temporary_prefix(order_id), None
+        elif request.prefix is not None and "{" in request.prefix:
+            prefix, template = "", template_prefix(group, request.prefix)
+        else:
+            prefix, template = group_prefix(group, request.prefix), None
+        flaw = template_flaw(request.prefix or "")
+        if flaw is not None:
+            raise InvalidInput("prefix", flaw, f"braces around one of {', '.join(TEMPLATE_NAMES)}")
         return Aim(
             target=request.target,
             bucket=place.bucket,
-            prefix=group_prefix(group, request.prefix),
+            prefix=prefix,
+            template=template,
             assets=request.assets,
             integrity=request.integrity,
         )
+
+    def _place(self, request: OrderRequest, group: str) -> Place:
+        place = self._places.get(request.target)
+        if place is None or not place.takes_copies:
+            able = sorted(site for site, each in self._places.items() if each.takes_copies and not each.owner)
+            raise InvalidInput("target", f"{request.target!r} takes no copies", f"one of {', '.join(able) or '(none)'}")
+        if place.owner and not f"{group}/".startswith(f"{place.owner}/"):
+            raise TargetRefused(f"the bucket {request.target!r} belongs to another group")
+        if request.bucket is not None and request.bucket != place.bucket:
+            raise TargetRefused(f"bucket {request.bucket!r} at {request.target} is not open to harvests")
+        if request.content == "catalogue" and place.catalogue is None:
+            raise InvalidInput(
+                "target", f"{request.target!r} has no catalogue that can be written", "an edge that has one"
+            )
+        return place
 
     async def batches(self, request: OrderRequest, aim: Aim) -> AsyncIterator[PlannedBatch]:
         """Walk over the search and tell, batch by batch, what is wanted.
@@ -92,14 +119,17 @@ class Planner:
                 raise OrderRefused(f"more than {self._max_items} items match; narrow the search or split the order")
             pending.append(found)
             if len(pending) >= BATCH:
-                yield await self._batch(pending, aim)
+                yield await self._batch(pending, aim, request)
                 pending = []
         if pending:
-            yield await self._batch(pending, aim)
+            yield await self._batch(pending, aim, request)
 
-    async def _batch(self, found: Sequence[FoundItem], aim: Aim) -> PlannedBatch:
+    async def _batch(self, found: Sequence[FoundItem], aim: Aim, request: OrderRequest) -> PlannedBatch:
         groups = grouped(found)
-        selection = select(found, await self._existing(groups, aim.target), aim)
+        existing = {} if request.temporary else await self._existing(groups, aim.target)
+        if request.content == "catalogue":
+            return _entries(groups, existing, aim.target)
+        selection = select(found, existing, aim)
         sizes = estimated_sizes(selection.wanted, self._assumed)
         wishes: dict[ItemId, list[Wish]] = {}
         for wanted, size in zip(selection.wanted, sizes, strict=True):
@@ -108,7 +138,13 @@ class Planner:
             PlannedItem(doc=_best(groups[name], aim.target).item, wishes=tuple(each)) for name, each in wishes.items()
         ]
         unknown = sum(wanted.size is None for wanted in selection.wanted)
-        return PlannedBatch(items=tuple(items), unknown=unknown, present=selection.present, skipped=selection.skipped)
+        return PlannedBatch(
+            items=tuple(items),
+            unknown=unknown,
+            held=selection.held,
+            skipped=selection.skipped,
+            found=tuple(each.item for each in found),
+        )
 
     async def _existing(self, groups: Mapping[ItemId, Sequence[FoundItem]], target: str) -> dict[ItemId, Json]:
         """Return what the target's catalogue has of these items."""
@@ -136,6 +172,22 @@ class Planner:
             position = batch.next
             if position is None or len(found) >= len(ids):
                 return found
+
+
+def _entries(
+    groups: Mapping[ItemId, Sequence[FoundItem]], existing: Mapping[ItemId, Json], target: str
+) -> PlannedBatch:
+    """Plan items for a catalogue, without their bytes: those that are new there, or have changed."""
+    items: list[PlannedItem] = []
+    held: list[Held] = []
+    for name, copies in groups.items():
+        best = _best(copies, target)
+        if best.site == target or registered_alike(best.item, existing.get(name)):
+            held.append(Held(collection=name[0], item_id=name[1], asset=""))
+        else:
+            items.append(PlannedItem(doc=best.item, wishes=()))
+    found = tuple(each.item for copies in groups.values() for each in copies)
+    return PlannedBatch(items=tuple(items), unknown=0, held=tuple(held), skipped=(), found=found)
 
 
 def fingerprint(request: OrderRequest) -> str:

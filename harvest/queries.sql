@@ -1,8 +1,10 @@
 -- Each query has a name; Python only binds values. Every change of claimed work names the fence it was claimed with.
 
 -- name: order_insert
-INSERT INTO orders (id, user, charged, idempotency, fingerprint, request, target, state, created, updated, claim_until)
-VALUES (:id, :user, :charged, :idempotency, :fingerprint, :request, :target, 'PENDING_ESTIMATE', :now, :now, :until);
+INSERT INTO orders (id, user, charged, idempotency, fingerprint, request, target, state, created, updated, claim_until,
+    rule, content, priority, lifetime)
+VALUES (:id, :user, :charged, :idempotency, :fingerprint, :request, :target, 'PENDING_ESTIMATE', :now, :now, :until,
+    :rule, :content, :priority, :lifetime);
 
 -- name: order_by_idempotency
 SELECT id, fingerprint, state FROM orders WHERE user = :user AND charged = :charged AND idempotency = :idempotency;
@@ -23,6 +25,7 @@ UPDATE orders SET claim_until = :until WHERE id = :id AND state = 'PENDING_ESTIM
 -- name: order_state
 UPDATE orders SET state = :after, message = :message, updated = :now, retry_at = :retry_at, claim_until = 0,
     started = CASE WHEN :after = 'ACTIVE' THEN coalesce(started, :now) ELSE started END,
+    copies_until = CASE WHEN :after = 'ACTIVE' AND :before <> 'ACTIVE' THEN :now + lifetime ELSE copies_until END,
     finished = CASE WHEN :ended THEN :now ELSE NULL END
 WHERE id = :id AND state = :before;
 
@@ -30,7 +33,7 @@ WHERE id = :id AND state = :before;
 UPDATE orders SET present = present + :count WHERE id = :id;
 
 -- name: order_settled
-UPDATE orders SET settled = 1, updated = :now WHERE id = :id;
+UPDATE orders SET settled = 1, updated = :now, moved_settled = moved WHERE id = :id;
 
 -- name: order_unsettled
 UPDATE orders SET settled = 0, updated = :now WHERE id = :id;
@@ -95,7 +98,8 @@ VALUES (:order_id, :collection, :item_id, :asset, :reason);
 SELECT collection, item_id, asset, reason FROM skipped WHERE order_id = :id ORDER BY collection, item_id, asset LIMIT 1000;
 
 -- name: object_by_key
-SELECT o.id, o.state, o.checksum, o.size, o.sources, o.finished, o.payer, i.changed > i.registered AS unregistered
+SELECT o.id, o.target, o.state, o.checksum, o.size, o.sources, o.finished, o.payer,
+    i.changed > i.registered AS unregistered
 FROM objects o JOIN items i ON i.id = o.item WHERE o.target = :target AND o.key = :key;
 
 -- name: object_insert
@@ -108,7 +112,7 @@ RETURNING id;
 UPDATE objects SET item = :item, sources = :sources, size = :size, checksum = :checksum, integrity = :integrity,
     version = :version, state = 'WANTED', reason = '', payer = :payer, source = NULL, validator = NULL, total = NULL,
     done = 0, hash_state = NULL, sha256 = NULL, attempts = 0, not_before = 0, fence = fence + 1, claim_until = 0,
-    media_type = :media_type
+    visible = CASE WHEN objects.state = 'AVAILABLE' THEN 1 ELSE visible END, media_type = :media_type
 WHERE id = :id;
 
 -- name: object_add_sources
@@ -143,7 +147,9 @@ WHERE id IN (SELECT object FROM order_objects WHERE order_id = :id)
 
 -- name: objects_dropped
 -- Objects that no living order wants are taken from whoever works on them, to be discarded.
-UPDATE objects SET state = 'DELETING', fence = fence + 1, claim_until = 0, not_before = 0, reason = 'cancelled'
+-- Of one that was being checked, the bytes may be there.
+UPDATE objects SET visible = CASE WHEN state = 'VERIFYING' THEN 1 ELSE visible END,
+    state = 'DELETING', fence = fence + 1, claim_until = 0, not_before = 0, reason = 'cancelled'
 WHERE id IN (SELECT object FROM order_objects WHERE order_id = :id)
     AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING')
     AND NOT EXISTS (
@@ -156,9 +162,9 @@ DELETE FROM order_objects WHERE order_id = :id AND object IN (
     SELECT id FROM objects WHERE state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING'));
 
 -- name: orders_working
--- The orders that may be worked for, the one with the least work in hand first.
+-- The orders that may be worked for: by priority, then the one with the least work in hand first.
 SELECT r.id FROM orders r WHERE r.state = 'ACTIVE' AND r.settled = 0
-ORDER BY (SELECT count(*) FROM objects o WHERE o.payer = r.id AND o.claim_until > 0
+ORDER BY r.priority DESC, (SELECT count(*) FROM objects o WHERE o.payer = r.id AND o.claim_until > 0
     AND o.claim_until > :now), r.created;
 
 -- name: object_claimable
@@ -169,8 +175,11 @@ WHERE payer = :payer AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE')
 LIMIT 1;
 
 -- name: object_deletable
+-- What readers may know of leaves the catalogue first.
 SELECT id FROM objects WHERE state = 'DELETING'
-    AND not_before <= :now AND claim_until <= :now LIMIT 1;
+    AND not_before <= :now AND claim_until <= :now
+    AND NOT (visible = 1 AND EXISTS (SELECT 1 FROM items i WHERE i.id = objects.item AND i.changed > i.registered))
+LIMIT 1;
 
 -- name: object_claim
 UPDATE objects SET state = CASE state WHEN 'WANTED' THEN 'CLAIMED' WHEN 'ORDERED' THEN 'CLAIMED' ELSE state END,
@@ -231,20 +240,25 @@ WHERE id = :id AND fence = :fence;
 DELETE FROM objects WHERE id = :id AND fence = :fence AND state = 'DELETING';
 
 -- name: item_claimable
--- Ready is an item that for some order at work has nothing left to copy.
-SELECT i.id FROM items i
+-- Ready is an item that for some order at work has nothing left to copy, that no order works on, or that loses a copy.
+SELECT i.id, i.target, i.collection FROM items i
 WHERE i.changed > i.registered AND i.failed = 0 AND i.not_before <= :now AND i.claim_until <= :now
-    AND EXISTS (SELECT 1 FROM order_items l JOIN orders r ON r.id = l.order_id
+    AND (EXISTS (SELECT 1 FROM order_items l JOIN orders r ON r.id = l.order_id
         WHERE l.item = i.id AND r.settled = 0 AND NOT EXISTS (
             SELECT 1 FROM objects o JOIN order_objects lo ON lo.object = o.id AND lo.order_id = r.id
             WHERE o.item = i.id AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING')))
-LIMIT 1;
+        OR EXISTS (SELECT 1 FROM objects o WHERE o.item = i.id AND o.state = 'DELETING' AND o.visible = 1)
+        OR NOT EXISTS (SELECT 1 FROM order_items l JOIN orders r ON r.id = l.order_id
+            WHERE l.item = i.id AND r.settled = 0))
+LIMIT :limit;
 
 -- name: item_claim
 UPDATE items SET fence = fence + 1, claim_until = :until WHERE id = :id RETURNING *;
 
 -- name: item_copies
-SELECT asset, key, total, sha256, source FROM objects WHERE item = :id AND state = 'AVAILABLE';
+-- Temporary copies are in no catalogue.
+SELECT asset, key, total, sha256, source FROM objects
+WHERE item = :id AND state = 'AVAILABLE' AND key NOT LIKE '~tmp/%';
 
 -- name: item_registered
 UPDATE items SET registered = :changed, claim_until = 0, attempts = 0, reason = '' WHERE id = :id AND fence = :fence;
@@ -275,22 +289,43 @@ SELECT (SELECT count(*) FROM order_objects l JOIN objects o ON o.id = l.object
     + (SELECT count(*) FROM order_items l JOIN items i ON i.id = l.item WHERE l.order_id = :id AND i.failed = 1)
     + (SELECT count(*) FROM skipped WHERE order_id = :id) AS failures;
 
--- name: order_stored
-SELECT coalesce(sum(total), 0) AS stored FROM objects WHERE payer = :id AND state = 'AVAILABLE'
+-- name: order_charge_replaced
+-- Bytes that were charged to somebody for an earlier version of an object are theirs again.
+INSERT INTO refunds (id, order_id, charged, user, target, bytes, object, version)
+SELECT lower(hex(randomblob(16))), o.charge_order, r.charged, r.user, o.target, o.charged, o.id, o.charge_version
+FROM objects o JOIN orders r ON r.id = o.charge_order
+WHERE o.payer = :id AND o.state = 'AVAILABLE' AND o.charged > 0 AND o.charge_version <> o.version;
+
+-- name: order_charge
+UPDATE objects SET charge_order = :id, charge_version = version, charge_settled = 0,
+    charged = CASE WHEN :free THEN 0 ELSE total END
+WHERE payer = :id AND state = 'AVAILABLE' AND (charge_version IS NULL OR charge_version <> version)
     AND id IN (SELECT object FROM order_objects WHERE order_id = :id);
 
+-- name: order_stored
+SELECT coalesce(sum(charged), 0) AS stored FROM objects WHERE charge_order = :id AND charge_settled = 0;
+
+-- name: order_charged
+UPDATE objects SET charge_settled = 1 WHERE charge_order = :id;
+
 -- name: orders_waiting
-SELECT id, user, charged, target, state FROM orders WHERE state = 'WAITING_QUOTA' AND settled = 0 AND retry_at <= :now;
+SELECT id, user, charged, target, state, priority FROM orders WHERE state = 'WAITING_QUOTA' AND settled = 0 AND retry_at <= :now;
 
 -- name: orders_holding
-SELECT r.id, r.user, r.charged, r.target, r.state FROM orders r
-WHERE r.settled = 0 AND r.state IN ('ACTIVE', 'CANCELLED', 'WAITING_QUOTA');
+SELECT r.id, r.user, r.charged, r.target, r.state, r.priority FROM orders r
+WHERE r.settled = 0 AND r.state IN ('ACTIVE', 'CANCELLED', 'SUSPENDED', 'WAITING_QUOTA');
 
 -- name: lease_insert
-INSERT OR IGNORE INTO leases (key, order_id, amount, jobs) VALUES (:key, :order_id, :amount, :jobs);
+INSERT OR IGNORE INTO leases (key, order_id, amount, jobs, round)
+VALUES (:key, :order_id, :amount, :jobs, (SELECT round FROM orders WHERE id = :order_id));
 
 -- name: leases_open
 SELECT key, amount, jobs FROM leases WHERE order_id = :id AND ended = 0 ORDER BY jobs DESC, key;
+
+-- name: leases_of_round
+-- Those of the present round, ended or not: a settlement that is repeated divides as it did before.
+SELECT l.key, l.amount, l.jobs, l.ended FROM leases l JOIN orders r ON r.id = l.order_id AND r.round = l.round
+WHERE l.order_id = :id ORDER BY l.jobs DESC, l.key;
 
 -- name: lease_ended
 UPDATE leases SET ended = 1 WHERE key = :key;

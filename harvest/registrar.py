@@ -1,25 +1,30 @@
-"""Copies become replicas: the target's catalogue learns where an item's assets lie now."""
+"""Copies become replicas: the target's catalogue learns where items' assets lie now, and where no longer."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 
 from edges.errors import EdgeError, NotFound, SiteUnavailable
-from edges.model import Json, Members
+from edges.model import Json, Members, Query
 from edges.seams import WritableCatalogue
 from harvest import claims, multihash
 from harvest.claims import CopiedAsset, ItemClaim
-from harvest.database import Journal
+from harvest.database import Connection, Journal
 from harvest.errors import ClaimLost
-from harvest.replica import Copy, Scheme, minimal_collection, replica_item
+from harvest.registering import Entry, entry_of, remember_before
+from harvest.replica import Copy, Scheme, Standing, minimal_collection, replica_item
 from harvest.seams import Describe, Place
 
 logger = logging.getLogger(__name__)
 
+Written = tuple[ItemClaim, Json | None]
+"""An item and what the catalogue shall say of it: None, nothing."""
+
 
 class Registrar:
-    """Carries out claims on items. ``attempts`` refusals by the catalogue end the work on one."""
+    """Carries out claims on items, many at once. ``attempts`` refusals by the catalogue end the work on one."""
 
     def __init__(
         self,
@@ -36,35 +41,64 @@ class Registrar:
         self._clock = journal.clock
         self._checkpoint = journal.checkpoint
 
-    async def register(self, claim: ItemClaim) -> None:
-        """Put an item with its copies into the target's catalogue. Failures are kept with the item."""
+    async def register(self, batch: Sequence[ItemClaim]) -> None:
+        """Tell a catalogue of items of one collection. Failures are kept with the items."""
         try:
-            await self._put(claim)
-            self._checkpoint("registered")
-            await self._database.run(lambda c: claims.registered(c, claim))
-            self._checkpoint("registration-remembered")
+            await self._write(batch)
         except EdgeError as error:
-            await self._put_off(claim, error)
+            if len(batch) > 1 and not isinstance(error, SiteUnavailable):
+                for claim in batch:  # one of them is refused: the others must not wait for it
+                    await self.register([claim])
+                return
+            for claim in batch:
+                await self._put_off(claim, error)
+
+    async def _write(self, batch: Sequence[ItemClaim]) -> None:
+        place = self._places[batch[0].target]
+        if place.catalogue is not None:
+            existing = await _existing(place.catalogue, batch)
+            entries = await self._entries(batch, place, existing)
+            await self._tell(place.catalogue, _written(batch, place, entries, existing))
+        elif not place.owner:
+            raise NotFound(f"{place.site}: the site has no catalogue that can be written")
+        self._checkpoint("registered")
+        for claim in batch:
+            await self._remember(claim)
+        self._checkpoint("registration-remembered")
+
+    async def _remember(self, claim: ItemClaim) -> None:
+        try:
+            await self._database.run(lambda c: claims.registered(c, claim))
         except ClaimLost:
             logger.info("an item was taken over", extra={"item": claim.item_id})
 
-    async def _put(self, claim: ItemClaim) -> None:
-        place = self._places[claim.target]
-        catalogue = place.catalogue
-        if catalogue is None:
-            raise NotFound(f"{claim.target}: the site has no catalogue that can be written")
-        item: Json = msgspec.json.decode(claim.doc)
-        existing = as_json(await _item_or_none(catalogue, claim))
-        copied = await self._database.run(lambda c: claims.copies_of(c, claim))
-        copies = {each.asset: _copy(each, place) for each in copied}
-        scheme = Scheme(name=place.site, endpoint=place.endpoint, bucket=place.bucket, region=place.region)
-        replica = replica_item(item, copies, scheme, existing)
-        try:
-            await catalogue.put_items(claim.collection, [replica])
-        except NotFound:
-            described = await self._describe(claim.collection)
-            await catalogue.put_collection(described or minimal_collection(claim.collection, [item]))
-            await catalogue.put_items(claim.collection, [replica])
+    async def _entries(self, batch: Sequence[ItemClaim], place: Place, existing: Mapping[str, Json]) -> list[Entry]:
+        """Return what is known of items; what a target had of its own is written down before it is changed."""
+        entries = await self._database.run(lambda c: [entry_of(c, claim) for claim in batch])
+        native: dict[int, Json | None] = {}
+        for number, (claim, entry) in enumerate(zip(batch, entries, strict=True)):
+            if not entry.looked:
+                item = existing.get(claim.item_id)
+                native[claim.id] = None if item is None or _ours(item, place) else item
+                entries[number] = msgspec.structs.replace(entry, before=native[claim.id])
+        if native:
+            await self._database.run(lambda c: remember_before(c, native))
+            self._checkpoint("native-remembered")
+        return entries
+
+    async def _tell(self, catalogue: WritableCatalogue, written: Sequence[Written]) -> None:
+        collection = written[0][0].collection if written else ""
+        put = [item for _, item in written if item is not None]
+        if put:
+            try:
+                await catalogue.put_items(collection, put)
+            except NotFound:
+                described = await self._describe(collection)
+                await catalogue.put_collection(described or minimal_collection(collection, put))
+                await catalogue.put_items(collection, put)
+        for claim, item in written:
+            if item is None:
+                await catalogue.delete_item(collection, claim.item_id)
 
     async def _put_off(self, claim: ItemClaim, error: EdgeError) -> None:
         failed = not isinstance(error, SiteUnavailable) and claim.attempts + 1 >= self._attempts
@@ -72,7 +106,58 @@ class Registrar:
         extra = {"site": claim.target, "item": claim.item_id, "reason": str(error), "final": failed}
         logger.warning("an item could not be registered", extra=extra)
         later = self._clock() + pause
-        await self._database.run(lambda c: claims.item_put_off(c, claim, str(error), later, failed=failed))
+
+        def put_off(connection: Connection) -> None:
+            claims.item_put_off(connection, claim, str(error), later, failed=failed)
+
+        try:
+            await self._database.run(put_off)
+        except ClaimLost:
+            logger.info("an item was taken over", extra={"item": claim.item_id})
+
+
+def _written(
+    batch: Sequence[ItemClaim], place: Place, entries: Sequence[Entry], existing: Mapping[str, Json]
+) -> list[Written]:
+    """Return what the catalogue shall say of each item of which it has anything to be told."""
+    scheme = Scheme(name=place.site, endpoint=place.endpoint, bucket=place.bucket, region=place.region)
+    written: list[Written] = []
+    for claim, entry in zip(batch, entries, strict=True):
+        if entry.copied or entry.wanted:
+            copies = {each.asset: _copy(each, place, entry) for each in entry.copied}
+            gone = frozenset(f"s3://{place.bucket}/{key}" for key in entry.gone)
+            standing = Standing(existing=existing.get(claim.item_id), native=entry.before, gone=gone)
+            written.append((claim, replica_item(msgspec.json.decode(claim.doc), copies, scheme, standing)))
+        elif entry.registered:
+            written.append((claim, entry.before))
+    return written
+
+
+def _ours(existing: Json, place: Place) -> bool:
+    """Tell whether an item at the target was put there, or changed, by a harvest."""
+    schemes = (existing.get("properties") or {}).get("storage:schemes")
+    return isinstance(schemes, dict) and place.site in schemes
+
+
+async def _existing(catalogue: WritableCatalogue, batch: Sequence[ItemClaim]) -> dict[str, Json]:
+    if len(batch) == 1:
+        item = as_json(await _item_or_none(catalogue, batch[0]))
+        return {} if item is None else {batch[0].item_id: item}
+    ids = tuple(claim.item_id for claim in batch)
+    query = Query(collections=(batch[0].collection,), ids=ids, limit=len(ids))
+    found: dict[str, Json] = {}
+    position: str | None = None
+    while True:
+        try:
+            page = await catalogue.search(query, limit=len(ids), after=position)
+        except NotFound:  # not even the collection is there
+            return found
+        for item in map(as_json, page.items):
+            if item is not None and item.get("id") in ids:
+                found[str(item["id"])] = item
+        position = page.next
+        if position is None or len(found) >= len(ids):
+            return found
 
 
 async def _item_or_none(catalogue: WritableCatalogue, claim: ItemClaim) -> Members | None:
@@ -90,11 +175,13 @@ def as_json(members: Members | None) -> Json | None:
     return decoded
 
 
-def _copy(copied: CopiedAsset, place: Place) -> Copy:
+def _copy(copied: CopiedAsset, place: Place, entry: Entry) -> Copy:
+    until = entry.until.get(copied.key)
     return Copy(
         href=f"s3://{place.bucket}/{copied.key}",
         checksum=multihash.of_sha256(bytes.fromhex(copied.sha256)),
         size=copied.size,
         site=copied.source.site,
         source=copied.source.href,
+        expires=None if until is None else datetime.fromtimestamp(int(until), UTC).isoformat().replace("+00:00", "Z"),
     )

@@ -1,6 +1,6 @@
 """The item as it stands at the target after copying. Pure.
 
-Sources: STAC File v2.1.0, Storage v2.0.0, Alternate Assets v1.2.0.
+Sources: STAC File v2.1.0, Storage v2.0.0, Alternate Assets v1.2.0, Timestamps v1.1.0 (``expires``).
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,7 @@ from harvest.wanted import absolute_href
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 STORAGE = "https://stac-extensions.github.io/storage/v2.0.0/schema.json"
 ALTERNATE = "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"
+TIMESTAMPS = "https://stac-extensions.github.io/timestamps/v1.1.0/schema.json"
 
 _CATALOGUE_LINKS = frozenset({"self", "parent", "root", "collection"})
 """Links that each catalogue gives for itself."""
@@ -20,7 +21,8 @@ _CATALOGUE_LINKS = frozenset({"self", "parent", "root", "collection"})
 class Copy(Value, frozen=True):
     """One copied asset.
 
-    ``checksum`` is a multihash; ``size`` in bytes; ``site`` and ``source`` are its origin.
+    ``checksum`` is a multihash; ``size`` in bytes; ``site`` and ``source`` are its origin. ``expires`` (RFC 3339)
+    is when it may go.
     """
 
     href: str
@@ -28,6 +30,7 @@ class Copy(Value, frozen=True):
     size: int
     site: str
     source: str
+    expires: str | None = None
 
 
 class Scheme(Value, frozen=True):
@@ -39,32 +42,64 @@ class Scheme(Value, frozen=True):
     region: str
 
 
-def replica_item(item: Json, copies: Mapping[str, Copy], scheme: Scheme, existing: Json | None) -> Json:
+class Standing(Value, frozen=True):
+    """What stands at the target already: the item as it is, and as it was before our first copy (None: none).
+
+    ``gone`` are addresses of copies that are being removed.
+    """
+
+    existing: Json | None = None
+    native: Json | None = None
+    gone: frozenset[str] = frozenset()
+
+
+def replica_item(item: Json, copies: Mapping[str, Copy], scheme: Scheme, standing: Standing) -> Json:
     """Return the item with the copied assets at the target.
 
     Id, collection, geometry and properties stay; only the storage scheme is added to the properties. Each
     copied asset keeps its original address under ``alternate``. Assets that were not copied stay where they
-    are, unless ``existing`` (the item as the target has it) says that they were copied earlier.
+    are, unless the item at the target says that they were copied earlier, or had them before any harvest.
     """
-    earlier = _copied_earlier(existing, scheme)
+    earlier = _copied_earlier(standing, scheme)
+    native = {name: asset for name, asset in _assets(standing.native).items() if name not in copies}
     assets = {
         name: _copied(asset, copies[name], scheme) if name in copies else earlier.get(name) or _left(item, asset)
-        for name, asset in item.get("assets", {}).items()
-        if isinstance(asset, dict)
+        for name, asset in _assets(item).items()
     }
     properties = dict(item.get("properties") or {})
-    properties["storage:schemes"] = {
-        **(properties.get("storage:schemes") or {}),
-        scheme.name: _scheme(scheme),
-    }
+    if copies or earlier:
+        schemes = properties.get("storage:schemes") or {}
+        properties["storage:schemes"] = {**schemes, scheme.name: _scheme(scheme)}
     links = item.get("links") or []
+    told = _with_extensions(item.get("stac_extensions") or (), expiring=any(each.expires for each in copies.values()))
     return {
         **item,
-        "stac_extensions": _with_extensions(item.get("stac_extensions") or ()),
+        "stac_extensions": told if copies or earlier else list(item.get("stac_extensions") or ()),
         "properties": properties,
-        "assets": {**assets, **{name: asset for name, asset in earlier.items() if name not in assets}},
+        "assets": {**assets, **{name: asset for name, asset in earlier.items() if name not in assets}, **native},
         "links": [link for link in links if isinstance(link, dict) and link.get("rel") not in _CATALOGUE_LINKS],
     }
+
+
+def registered_alike(item: Json, existing: Json | None) -> bool:
+    """Tell whether a catalogue's item says what a found one does, wherever its assets lie now."""
+    if existing is None or any(existing.get(name) != item.get(name) for name in ("geometry", "bbox")):
+        return False
+    told, there = (
+        {name: value for name, value in (each.get("properties") or {}).items() if name != "storage:schemes"}
+        for each in (item, existing)
+    )
+    held = _assets(existing)
+    return told == there and all(
+        name in held and ("storage:refs" in held[name] or held[name].get("href") == _left(item, asset).get("href"))
+        for name, asset in _assets(item).items()
+    )
+
+
+def _assets(item: Json | None) -> dict[str, Json]:
+    assets = (item or {}).get("assets")
+    pairs = assets.items() if isinstance(assets, dict) else ()
+    return {name: asset for name, asset in pairs if isinstance(asset, dict)}
 
 
 def minimal_collection(collection: str, items: Iterable[Json]) -> Json:
@@ -96,6 +131,7 @@ def _copied(asset: Json, copy: Copy, scheme: Scheme) -> Json:
         "file:size": copy.size,
         "storage:refs": [scheme.name],
         "alternate": {origin: {"href": copy.source, "alternate:name": origin}, **alternates},
+        **({"expires": copy.expires} if copy.expires else {}),
     }
 
 
@@ -104,10 +140,11 @@ def _left(item: Json, asset: Json) -> Json:
     return {**asset, "href": absolute_href(item, href)} if isinstance(href, str) else asset
 
 
-def _copied_earlier(existing: Json | None, scheme: Scheme) -> dict[str, Json]:
-    assets = (existing or {}).get("assets") or {}
+def _copied_earlier(standing: Standing, scheme: Scheme) -> dict[str, Json]:
     ours = f"s3://{scheme.bucket}/"
-    return {name: asset for name, asset in assets.items() if str(asset.get("href", "")).startswith(ours)}
+    found = {name: str(asset.get("href", "")) for name, asset in _assets(standing.existing).items()}
+    kept = {name for name, href in found.items() if href.startswith(ours) and href not in standing.gone}
+    return {name: asset for name, asset in _assets(standing.existing).items() if name in kept}
 
 
 def _scheme(scheme: Scheme) -> Json:
@@ -120,6 +157,6 @@ def _scheme(scheme: Scheme) -> Json:
     }
 
 
-def _with_extensions(present: Iterable[str]) -> list[str]:
+def _with_extensions(present: Iterable[str], *, expiring: bool) -> list[str]:
     kept = [uri for uri in present if isinstance(uri, str)]
-    return list(dict.fromkeys([*kept, FILE, STORAGE, ALTERNATE]))
+    return list(dict.fromkeys([*kept, FILE, STORAGE, ALTERNATE, *([TIMESTAMPS] if expiring else [])]))

@@ -1,15 +1,15 @@
 """What harvest asks of the rest of the house: narrow Protocols, and the places that it reads and writes."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import aiohttp
 
 from edges.model import Json, Part, Query
 from edges.seams import ObjectStore, WritableCatalogue
+from harvest.admission_ledger import HarvestLedger
 from harvest.model import FoundItem
-from quotas.ledger import Ledger
 
 
 class Search(Protocol):
@@ -61,6 +61,8 @@ class Place:
     """A site's bucket, and its catalogue where copies can be registered (``None``: it can be read from only).
 
     ``endpoint`` and ``region`` are told to readers of the copies (STAC Storage extension); no secrets.
+    ``labels`` are what expressions go by (``region=eu-central``). ``owner`` is the group whose own bucket it is:
+    its copies are in no catalogue, and cost no storage of ours.
     """
 
     site: str
@@ -69,6 +71,13 @@ class Place:
     endpoint: str
     region: str
     catalogue: WritableCatalogue | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+
+    @property
+    def takes_copies(self) -> bool:
+        """Whether harvests may write here."""
+        return self.catalogue is not None or bool(self.owner)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +92,6 @@ class World:
     search: Search
     describe: Describe
     places: Mapping[str, Place]
-    ledger: Ledger
+    ledger: HarvestLedger
     session: aiohttp.ClientSession
     check: Callable[[str], None]

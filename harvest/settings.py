@@ -13,6 +13,7 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     ``max_items`` bounds one order. ``attempts`` without a new byte end the work on one source; ``pause_seconds`` is
     the longest wait between them, and between two questions for quota that was refused on the way.
+    An order of more than ``approval_bytes`` waits until an administrator approves it.
     ``assumed_bytes`` stands for the size of an asset of which nothing is known. ``idle_seconds`` is how often a
     worker without work looks for some.
     """
@@ -27,3 +28,4 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     pause_seconds: float = 30.0
     assumed_bytes: int = 64 << 20
     idle_seconds: float = 2.0
+    approval_bytes: int = 1 << 50

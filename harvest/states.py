@@ -20,6 +20,22 @@ OrderEvent = Literal[
     "quota-lost",
     "quota-regained",
     "expire",
+    "retry",
+]
+RuleEvent = Literal[
+    "estimated",
+    "approval-needed",
+    "approve",
+    "quota-lost",
+    "ran",
+    "fail",
+    "suspend",
+    "resume",
+    "complete",
+    "expire",
+    "cancel",
+    "retry",
+    "change",
 ]
 ObjectEvent = Literal[
     "claim",
@@ -39,7 +55,9 @@ ORDERS: dict[tuple[OrderState, OrderEvent], OrderState] = {
     ("PENDING_ESTIMATE", "refused"): "CANCELLED",
     ("PENDING_ESTIMATE", "approval-needed"): "WAITING_APPROVAL",
     ("PENDING_ESTIMATE", "cancel"): "CANCELLED",
+    ("PENDING_ESTIMATE", "quota-lost"): "WAITING_QUOTA",
     ("WAITING_APPROVAL", "approved"): "ACTIVE",
+    ("WAITING_APPROVAL", "quota-lost"): "WAITING_QUOTA",
     ("WAITING_APPROVAL", "cancel"): "CANCELLED",
     ("WAITING_APPROVAL", "expire"): "EXPIRED",
     ("WAITING_QUOTA", "quota-regained"): "ACTIVE",
@@ -50,6 +68,7 @@ ORDERS: dict[tuple[OrderState, OrderEvent], OrderState] = {
     ("ACTIVE", "quota-lost"): "WAITING_QUOTA",
     ("ACTIVE", "suspend"): "SUSPENDED",
     ("ACTIVE", "cancel"): "CANCELLED",
+    ("STUCK", "retry"): "ACTIVE",
     ("STUCK", "cancel"): "CANCELLED",
     ("STUCK", "expire"): "EXPIRED",
     ("SUSPENDED", "resume"): "ACTIVE",
@@ -88,7 +107,35 @@ OBJECTS: dict[tuple[ObjectState, ObjectEvent], ObjectState] = {
     ("NO_SOURCE", "want-again"): "WANTED",
     ("DELETING", "want-again"): "WANTED",
     **{(state, "drop"): "DELETING" for state in ("WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING")},
+    ("AVAILABLE", "drop"): "DELETING",  # nobody counts on the copy any more
 }
+
+_LIVING: tuple[OrderState, ...] = (
+    "PENDING_ESTIMATE", "WAITING_APPROVAL", "WAITING_QUOTA", "ACTIVE", "OK", "STUCK", "SUSPENDED",
+)  # fmt: skip
+
+RULES: dict[tuple[OrderState, RuleEvent], OrderState] = {
+    ("PENDING_ESTIMATE", "estimated"): "ACTIVE",
+    ("PENDING_ESTIMATE", "approval-needed"): "WAITING_APPROVAL",
+    ("PENDING_ESTIMATE", "fail"): "STUCK",
+    ("WAITING_APPROVAL", "approve"): "ACTIVE",
+    **{(state, "quota-lost"): "WAITING_QUOTA" for state in ("ACTIVE", "OK", "STUCK", "WAITING_QUOTA")},
+    **{(state, "ran"): "ACTIVE" for state in ("ACTIVE", "OK", "STUCK", "WAITING_QUOTA")},
+    **{(state, "fail"): "STUCK" for state in ("ACTIVE", "OK", "STUCK", "WAITING_QUOTA")},
+    ("ACTIVE", "complete"): "OK",
+    ("OK", "complete"): "OK",
+    ("STUCK", "complete"): "OK",
+    **{(state, "suspend"): "SUSPENDED" for state in ("ACTIVE", "OK", "STUCK", "WAITING_QUOTA")},
+    ("SUSPENDED", "resume"): "ACTIVE",
+    **{(state, "retry"): "ACTIVE" for state in ("STUCK", "WAITING_QUOTA", "OK")},
+    **{(state, "change"): "PENDING_ESTIMATE" for state in _LIVING},
+    **{(state, "cancel"): "CANCELLED" for state in _LIVING},
+    **{(state, "expire"): "EXPIRED" for state in _LIVING},
+}
+"""ACTIVE: copying. OK: all that was found is there; a standing rule looks again at its next run.
+
+A change of what is wanted is estimated, and where it is large approved, anew.
+"""
 
 SETTLED_OBJECTS: frozenset[ObjectState] = frozenset({"AVAILABLE", "BAD", "NO_SOURCE"})
 """Nothing more happens to an object in these states by itself."""
@@ -98,10 +145,10 @@ ENDED_ORDERS: frozenset[OrderState] = frozenset({"OK", "STUCK", "CANCELLED", "EX
 
 
 class ImpossibleTransition(Exception):
-    """A state was asked to change in a way that its table does not have: a fault in our code."""
+    """A state was asked to change in a way that its table does not have."""
 
-    status = 500
-    title = "Impossible change of state"
+    status = 409
+    title = "Not possible in this state"
 
 
 def order_after(state: OrderState, event: OrderEvent) -> OrderState:
@@ -114,6 +161,18 @@ def order_after(state: OrderState, event: OrderEvent) -> OrderState:
         return ORDERS[state, event]
     except KeyError:
         raise ImpossibleTransition(f"an order in state {state} cannot {event}") from None
+
+
+def rule_after(state: OrderState, event: RuleEvent) -> OrderState:
+    """Return the next state of a rule.
+
+    >>> rule_after("ACTIVE", "complete")
+    'OK'
+    """
+    try:
+        return RULES[state, event]
+    except KeyError:
+        raise ImpossibleTransition(f"a rule in state {state} cannot {event}") from None
 
 
 def object_after(state: ObjectState, event: ObjectEvent) -> ObjectState:

@@ -96,6 +96,11 @@ class Transfer:
             if key == claim.key:
                 await store.abort_upload(key, upload_id)
 
+    async def erase(self, claim: ObjectClaim) -> None:
+        """Delete an object that nobody counts on any more."""
+        await self._store(claim).delete(claim.key)
+        self._checkpoint("deleted")
+
     async def publish_again(self, claim: ObjectClaim) -> bool:
         """Finish an object whose bytes were all checked before; tell False where they are gone."""
         if claim.upload_id is not None:

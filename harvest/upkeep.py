@@ -5,9 +5,16 @@ import logging
 from harvest import orders
 from harvest.admission import Admission, Holding, as_holding
 from harvest.database import Connection, Journal
+from harvest.holds import RELEASED_AT_ONCE, release
+from harvest.places import is_private
+from harvest.states import ORDERS
 from quotas.errors import QuotaError, QuotaExceeded
+from quotas.model import Charge
 
 logger = logging.getLogger(__name__)
+
+REFUNDS_AT_ONCE = 500
+"""Removed copies whose storage is given back in one turn."""
 
 
 class Upkeep:
@@ -43,6 +50,8 @@ class Upkeep:
         await self._forget_abandoned()
         await self._settle_finished()
         await self._ask_again()
+        await self._release()
+        await self._give_back()
         if self._clock() - self._renewed >= self._renew_every:
             self._renewed = self._clock()
             await self._renew()
@@ -93,10 +102,11 @@ class Upkeep:
         row = await self._database.run(lambda c: c.one("order_claim", id=order_id, until=until, now=now))
         if row is None:  # another process was first
             return
-        stored = await self._database.run(lambda c: c.all("order_stored", id=order_id))
         holding: Holding = as_holding(row)
+        stored = await self._database.run(lambda c: _charge(c, order_id, free=is_private(holding.target)))
+        self._checkpoint("charged")
         try:
-            await self._admission.settle(holding, moved=row["moved"], stored=stored[0]["stored"])
+            await self._admission.settle(holding, moved=row["moved"] - row["moved_settled"], stored=stored)
         except QuotaExceeded as error:  # its lease had ended: the bytes are there, so it is asked for until granted
             values = {"retry_at": now + self._pause, "message": str(error), "now": now}
             await self._database.run(lambda c: c.change("order_release", id=order_id, **values))
@@ -109,3 +119,36 @@ class Upkeep:
         await self._database.run(lambda c: orders.finish(c, order_id, now))
         self._checkpoint("order-finished")
         logger.info("harvest order finished", extra={"order": order_id, "moved": row["moved"]})
+
+    async def _release(self) -> None:
+        """End the holds of orders whose copies' lifetime is over."""
+        now = self._clock()
+
+        def end(connection: Connection) -> int:
+            rows = connection.all("orders_to_release", now=now, limit=RELEASED_AT_ONCE)
+            for row in rows:
+                if (row["state"], "expire") in ORDERS:
+                    orders.tell(
+                        connection, row["id"], orders.move(connection, row["id"], "expire", row["message"], now), now
+                    )
+                release(connection, row["id"], now)
+            return len(rows)
+
+        if await self._database.run(end):
+            self._checkpoint("released")
+
+    async def _give_back(self) -> None:
+        """Give the storage of copies that are gone back to who paid for it."""
+        for row in await self._database.run(lambda c: c.all("refunds_due", limit=REFUNDS_AT_ONCE)):
+            charge = Charge(group=row["charged"], user=row["user"])
+            await self._admission.give_back(charge, row["target"], row["bytes"], row["id"])
+            self._checkpoint("given-back")
+            await self._database.run(lambda c, row=row: c.change("refund_done", id=row["id"]))  # type: ignore[misc] # a default binds the loop's value
+            self._checkpoint("give-back-remembered")
+
+
+def _charge(connection: Connection, order_id: str, *, free: bool) -> int:
+    """Write down which bytes are stored at an order's charge; return how many of them the ledger has to be told."""
+    connection.change("order_charge_replaced", id=order_id)
+    connection.change("order_charge", id=order_id, free=int(free))
+    return int(connection.all("order_stored", id=order_id)[0]["stored"])

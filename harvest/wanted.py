@@ -9,8 +9,8 @@ from urllib.parse import urljoin, urlsplit
 
 from edges.model import Json
 from harvest import multihash
-from harvest.keys import object_key
-from harvest.model import Failure, FoundItem, Integrity, Selection, Source, Value, Wanted
+from harvest.keys import object_key, templated_key
+from harvest.model import Failure, FoundItem, Held, Integrity, Selection, Source, Value, Wanted
 
 SCHEMES = frozenset({"http", "https", "s3"})
 """What a remote catalogue may point at; anything else (``file:`` above all) is refused."""
@@ -26,11 +26,15 @@ ItemId = tuple[str, str]
 
 
 class Aim(Value, frozen=True):
-    """Where copies go: the target site, its bucket, the encoded prefix, and which assets, how surely."""
+    """Where copies go: the target site, its bucket, the encoded prefix, and which assets, how surely.
+
+    ``template`` is put below the prefix, for each item (``harvest.keys.templated_key``).
+    """
 
     target: str
     bucket: str
     prefix: str = ""
+    template: str | None = None
     assets: tuple[str, ...] | None = None
     integrity: Integrity = "prefer"
 
@@ -57,7 +61,7 @@ def select(found: Iterable[FoundItem], existing: Mapping[ItemId, Json], aim: Aim
     """Tell which assets are to be copied, given what the target's catalogue has already."""
     wanted: list[Wanted] = []
     skipped: list[Failure] = []
-    present = 0
+    held: list[Held] = []
     for name, copies in grouped(found).items():
         here = existing.get(name) or next((copy.item for copy in copies if copy.site == aim.target), None)
         for asset in _asked(copies, aim.assets):
@@ -67,8 +71,8 @@ def select(found: Iterable[FoundItem], existing: Mapping[ItemId, Json], aim: Aim
             elif isinstance(outcome, Failure):
                 skipped.append(outcome)
             else:
-                present += 1
-    return Selection(wanted=tuple(wanted), present=present, skipped=tuple(skipped))
+                held.append(Held(collection=name[0], item_id=name[1], asset=asset))
+    return Selection(wanted=tuple(wanted), held=tuple(held), skipped=tuple(skipped))
 
 
 def _asked(copies: Sequence[FoundItem], assets: tuple[str, ...] | None) -> list[str]:
@@ -101,12 +105,19 @@ def _judge(
         collection=collection,
         item_id=item_id,
         asset=asset,
-        key=object_key(aim.prefix, collection, item_id, asset, sources[0].href),
+        key=_key(aim, name, asset, sources[0].href, described[0].item),
         media_type=media_type if isinstance(media_type, str) else "",
         sources=sources,
         size=size,
         checksum=checksum,
     )
+
+
+def _key(aim: Aim, name: ItemId, asset: str, href: str, item: Json) -> str:
+    if aim.template is None:
+        return object_key(aim.prefix, *name, asset, href)
+    told = _mapping(item.get("properties")).get("datetime")
+    return templated_key(aim.prefix + aim.template, (*name, asset), href, told if isinstance(told, str) else "")
 
 
 def sources_of(copies: Sequence[FoundItem], asset: str, target: str) -> tuple[Source, ...]:

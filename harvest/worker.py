@@ -11,6 +11,7 @@ from harvest.claims import ObjectClaim
 from harvest.database import Connection, Journal
 from harvest.errors import ClaimLost, NotYet, SourceFailed, WrongBytes
 from harvest.model import Source
+from harvest.registering import claim_items
 from harvest.registrar import Registrar
 from harvest.settings import HarvestSettings
 from harvest.states import ObjectEvent
@@ -56,13 +57,13 @@ class Worker:
         now = self._clock()
         until = now + self._settings.claim_seconds
         enlisted = await self._database.run(orders.enlist)
-        item = await self._database.run(lambda c: claims.claim_item(c, now, until))
-        if item is not None:
-            await self._registrar.register(item)
-        taken = await self._database.run(lambda c: claims.claim_object(c, now, until)) if item is None else None
+        items = await self._database.run(lambda c: claim_items(c, now, until))
+        if items:
+            await self._registrar.register(items)
+        taken = None if items else await self._database.run(lambda c: claims.claim_object(c, now, until))
         if taken is not None:
             await self._under_claim(taken)
-        worked = bool(enlisted) or item is not None or taken is not None
+        worked = bool(enlisted) or bool(items) or taken is not None
         if worked:
             self._progressed()
         return worked
@@ -112,6 +113,8 @@ class Worker:
     async def _delete(self, claim: ObjectClaim) -> None:
         await self._transfer.discard(claim)
         await self._transfer.sweep(claim)
+        if claim.visible:
+            await self._transfer.erase(claim)
         await self._database.run(lambda c: claims.forget_object(c, claim))
 
     async def _fetch(self, claim: ObjectClaim) -> None:

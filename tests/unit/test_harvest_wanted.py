@@ -4,7 +4,7 @@ import pytest
 
 from harvest.estimate import estimated_sizes, part_size, spread
 from harvest.model import FoundItem, Source, Wanted
-from harvest.replica import Copy, Scheme, minimal_collection, replica_item
+from harvest.replica import Copy, Scheme, Standing, minimal_collection, replica_item
 from harvest.wanted import Aim, select
 
 SHA = "1220" + "ab" * 32
@@ -131,7 +131,7 @@ def test_a_replica_keeps_everything_but_where_its_assets_are():
     original = item(properties={"datetime": "2026-01-01T00:00:00Z"}, geometry=None)
     original["assets"]["B03"] = {"href": "https://hub.org/B03.tif"}
     original["links"] = [{"rel": "self", "href": "https://hub.org/i1"}, {"rel": "license", "href": "https://l.org"}]
-    replica = replica_item(original, {"B02": COPY}, SCHEME, None)
+    replica = replica_item(original, {"B02": COPY}, SCHEME, Standing())
     assert replica["assets"]["B02"]["href"] == "s3://b/k"
     assert replica["assets"]["B02"]["alternate"]["hub"]["href"] == COPY.source
     assert replica["assets"]["B03"] == original["assets"]["B03"]
@@ -145,11 +145,11 @@ def test_a_replica_keeps_everything_but_where_its_assets_are():
 
 
 def test_what_was_copied_earlier_stays_copied():
-    first = replica_item(item(), {"B02": COPY}, SCHEME, None)
+    first = replica_item(item(), {"B02": COPY}, SCHEME, Standing())
     both = item()
     both["assets"]["B03"] = {"href": "https://hub.org/B03.tif"}
     other = Copy(href="s3://b/k3", checksum=SHA, size=1, site="hub", source="https://hub.org/B03.tif")
-    second = replica_item(both, {"B03": other}, SCHEME, first)
+    second = replica_item(both, {"B03": other}, SCHEME, Standing(existing=first))
     assert [second["assets"][name]["href"] for name in ("B02", "B03")] == ["s3://b/k", "s3://b/k3"]
 
 

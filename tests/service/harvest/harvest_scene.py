@@ -234,6 +234,12 @@ class FileCatalogue(MemoryCatalogue):
         self.puts += 1
         self._keep("items", items)
 
+    async def delete_item(self, collection: str, item_id: str) -> bool:
+        there = await super().delete_item(collection, item_id)
+        self._kept["items"] = [each for each in self._kept["items"] if each["id"] != item_id]
+        self._keep("items", [])
+        return there
+
     def _keep(self, kind: str, values: list[Json]) -> None:
         ids = {value["id"] for value in values}
         self._kept[kind] = [each for each in self._kept[kind] if each["id"] not in ids] + list(values)
