@@ -89,8 +89,10 @@ class Checks:
 
     def pytest(self, *arguments: str, environment: dict[str, str] | None = None) -> Passed:
         """Run tests; return how many passed, and what they recorded."""
-        report = self.clone.parent / "report.xml"
-        report.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(prefix="report-", suffix=".xml", dir=self.clone.parent)
+        os.close(handle)
+        report = Path(name)  # of its own: runs may go side by side
+        report.unlink()
         command = (".venv/bin/python", "-m", "pytest", "-q", f"--junitxml={report}", *arguments)
         code, _, seconds = self.run(*command, environment=environment)
         return _read_report(report, code, seconds)

@@ -1,8 +1,8 @@
 """Kills a ledger's process at each of its writes, one after the other, and says what is found afterwards.
 
-``python ledger_killed.py sqlite FOLDER 1`` or ``postgresql DSN 4`` (each fourth point) prints one JSON object: how
-many points there were, and what was wrong at which. Each point is tried in a process of its own (a fork: starting
-Python anew takes long).
+``python ledger_killed.py sqlite FOLDER 1 0`` or ``postgresql DSN 4 2`` (each fourth point after the second) prints one
+JSON object: how many points there were, and what was wrong at which. Each point is tried in a process of its own (a
+fork: starting Python anew takes long).
 """
 
 import asyncio
@@ -162,16 +162,16 @@ def killed(store, name, kill_at):
         return os.WIFSIGNALED(status), len(told.read())
 
 
-async def expected(store):
+async def expected(store, name):
     """Return what is found after each number of operations."""
     states = []
-    async with store.ledger("undisturbed"):
+    async with store.ledger(name):
         pass
-    states.append(await snapshot(store.ledger("undisturbed")))
+    states.append(await snapshot(store.ledger(name)))
     for operation in SCRIPT:
-        async with store.ledger("undisturbed") as ledger:
+        async with store.ledger(name) as ledger:
             await operation(ledger)
-        states.append(await snapshot(store.ledger("undisturbed")))
+        states.append(await snapshot(store.ledger(name)))
     return states
 
 
@@ -186,19 +186,20 @@ async def judge(store, name, done, states):
 
 
 def main():
-    store = {"sqlite": OnSqlite, "postgresql": OnPostgres}[sys.argv[1]](sys.argv[2])
-    states = asyncio.run(expected(store))
+    name, where, step, start = sys.argv[1:]
+    store = {"sqlite": OnSqlite, "postgresql": OnPostgres}[name](where)
+    states = asyncio.run(expected(store, f"undisturbed_{start}"))
     wrong = {}
-    point = 1 - int(sys.argv[3])
+    point = 1 + int(start)
     while True:
-        point += int(sys.argv[3])
         was_killed, done = killed(store, f"p{point}", point)
         if not was_killed:
             break
         fault = asyncio.run(judge(store, f"p{point}", done, states))
         if fault:
             wrong[point] = fault
-    print(json.dumps({"points": point - int(sys.argv[3]), "wrong": wrong, "end": states[-1]}))
+        point += int(step)
+    print(json.dumps({"points": point - int(step), "wrong": wrong, "end": states[-1]}))
 
 
 if __name__ == "__main__":

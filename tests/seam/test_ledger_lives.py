@@ -1,7 +1,5 @@
 """Random lives of a whole ledger: the line, grants, slices and truth come in between, and the guarantees hold."""
 
-import asyncio
-
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -61,8 +59,7 @@ class WholeLife(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.now = 1_706_700_000.0  # the last day of a month
-        self.loop = asyncio.new_event_loop()
-        self.real = self.store(self.loop, lambda: self.now)
+        self.real = self.store(lambda: self.now)
         self.real.open(POLICIES)
         self.fences = {}
         self.grants = 0
@@ -71,7 +68,6 @@ class WholeLife(RuleBasedStateMachine):
         self.let_all_end()
         self.real.close()
         self.real.remove()
-        self.loop.close()
 
     def let_all_end(self):
         """No lease leaks: when all that wait have gone and all time is over, nothing is reserved."""
@@ -84,7 +80,7 @@ class WholeLife(RuleBasedStateMachine):
 
     def do(self, call):
         try:
-            return self.loop.run_until_complete(call(self.real.next()))
+            return self.real.run(call(self.real.next()))
         except QuotaError as error:
             if error.status == 503:
                 raise
@@ -197,11 +193,13 @@ class WholeLifeOnPostgres(WholeLife):
     store = OnPostgres
 
 
-def test_every_whole_life_on_sqlite_keeps_its_guarantees():
+def test_every_whole_life_on_sqlite_keeps_its_guarantees(record_property):
+    record_property("lives", lives(60).max_examples)
     run_state_machine_as_test(WholeLife, settings=lives(60))
 
 
 @pytest.mark.service
-def test_every_whole_life_in_two_gateways_on_postgresql_keeps_its_guarantees(postgresql):
+def test_every_whole_life_in_two_gateways_on_postgresql_keeps_its_guarantees(postgresql, record_property):
+    record_property("lives", lives(6).max_examples)
     OnPostgres.dsn = postgresql
     run_state_machine_as_test(WholeLifeOnPostgres, settings=lives(6))
