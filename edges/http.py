@@ -18,6 +18,7 @@ from yarl import URL
 
 from edges.errors import DestinationRefused, SiteMisbehaved, SiteUnavailable
 from edges.hops import HOPS
+from edges.request_ids import travelling_headers
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
@@ -103,6 +104,7 @@ class Outbound:
 
     async def _guard(self, request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         self.check(request.url)
+        request.headers.update(travelling_headers())
         return await call(request)
 
 

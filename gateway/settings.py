@@ -25,6 +25,7 @@ class ServerSettings(Frozen):
     state: str = "lakegate-state"
     shutdown_seconds: float = 10.0
     drain_seconds: float = 0.0
+    access_log: bool = False
 
 
 class ApiTokenSettings(Frozen):

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from edges.hops import name_of_gateway
 from edges.http import Outbound
 from edges.registry import Registry, Site
+from edges.request_ids import request_ids_middleware, tell_request_id
 from gateway.auth import (
     Issuer,
     OidcAuthenticator,
@@ -23,6 +24,7 @@ from gateway.compression import compression_middleware
 from gateway.dask.session import Doorman
 from gateway.hops import hops_middleware
 from gateway.house.adapters import catalogue_of, ledger_of
+from gateway.logs import access_log_middleware
 from gateway.middleware import RequestMetrics, body_time_middleware, cors_middleware, problems_middleware
 from gateway.placement.buckets import SiteBuckets
 from gateway.placement.placer import FederatedPlacer
@@ -140,6 +142,8 @@ class House:
         app = web.Application(
             client_max_size=settings.limits.body_bytes,
             middlewares=[
+                request_ids_middleware,
+                *([access_log_middleware] if settings.server.access_log else []),
                 RequestMetrics(self.metrics).middleware(),
                 hops_middleware(name_of_gateway(self.key)),
                 cors_middleware,
@@ -156,6 +160,7 @@ class House:
         )
         app.add_routes(self.routes)
         app.on_response_prepare.append(self.charging.tell)
+        app.on_response_prepare.append(tell_request_id)
         app.on_shutdown.append(self._hang_up)
         return app
 

@@ -1,0 +1,95 @@
+"""One id for a request on all its way: given by the client or made here, in the logs, the answer, and to the sites.
+
+``X-Request-Id`` is for people; ``traceparent`` (W3C Trace Context, Recommendation of 2021, section 3.2) for machines.
+"""
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from edges.model import Frozen
+
+REQUEST_ID = "X-Request-Id"
+TRACEPARENT = "traceparent"
+_GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+"""What a client may call its request: fit for a header and for a line of a log."""
+_PARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})")
+_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
+
+
+class Traced(Frozen):
+    """What a request is known by: its id, its trace, our own part (span) of it, and whether it is recorded."""
+
+    request_id: str
+    trace_id: str
+    span_id: str
+    flags: str = "00"
+    parent_id: str = ""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return what goes with each request that is made for this one."""
+        return {REQUEST_ID: self.request_id, TRACEPARENT: f"00-{self.trace_id}-{self.span_id}-{self.flags}"}
+
+
+TRACED = web.RequestKey("traced", Traced)
+_CURRENT: ContextVar[Traced | None] = ContextVar("traced", default=None)
+
+
+def read_traced(headers: Mapping[str, str], *, token: Callable[[int], str] = secrets.token_hex) -> Traced:
+    """Return what a request with these headers is known by; what is missing or malformed is made by ``token``."""
+    given = _GIVEN.fullmatch(headers.get(REQUEST_ID, ""))
+    parent = _PARENT.fullmatch(headers.get(TRACEPARENT, "").strip())
+    if parent is not None and (parent["trace"] == _NO_TRACE or parent["span"] == _NO_SPAN):
+        parent = None
+    return Traced(
+        request_id=given[0] if given is not None else token(16),
+        trace_id=parent["trace"] if parent is not None else token(16),
+        span_id=token(8),
+        flags=parent["flags"] if parent is not None else "00",
+        parent_id=parent["span"] if parent is not None else "",
+    )
+
+
+def traced() -> Traced | None:
+    """Return what the request at hand is known by, if there is one."""
+    return _CURRENT.get()
+
+
+def travelling_headers() -> Mapping[str, str]:
+    """Return the headers for a request to a site: none outside of a request."""
+    current = _CURRENT.get()
+    return current.headers if current is not None else {}
+
+
+@web.middleware
+async def request_ids_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Know the request, and all tasks that it starts, by its id; :func:`tell_request_id` tells it in the answer."""
+    known = read_traced(request.headers)
+    token = _CURRENT.set(known)
+    request[TRACED] = known
+    try:
+        return await handler(request)
+    finally:
+        _CURRENT.reset(token)
+
+
+async def tell_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """Put the id on the answer (a handler of ``on_response_prepare``, which streams have, too)."""
+    known = request.get(TRACED)
+    if known is not None:
+        response.headers[REQUEST_ID] = known.request_id
+
+
+def know_requests(record: logging.LogRecord) -> bool:
+    """Put the ids on the record of a log (a filter of ``logging``)."""
+    known = _CURRENT.get()
+    if known is not None:
+        record.request_id = known.request_id
+        record.trace_id = known.trace_id
+    return True
