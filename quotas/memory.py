@@ -1,4 +1,7 @@
-"""A ledger in memory: small and obvious, for tests and for trying things out. It forgets all when it ends.
+"""A ledger in memory, for tests only: small, obvious and slow. It forgets all when it ends.
+
+It takes reservations and tells usage and history; policies of administrators, the line, slices and reconciliation are
+for the stores that last (:class:`quotas.ledger.FullLedger`).
 
 It keeps what happened in plain lists, and adds it all up again for each question. Nothing is counted ahead,
 so there is nothing that could be counted wrongly: the other stores are tested against it.
@@ -16,6 +19,7 @@ from quotas.clock import steady_clock
 from quotas.errors import InvalidAmount, KeyReused, LeaseLost, QuotaExceeded
 from quotas.journal import End, Ended
 from quotas.model import Charge, Entry, Frozen, Lease, Line, Policy, Refusal, Usage
+from quotas.office import CONFIGURATION, differences
 from quotas.rates import advance, level
 from quotas.records import Wanted, is_wanted
 from quotas.rules import Taken, evaluate, refusal
@@ -238,6 +242,7 @@ class MemoryLedger:
 
     async def set_policies(self, policies: Iterable[Policy]) -> None:
         """Replace all policies (see :class:`quotas.ledger.Ledger`)."""
+        now = self._now()
         new = _by_name(policies)
         old = {policy.name: policy for policy in self._policies.policies}
         self._rates_since = {
@@ -246,7 +251,28 @@ class MemoryLedger:
             else len(self._events)
             for policy in new.policies
         }
+        if self._policies.policies or self._entries:
+            for change in differences(self._policies.policies, new.policies):
+                self._note(now, *change)
         self._policies = new
+
+    def _note(self, now: float, policy: Policy, was: float, became: float) -> None:
+        self._entries.append(
+            Entry(
+                seq=len(self._entries) + 1,
+                at=now,
+                event="policy",
+                key=policy.name,
+                group=policy.group,
+                user=CONFIGURATION,
+                resource=policy.resource,
+                edge=policy.edge,
+                amount=became,
+                before=was,
+                after=became,
+                why="the configuration changed",
+            )
+        )
 
     # What happens.
 

@@ -11,6 +11,9 @@ from quotas.journal import Journal, PolicyPlace
 from quotas.model import Policy
 from quotas.records import Grant, StoredPolicy
 
+CONFIGURATION = "configuration"
+"""Who changed a policy, as the history tells it, where it was the configuration file."""
+
 
 class Office:
     """All policies, the configured ones and the administrators', and the grants."""
@@ -113,3 +116,18 @@ class Office:
             if policy.name == name:
                 return policy
         raise UnknownPolicy(f"there is no policy {name!r}")
+
+
+def differences(before: Iterable[Policy], after: Iterable[Policy]) -> list[tuple[Policy, float, float]]:
+    """Return the policies that hold otherwise than before, by name, each with its limit before and after (0: none)."""
+    old = {policy.name: policy for policy in before}
+    new = {policy.name: policy for policy in after}
+    changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    return [
+        (
+            new.get(name) or old[name],
+            old[name].amount if name in old else 0.0,
+            new[name].amount if name in new else 0.0,
+        )
+        for name in changed
+    ]

@@ -124,7 +124,7 @@ class LedgerOperations(ABC):
     async def set_policies(self, policies: Iterable[Policy]) -> None:
         """Replace the configured policies (see :class:`quotas.ledger.Ledger`)."""
         wanted = tuple(policies)
-        await self._call(lambda state, _: state.configure(wanted))
+        await self._call(lambda state, now: state.configure(now, wanted))
 
     async def policies(self) -> list[StoredPolicy]:
         """List the policies that hold (see :class:`quotas.ledger.PolicyOffice`)."""

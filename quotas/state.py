@@ -10,7 +10,7 @@ from quotas.book import SLICES, Asked, Book
 from quotas.journal import Journal
 from quotas.judging import Observer
 from quotas.model import Lease, Line, Policy, Refusal
-from quotas.office import Office
+from quotas.office import CONFIGURATION, Office, differences
 from quotas.reconciling import reconcile
 from quotas.records import Grant, Observed, Reconciled, Slice, Spent, StoredPolicy
 from quotas.slices import settle, slice_charge, slice_of
@@ -51,9 +51,16 @@ class State:
 
     # Policies.
 
-    def configure(self, policies: Iterable[Policy]) -> None:
-        """Replace the configured policies."""
-        self.stale |= self.office.configure(policies, self.journal)
+    def configure(self, now: float, policies: Iterable[Policy]) -> None:
+        """Replace the configured policies; what holds otherwise than before is in the history, but for the first."""
+        before = self.office.policies.policies
+        if not self.office.configure(policies, self.journal):
+            return
+        self.stale = True
+        if before or self.book.seq:
+            for policy, was, became in differences(before, self.office.policies.policies):
+                fact = (policy.group, CONFIGURATION, policy.resource, policy.edge)
+                self.book.note(now, "policy", policy.name, fact, (became, was, became), "the configuration changed")
 
     def put_policy(self, now: float, policy: Policy, by: str, why: str) -> None:
         """Add or replace an administrator's policy."""

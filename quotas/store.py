@@ -163,12 +163,14 @@ class Store:
 
     def _configure(self, policies: Sequence[Policy]) -> None:
         """Have the file hold the configured policies."""
-        journal = Journal()
-        self._office().configure(policies, journal)
-        if journal:
+        seq, fence = self._rows("read_counters")[0]
+        state = State(self._office(), seq=seq, fence=fence)
+        state.configure(self._clock(), policies)
+        if state.journal:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._write_policies(journal)
+                self._many("write_entry", state.journal.entries)
+                self._write_policies(state.journal)
                 self._connection.execute("COMMIT")
             except sqlite3.Error:
                 self._roll_back()

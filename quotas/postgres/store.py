@@ -158,12 +158,13 @@ class PostgresStore:
         """Have the database hold the configured policies."""
         async with connection.transaction():
             seen = await connection.fetchval(QUERIES["lock"])
-            journal = Journal()
-            (await read_office(connection)).configure(self._configured, journal)
-            if journal:
-                head = await connection.fetchrow(QUERIES["read_head"])
-                body = encode(journal, head["seq"], head["fence"])
-                await self._write(connection, journal, (seen, uuid.uuid4(), body, head["fence"]))
+            office = await read_office(connection)
+            head = await connection.fetchrow(QUERIES["read_head"])
+            state = State(office, seq=head["seq"], fence=head["fence"])
+            state.configure(self._now(), self._configured)
+            if state.journal:
+                body = encode(state.journal, state.book.seq, head["fence"])
+                await self._write(connection, state.journal, (seen, uuid.uuid4(), body, head["fence"]))
 
     async def _load(self, connection: asyncpg.Connection) -> None:
         """Load the state as it is at one moment."""

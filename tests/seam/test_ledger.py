@@ -332,6 +332,20 @@ async def test_a_rate_goes_on_under_new_policies_unless_it_is_another_rate(opene
         assert (await taken(ledger))["pace", "eo"] == (0, 0)
 
 
+async def test_a_change_of_the_configuration_is_in_the_history(opened):
+    async with opened(policy(), policy("gone", "memory")) as ledger:
+        assert await ledger.history("*") == []  # what it began with
+        await ledger.set_policies([policy(amount=3), policy("new", "gpus", amount=2)])
+        await ledger.set_policies([policy(amount=3), policy("new", "gpus", amount=2)])
+        told = [(e.seq, e.event, e.key, e.user, e.before, e.after) for e in await ledger.history("*")]
+        assert told == [
+            (1, "policy", "gone", "configuration", 10, 0),
+            (2, "policy", "new", "configuration", 0, 2),
+            (3, "policy", "p", "configuration", 10, 3),
+        ]
+        assert isinstance(await reserve(ledger, "a", cores(1)), Lease)
+
+
 async def test_two_policies_of_one_name_are_refused_and_the_old_ones_hold(opened):
     async with opened(policy()) as ledger:
         with pytest.raises(ValueError, match="twice"):

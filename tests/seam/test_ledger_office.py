@@ -294,3 +294,15 @@ async def test_a_history_that_is_forgotten_is_added_up_in_a_checkpoint(opened, c
         await ledger.release("open")
         assert [entry.seq for entry in await ledger.history("*")] == [4, 5, 6]
         assert (await taken(ledger)) == {("d", "eo"): (30, 5), ("p", "eo"): (0, 1)}
+
+
+async def test_another_configuration_at_a_restart_is_in_the_history(opened):
+    async with opened(policy()) as ledger:
+        await reserve(ledger, "a", cores(1))
+    async with opened(policy(amount=20)) as ledger:
+        await reserve(ledger, "b", cores(1))
+    async with opened(policy(amount=20)) as ledger:
+        told = [(entry.event, entry.key, entry.before, entry.after) for entry in await ledger.history("*")]
+        assert [each for each in told if each[0] == "policy"] == [("policy", "p", 10, 20)]
+        assert len(told) == 3
+        assert {lease.key for lease in await ledger.leases()} == {"a", "b"}
