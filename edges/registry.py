@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_SECONDS = 30.0
 """How long a site is not asked again for collections that it gives items of but does not tell of."""
+_SOON_SECONDS = 1.0
+"""When a site of which nothing is known is asked again, out of turn; then after twice as long each time."""
 _MAX_AUDITED = 256
 """Orders remembered per site; users choose them, so there must be a bound."""
 
@@ -262,6 +264,23 @@ class Registry:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _probe_for_ever(self) -> None:
+        left, soon = self._probe_seconds, _SOON_SECONDS
         while True:
-            await asyncio.sleep(self._probe_seconds)
-            await self.probe()
+            unknown = any(site.collections is None for site in self._sites.values())
+            pause = min(left, soon) if unknown else left
+            await asyncio.sleep(pause)
+            left -= pause
+            if left <= 0:
+                await self.probe()
+                left, soon = self._probe_seconds, _SOON_SECONDS
+            else:
+                await self._meet()
+                soon *= 2
+
+    async def _meet(self) -> None:
+        """Try sites of which nothing is known yet, out of turn; one that still does not answer is not blamed again."""
+        unknown = [site for site in self._sites.values() if site.collections is None and site.admitted]
+        answers = await asyncio.gather(*(self._learn(site) for site in unknown), return_exceptions=True)
+        for site, error in zip(unknown, answers, strict=True):
+            if error is None:
+                self.succeeded(site.id)

@@ -1,8 +1,9 @@
 """Real sites and a real gateway on loopback, as a client sees them."""
 
+import asyncio
 import gzip
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -118,17 +119,40 @@ async def gateway_over(
     tokens: tuple[tuple[str, str], ...] = USERS,
     limits: LimitSettings | None = None,
     anonymous: str = "read",
+    port: int | None = None,
+    unknown: Collection[str] = ("dead", "gone"),
 ) -> AsyncIterator[Client]:
-    """Run a gateway over sites; gives a client of the first user."""
+    """Run a gateway over sites; gives a client of the first user once all sites but ``unknown`` ones are known."""
+    sites = tuple(sites)
     settings = Settings(
-        sites=tuple(sites),
-        server=ServerSettings(port=free_port(), state=str(state)),
+        sites=sites,
+        server=ServerSettings(port=port or free_port(), state=str(state)),
         auth=AuthSettings(anonymous=anonymous, tokens=tuple(_token(state, *each) for each in tokens)),  # type: ignore[arg-type]
         limits=limits or LimitSettings(page_items=_PAGE_ITEMS, probe_seconds=3600.0),
     )
     headers = {"Authorization": f"Bearer {tokens[0][1]}"} if tokens else {}
     async with running_gateway(settings) as url, aiohttp.ClientSession(headers=headers) as session:
-        yield Client(url, session)
+        client = Client(url, session)
+        await _known(client, {site.id for site in sites} - {*unknown})
+        yield client
+
+
+async def _known(client: Client, sites: set[str]) -> None:
+    """Wait for sites that a busy machine was too slow to learn of at once."""
+    if not sites or not client.session.headers:
+        return
+
+    async def all_known() -> bool:
+        return sites.isdisjoint((await client.get("/collections"))[1]["federation:missing"])
+
+    await until(all_known)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what a gateway does by itself in a while, and tells when it is asked."""
+    async with asyncio.timeout(60):
+        while not await condition():  # noqa: ASYNC110 - nothing of another process sets an event here
+            await asyncio.sleep(0.1)
 
 
 def _token(state: Path, user: str, secret: str) -> ApiTokenSettings:

@@ -1,6 +1,5 @@
 """A small lake that holds one of each: copies, words, missing values, other names."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -75,8 +74,4 @@ async def small_lake(folder: Path, **limits: Any) -> AsyncIterator[Client]:
             limits=LimitSettings(probe_seconds=2.0, **limits),
         ) as client,
     ):
-        async with asyncio.timeout(30):
-            # A busy machine may have been too slow for the first probe; nothing tells when the next one is through.
-            while (await client.get("/collections"))[1]["federation:missing"]:  # noqa: ASYNC110 - see above
-                await asyncio.sleep(0.1)
         yield client
