@@ -29,7 +29,8 @@ def words(checks: Checks) -> None:
 
 def properties(checks: Checks) -> None:
     """Run the property tests with more examples: a walk is the sorted, filtered, de-duplicated union."""
-    run = checks.pytest("tests", "-k", "propert", environment={"LAKEGATE_EXAMPLES": EXAMPLES})
+    where = ("tests/unit", "tests/seam/test_catalogue.py", "tests/service/gateway")
+    run = checks.pytest(*where, "-m", "hypothesis", environment={"LAKEGATE_EXAMPLES": EXAMPLES})
     checks.note("properties: walks over random sites, queries and failures", run, ALL, held=run.all_ran)
 
 

@@ -3,7 +3,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edges.catalogues.memory import MemoryCatalogue
@@ -11,6 +11,7 @@ from edges.catalogues.sqlite import SqliteCatalogue
 from edges.errors import InvalidInput, NotFound
 from edges.model import Interval, Query, SortKey
 from edges.stac.cql2 import check_filter, parse_filter_text
+from examples import examples
 
 pytestmark = pytest.mark.seam
 
@@ -365,11 +366,7 @@ queries = st.builds(
 )
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@examples(60, slow=True)
 @given(st.lists(items, max_size=25), st.lists(queries, min_size=1, max_size=12), st.integers(1, 7))
 def test_sqlite_answers_every_query_as_memory_does(tmp_path_factory, things, asked, limit):
     async def compare():

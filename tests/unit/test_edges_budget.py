@@ -1,10 +1,11 @@
 """Budgets as values: the time is a number that the test chooses."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edges.budget import Bucket, Rate, earned, full, given_back, share, spent, taken
+from examples import examples
 
 RATE = Rate(per_second=10.0, burst=5.0)
 
@@ -45,7 +46,7 @@ def test_a_rate_that_lets_nothing_or_everything_through_is_refused(per_second: f
         Rate(per_second=per_second, burst=burst)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.lists(st.floats(0, 0.5), min_size=1, max_size=60))
 def test_never_more_than_the_burst_and_the_rate_go_in_any_stretch_of_time(gaps: list[float]) -> None:
     moments = [sum(gaps[: n + 1]) for n in range(len(gaps))]

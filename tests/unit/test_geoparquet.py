@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stac_geoparquet.arrow import stac_table_to_items
 
@@ -17,6 +17,7 @@ from edges.geoparquet.read import NotGeoparquet, about, read_geoparquet
 from edges.geoparquet.rows import to_item, to_rows, to_wkbs
 from edges.geoparquet.shapes import Shape
 from edges.geoparquet.write import NotItems, write_geoparquet
+from examples import examples
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1.5], [0, 0]]]}
 
@@ -194,7 +195,7 @@ def pruned(value: Any) -> Any:
     return [pruned(each) for each in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     given_=st.lists(st.dictionaries(st.sampled_from(["p", "q", "id", "created"]), JSON_VALUES), min_size=1, max_size=4)
 )

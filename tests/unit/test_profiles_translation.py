@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edges.model import Fields, Json, Members, Query, SortKey
@@ -14,6 +14,7 @@ from edges.profiles.queries import QueryWords
 from edges.stac.cql2 import check_filter, compile_filter
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_key, total_order
+from examples import examples
 
 MEMBERS = msgspec.json.Decoder(Members)
 
@@ -125,7 +126,7 @@ def without_nulls(item: Json) -> Json:
     return item | {"properties": {name: value for name, value in item["properties"].items() if value is not None}}
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(native_items(), FILTERS, st.sampled_from([None, ("sentinel-2-l2a",), ("landsat-c2-l2", "modis"), ("S2",)]))
 def test_what_matches_here_matches_at_the_site(item: Json, filter_: Json, collections: tuple[str, ...] | None) -> None:
     checked = check_filter(filter_)
@@ -138,7 +139,7 @@ def test_what_matches_here_matches_at_the_site(item: Json, filter_: Json, collec
         assert at_the_site is here
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(native_items(), leaves())
 def test_an_exact_predicate_is_exact_in_three_valued_logic(item: Json, leaf: Json) -> None:
     """Else a `not` around it would lose what is unknown, or find what is not."""
@@ -152,7 +153,7 @@ def test_an_exact_predicate_is_exact_in_three_valued_logic(item: Json, leaf: Jso
             assert there is not True
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(native_items())
 def test_an_item_said_in_native_words_and_back_is_the_same(item: Json) -> None:
     ours = decoded(ITEMS.harmonised(members(item)))
@@ -160,7 +161,7 @@ def test_an_item_said_in_native_words_and_back_is_the_same(item: Json) -> None:
     assert without_nulls(decoded(ITEMS.harmonised(members(native)))) == without_nulls(ours)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(native_items(), max_size=6), NAMES, st.booleans())
 def test_a_sort_that_goes_to_the_site_is_ours(items: list[Json], name: str, descending: bool) -> None:
     order = (SortKey(field=name, descending=descending),)

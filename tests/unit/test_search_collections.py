@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from gateway.search.collections import unite
 from gateway.search.extents import boxes_of, intervals_of, united_extent
 
@@ -63,7 +64,7 @@ PARTS = ("extent", "summaries", "keywords", "providers", "item_assets", "links",
 HOSTILE = st.fixed_dictionaries({"id": st.just("c")}, optional=dict.fromkeys(PARTS, JSON))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(HOSTILE, min_size=1, max_size=3), JSON, JSON)
 def test_whatever_a_site_tells_of_a_collection_it_is_united(told: Any, spatial: Any, temporal: Any) -> None:
     odd = {"id": "c", "extent": {"spatial": {"bbox": [spatial]}, "temporal": {"interval": [temporal, [spatial, 1]]}}}

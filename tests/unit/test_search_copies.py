@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edges.catalogues.memory import MemoryCatalogue
@@ -19,6 +19,7 @@ from edges.settings import CatalogueSettings, SiteSettings
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_key, total_order
 from edges.stac.request import search_from_get, search_from_post
+from examples import examples
 from gateway.search.copies import Copies
 from gateway.search.copies_trust import CopiesTrust
 from gateway.search.cursor import Cursors
@@ -183,7 +184,7 @@ def copies(ours: Any, theirs: Any) -> bool:
     )
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(
     sites=SITES,
     level=st.sampled_from(["replica", "product", "observation"]),
@@ -209,7 +210,7 @@ def test_a_walk_gives_the_first_of_each_class_of_the_sorted_union(
     asyncio.run(run())
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(sites=SITES, order=ORDERS, limit=st.integers(1, 6))
 def test_without_deduplication_a_walk_gives_every_copy_once(sites: Any, order: Any, limit: int) -> None:
     async def run() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edges.catalogues.memory import MemoryCatalogue
@@ -11,6 +11,7 @@ from edges.errors import InvalidInput
 from edges.model import Query, SortKey
 from edges.registry import Registry, Site
 from edges.settings import CatalogueSettings, SiteSettings
+from examples import examples
 from gateway.search.cursor import Anchor, Cursors
 from gateway.search.federation import Federation
 
@@ -22,7 +23,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(values=st.tuples(VALUES, VALUES, st.text(max_size=300), st.text(max_size=1_024)))
 def test_a_cursor_is_at_most_400_characters_and_holds_all_or_tells_that_it_does_not(values: Any) -> None:
     cursors, query = Cursors(key=b"k", lifetime_seconds=60), Query(sortby=ORDER)

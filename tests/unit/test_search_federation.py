@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edges.catalogues.memory import MemoryCatalogue
@@ -16,6 +16,7 @@ from edges.registry import Registry, Site
 from edges.settings import CatalogueSettings, SiteSettings
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_key, total_order
+from examples import examples
 from gateway.search.cursor import Cursors
 from gateway.search.federation import AllSitesFailed, Federation, PartialRefused
 
@@ -151,7 +152,7 @@ def raw(document: dict[str, Any]) -> Members:
     return msgspec.json.decode(json.dumps(document).encode(), type=Members)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     pool=st.lists(ITEMS, min_size=12, max_size=12, unique_by=lambda i: (i["collection"], i["id"])),
     sites=SITES,

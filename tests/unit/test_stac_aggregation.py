@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edges.errors import InvalidInput
@@ -24,6 +24,7 @@ from edges.stac.aggregation_count import Counting, start_of
 from edges.stac.aggregation_document import MAX_BUCKETS, Misaligned, aggregate_document, read_document
 from edges.stac.datetimes import format_instant, parse_instant
 from edges.stac.geohash import cells, geohash
+from examples import examples
 
 ALL = Wanted(
     names=tuple(AGGREGATIONS),
@@ -119,7 +120,7 @@ ITEMS = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(items=st.lists(ITEMS, max_size=12), cut=st.integers(0, 12))
 def test_counts_of_parts_add_up_and_a_document_reads_back(items: list[Members], cut: int) -> None:
     whole = counted(ALL, *items)

@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edges.errors import InvalidInput
 from edges.model import Query, SortKey
 from edges.stac.request import SearchRequest
+from examples import examples
 from gateway.search.collections import unite
 from gateway.stac.collection_search import CollectionPage, search_collections
 
@@ -38,7 +39,7 @@ def ids(collections: list[Any]) -> list[str]:
     return [one["id"] for one in collections]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(TOLD, ORDERS, st.integers(1, 5))
 def test_pages_forth_and_back_are_the_sorted_list_cut(told: Any, order: Any, limit: int) -> None:
     collections = united(told)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from federated_lake import Client, gateway_over, hub
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from quirky_sites import DIALECTS, LIES, Habits, QuirkySite, quirky_sites
 
@@ -21,6 +21,7 @@ from edges.settings import CatalogueSettings, SiteSettings
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_key, total_order
 from edges.stac.request import query_to_post
+from examples import examples
 from gateway.search.cursor import Cursors
 from gateway.search.federation import AllSitesFailed, Federation
 
@@ -104,10 +105,6 @@ QUERIES = st.builds(
 )
 
 
-def patient(examples: int) -> settings:
-    return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
 def raw(document: Json) -> Members:
     return msgspec.json.decode(msgspec.json.encode(document), type=Members)
 
@@ -169,7 +166,7 @@ def settle(sites: list[QuirkySite], world: Any, pool: list[Json]) -> list[Json]:
     return held
 
 
-@patient(12)
+@examples(12, slow=True)
 @given(pool=ITEMS, world=WORLDS, query=QUERIES)
 def test_a_walk_is_the_sorted_filtered_union_whatever_the_sites_do(
     sites: list[QuirkySite], pool: list[Json], world: Any, query: Query
@@ -184,7 +181,7 @@ def test_a_walk_is_the_sorted_filtered_union_whatever_the_sites_do(
     assert asyncio.run(run()) == expected(held, query)
 
 
-@patient(15)
+@examples(15, slow=True)
 @given(pool=ITEMS, world=WORLDS, query=QUERIES, fails=st.integers(4, 9))
 def test_sites_that_fail_now_and_then_lose_nothing_to_those_who_insist(
     sites: list[QuirkySite], pool: list[Json], world: Any, query: Query, fails: int
@@ -204,7 +201,7 @@ def test_sites_that_fail_now_and_then_lose_nothing_to_those_who_insist(
     assert asyncio.run(run()) == expected(held, query)
 
 
-@patient(15)
+@examples(15, slow=True)
 @given(pool=ITEMS, world=WORLDS, query=QUERIES, new=st.lists(st.integers(0, 13), max_size=4, unique=True))
 def test_what_grows_meanwhile_neither_repeats_nor_hides_what_was_there(
     sites: list[QuirkySite], pool: list[Json], world: Any, query: Query, new: list[int]
