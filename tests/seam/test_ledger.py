@@ -343,7 +343,7 @@ async def test_a_change_of_the_configuration_is_in_the_history(opened):
             (2, "policy", "new", "configuration", 0, 2),
             (3, "policy", "p", "configuration", 10, 3),
         ]
-        assert isinstance(await reserve(ledger, "a", cores(1)), Lease)
+        assert isinstance(await reserve(ledger, "a", [cores(1)]), Lease)
 
 
 async def test_two_policies_of_one_name_are_refused_and_the_old_ones_hold(opened):

@@ -298,9 +298,9 @@ async def test_a_history_that_is_forgotten_is_added_up_in_a_checkpoint(opened, c
 
 async def test_another_configuration_at_a_restart_is_in_the_history(opened):
     async with opened(policy()) as ledger:
-        await reserve(ledger, "a", cores(1))
+        await reserve(ledger, "a", [cores(1)])
     async with opened(policy(amount=20)) as ledger:
-        await reserve(ledger, "b", cores(1))
+        await reserve(ledger, "b", [cores(1)])
     async with opened(policy(amount=20)) as ledger:
         told = [(entry.event, entry.key, entry.before, entry.after) for entry in await ledger.history("*")]
         assert [each for each in told if each[0] == "policy"] == [("policy", "p", 10, 20)]
