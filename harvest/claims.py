@@ -44,7 +44,7 @@ class ObjectClaim(Value, frozen=True):
     total: int | None
     done: int
     hash_state: bytes | None
-    sha256: str | None
+    digest: str | None
     attempts: int
     fence: int
     visible: int
@@ -68,27 +68,35 @@ class ItemClaim(Value, frozen=True):
 
 
 class CopiedAsset(Value, frozen=True):
-    """One asset of an item that is at the target. ``sha256`` in hex, ``size`` in bytes."""
+    """One asset of an item that is at the target. ``checksum`` is a multihash, if one is known; ``size`` in bytes."""
 
     asset: str
     key: str
     size: int
-    sha256: str
+    checksum: str | None
     source: Source
 
 
-def claim_object(connection: Connection, now: float, until: float) -> ObjectClaim | None:
-    """Take the next object: what is to be discarded first, then of the order with the least work in hand."""
-    row = connection.one("object_deletable", now=now)
-    for order in [] if row is not None else connection.all("orders_working", now=now):
-        row = connection.one("object_claimable", payer=order["id"], now=now)
-        if row is not None:
+SMALL = 1 << 20
+"""Bytes up to which objects are taken several at once."""
+
+
+def claim_objects(connection: Connection, now: float, until: float, most: int = 1) -> list[ObjectClaim]:
+    """Take the next object: what is to be discarded first, then of the order with the least work in hand.
+
+    Where it is small, up to ``most`` small ones of the same order are taken.
+    """
+    rows = connection.all("object_deletable", now=now)
+    for order in [] if rows else connection.all("orders_working", now=now):
+        rows = connection.all("object_claimable", payer=order["id"], now=now)
+        if rows and most > 1 and (rows[0]["size"] or SMALL + 1) <= SMALL:
+            rows = connection.all("objects_claimable_small", payer=order["id"], now=now, size=SMALL, most=most)
+        if rows:
             break
-    if row is None:
-        return None
-    connection.change("object_claim", id=row["id"], until=until)
-    claimed = connection.one("object_claimed", id=row["id"])
-    return None if claimed is None else _object(claimed)
+    for row in rows:
+        connection.change("object_claim", id=row["id"], until=until)
+    claimed = [connection.one("object_claimed", id=row["id"]) for row in rows]
+    return [_object(row) for row in claimed if row is not None]
 
 
 def _object(row: sqlite3.Row) -> ObjectClaim:
@@ -144,11 +152,11 @@ def forget_upload(connection: Connection, claim: ObjectClaim) -> None:
     connection.change("parts_forget", id=claim.id)
 
 
-def checked(connection: Connection, claim: ObjectClaim, total: int, sha256: str) -> None:
+def checked(connection: Connection, claim: ObjectClaim, total: int, digest: str | None) -> None:
     """Remember that all bytes came and are right."""
     claim.after("check")
     source = msgspec.json.encode(claim.source).decode()
-    values = {"total": total, "sha256": sha256, "source": source}
+    values = {"total": total, "digest": digest, "source": source}
     _fenced(connection, "object_checked", id=claim.id, fence=claim.fence, **values)
 
 
@@ -186,7 +194,7 @@ def copies_of(connection: Connection, claim: ItemClaim) -> list[CopiedAsset]:
             asset=row["asset"],
             key=row["key"],
             size=row["total"],
-            sha256=row["sha256"],
+            checksum=row["digest"],
             source=_SOURCE.decode(row["source"]),
         )
         for row in rows

@@ -3,17 +3,21 @@
 import asyncio
 import re
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from harvest.seams import Checkpoint
 
 _T = TypeVar("_T")
+
+GROUP = 256
+"""Acts that are committed together, at most."""
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -61,6 +65,9 @@ class Database:
         self._busy = busy_seconds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="harvest-db")
         self._connection: Connection | None = None
+        self._lock = threading.Lock()
+        self._waiting: list[_Turn] = []
+        self._busy = False
 
     async def __aenter__(self) -> Self:
         self._connection = await self._in_thread(self._open)
@@ -77,12 +84,31 @@ class Database:
     async def run(self, act: Callable[[Connection], _T]) -> _T:
         """Run ``act`` in one transaction: all of it or nothing, on disk when this returns.
 
+        What is asked at the same time is written with one flush; each succeeds or fails by itself.
+
         A cancelled caller does not stop a transaction that has begun: it ends as it would have.
         """
-        connection = self._connection
-        if connection is None:
+        if self._connection is None:
             raise RuntimeError("the database is not open: enter it with `async with`")
-        return await self._in_thread(lambda: _transact(connection, act))
+        turn = _Turn(act, asyncio.get_running_loop().create_future())
+        with self._lock:
+            self._waiting.append(turn)
+            idle, self._busy = not self._busy, True
+        if idle:
+            self._thread.submit(self._work, self._connection, turn.answer.get_loop())
+        result: _T = await turn.answer
+        return result
+
+    def _work(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        """Carry out all that waits, many in one commit, until nothing does (in the thread)."""
+        while True:
+            with self._lock:
+                turns, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+                self._busy = bool(turns)
+            if not turns:
+                return
+            outcomes = _together(connection, [turn.act for turn in turns])
+            loop.call_soon_threadsafe(_tell, turns, outcomes)
 
     async def _in_thread(self, act: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, act)
@@ -106,15 +132,54 @@ class Journal:
     checkpoint: Checkpoint
 
 
-def _transact(connection: Connection, act: Callable[[Connection], _T]) -> _T:
-    connection.raw.execute("BEGIN IMMEDIATE")
+class _Turn(NamedTuple):
+    act: Callable[[Connection], Any]
+    answer: "asyncio.Future[Any]"
+
+
+class _Outcome(NamedTuple):
+    result: Any = None
+    error: Exception | None = None
+
+
+def _together(connection: Connection, acts: Sequence[Callable[[Connection], Any]]) -> list[_Outcome]:
+    """Carry out several acts in one transaction; where it cannot be committed, all have failed."""
     try:
-        result = act(connection)
-    except BaseException:
-        connection.raw.execute("ROLLBACK")
-        raise
-    connection.raw.execute("COMMIT")
-    return result
+        connection.raw.execute("BEGIN IMMEDIATE")
+        try:
+            outcomes = [_apart(connection, act) for act in acts]
+            connection.raw.execute("COMMIT")
+        except BaseException:
+            if connection.raw.in_transaction:
+                connection.raw.execute("ROLLBACK")
+            raise
+    except Exception as error:  # noqa: BLE001 - told to whoever waits
+        return [_Outcome(error=error) for _ in acts]
+    return outcomes
+
+
+def _apart(connection: Connection, act: Callable[[Connection], Any]) -> _Outcome:
+    """Carry out one act; what it raises undoes it, and not the others."""
+    connection.raw.execute("SAVEPOINT act")
+    try:
+        outcome = _Outcome(result=act(connection))
+    except Exception as error:
+        if not connection.raw.in_transaction:  # the database itself gave up (full, broken): nothing is left to undo
+            raise
+        connection.raw.execute("ROLLBACK TO act")
+        outcome = _Outcome(error=error)
+    connection.raw.execute("RELEASE act")
+    return outcome
+
+
+def _tell(turns: Sequence[_Turn], outcomes: Sequence[_Outcome]) -> None:
+    for turn, outcome in zip(turns, outcomes, strict=True):
+        if turn.answer.done():
+            continue
+        if outcome.error is not None:
+            turn.answer.set_exception(outcome.error)
+        else:
+            turn.answer.set_result(outcome.result)
 
 
 def _migrate(raw: sqlite3.Connection) -> None:

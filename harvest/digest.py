@@ -1,19 +1,136 @@
-"""SHA-256 whose state can be kept: a transfer that resumes after a crash need not read its beginning again.
+"""The checksum of a stream, whose state can be kept: what resumes after a crash need not read its beginning again.
 
-``hashlib`` hides the state of a running hash. The same library (libcrypto) has ``SHA256_CTX``, a plain
-structure of 112 bytes that is public since OpenSSL 0.9.8 (``openssl/sha.h``); it can be copied out and in.
-Where it cannot be reached, ``hashlib`` does the work and there is no state to keep: the beginning is then
-read again, for the hash alone.
+What an item announces is what is computed; where it announces nothing, CRC-64/NVME is (fifty times cheaper than
+SHA-256), or SHA-256 where the configuration says so.
+
+``hashlib`` hides the state of a running hash. The same library (libcrypto) has ``SHA256_CTX``, a plain structure of
+112 bytes that is public since OpenSSL 0.9.8 (``openssl/sha.h``); it can be copied out and in. Where it cannot be
+reached, and for other hashes, there is no state to keep: the beginning is then read again, for the hash alone.
 """
 
 import ctypes
 import hashlib
 import sys
+from typing import Literal, Protocol
 
+from awscrt import checksums  # type: ignore[import-untyped] # it has no type information
+
+from harvest import multihash
 from harvest.multihash import Checksum
 
+Kept = Literal["crc64nvme", "sha256"]
+"""What is computed where nothing is announced."""
+
 _CONTEXT_BYTES = 112
-_TAG = f"openssl-sha256-{sys.byteorder}-1:".encode()
+_SHA256_TAG = f"openssl-sha256-{sys.byteorder}-1:".encode()
+_CRC_TAG = b"crc64nvme-1:"
+
+
+class _Running(Protocol):
+    """A hash at work."""
+
+    def update(self, data: bytes) -> None: ...
+    def digest(self) -> bytes: ...
+    def state(self) -> bytes | None: ...
+
+
+class Digest:
+    """One checksum of a stream: the announced one, else ``otherwise``. ``state`` is what :meth:`state` gave."""
+
+    def __init__(
+        self, expected: Checksum | None = None, *, state: bytes | None = None, otherwise: Kept = "crc64nvme"
+    ) -> None:
+        self._expected = expected
+        self.algorithm: str = expected.algorithm if expected else otherwise
+        self._running = _running(self.algorithm, state)
+
+    @staticmethod
+    def resumable(state: bytes | None, expected: Checksum | None, otherwise: Kept = "crc64nvme") -> bool:
+        """Tell whether a kept state can be gone on from: here, and for this checksum."""
+        if state is None:
+            return False
+        algorithm = expected.algorithm if expected else otherwise
+        if algorithm == "crc64nvme":
+            return state.startswith(_CRC_TAG) and len(state) == len(_CRC_TAG) + 8
+        right = state.startswith(_SHA256_TAG) and len(state) == len(_SHA256_TAG) + _CONTEXT_BYTES
+        return right and _LIBRARY is not None and algorithm == "sha256"
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes in."""
+        self._running.update(data)
+
+    def state(self) -> bytes | None:
+        """Return what :class:`Digest` can go on from, or None where that is not possible."""
+        return self._running.state()
+
+    def checksum(self) -> Checksum:
+        """Return the checksum of what came so far."""
+        return Checksum(self.algorithm, self._running.digest())
+
+    def multihash(self) -> str:
+        """Return it as STAC writes it."""
+        return multihash.text(self.checksum())
+
+    def matches(self) -> bool:
+        """Tell whether what came has the announced checksum (true where none was announced)."""
+        return self._expected is None or self._running.digest() == self._expected.digest
+
+
+def _running(algorithm: str, state: bytes | None) -> _Running:
+    if algorithm == "crc64nvme":
+        return _Crc64(state)
+    if algorithm == "sha256" and _LIBRARY is not None:
+        return _Sha256(_LIBRARY, state)
+    return _Plain(algorithm)
+
+
+class _Crc64:
+    def __init__(self, state: bytes | None) -> None:
+        self._value = int.from_bytes(state[len(_CRC_TAG) :], "big") if state else 0
+
+    def update(self, data: bytes) -> None:
+        self._value = checksums.crc64nvme(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(8, "big")
+
+    def state(self) -> bytes:
+        return _CRC_TAG + self.digest()
+
+
+class _Sha256:
+    def __init__(self, library: ctypes.CDLL, state: bytes | None) -> None:
+        self._library = library
+        self._context = ctypes.create_string_buffer(_CONTEXT_BYTES)
+        library.SHA256_Init(self._context)
+        if state is not None:
+            self._context.raw = state[len(_SHA256_TAG) :]
+
+    def update(self, data: bytes) -> None:
+        self._library.SHA256_Update(self._context, data, len(data))
+
+    def digest(self) -> bytes:
+        last = ctypes.create_string_buffer(self._context.raw, _CONTEXT_BYTES)
+        digest = ctypes.create_string_buffer(32)
+        self._library.SHA256_Final(digest, last)
+        return digest.raw
+
+    def state(self) -> bytes:
+        return _SHA256_TAG + self._context.raw[:_CONTEXT_BYTES]
+
+
+class _Plain:
+    def __init__(self, algorithm: str) -> None:
+        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+
+    def update(self, data: bytes) -> None:
+        self._hash.update(data)
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+    def state(self) -> None:
+        return None
 
 
 def _libcrypto() -> ctypes.CDLL | None:
@@ -35,74 +152,15 @@ def _libcrypto() -> ctypes.CDLL | None:
     return library
 
 
-class Digest:
-    """The SHA-256 of a stream and, beside it, any other hash that the announced checksum needs.
-
-    ``update`` releases the interpreter lock, so it may run in a thread; one call at a time.
-    """
-
-    def __init__(self, expected: Checksum | None = None, *, state: bytes | None = None) -> None:
-        self._library = _LIBRARY
-        self._context = ctypes.create_string_buffer(_CONTEXT_BYTES)
-        self._plain = hashlib.sha256()
-        self._expected = expected
-        other = expected is not None and expected.algorithm != "sha256"
-        self._other = hashlib.new(expected.algorithm, usedforsecurity=False) if expected and other else None
-        if self._library is not None:
-            self._library.SHA256_Init(self._context)
-            if state is not None:
-                self._context.raw = state[len(_TAG) :]
-
-    @staticmethod
-    def resumable(state: bytes | None, expected: Checksum | None) -> bool:
-        """Tell whether a kept state can be gone on from: here, and for this checksum."""
-        right = state is not None and state.startswith(_TAG) and len(state) == len(_TAG) + _CONTEXT_BYTES
-        return right and _LIBRARY is not None and (expected is None or expected.algorithm == "sha256")
-
-    def update(self, data: bytes) -> None:
-        """Take the next bytes in."""
-        if self._library is not None:
-            self._library.SHA256_Update(self._context, data, len(data))
-        else:
-            self._plain.update(data)
-        if self._other is not None:
-            self._other.update(data)
-
-    def state(self) -> bytes | None:
-        """Return what :class:`Digest` can go on from, or None where that is not possible."""
-        if self._library is None or self._other is not None:
-            return None
-        return _TAG + self._context.raw[:_CONTEXT_BYTES]
-
-    def sha256(self) -> bytes:
-        """Return the SHA-256 of what came so far."""
-        if self._library is None:
-            return self._plain.digest()
-        last = ctypes.create_string_buffer(self._context.raw, _CONTEXT_BYTES)
-        digest = ctypes.create_string_buffer(32)
-        self._library.SHA256_Final(digest, last)
-        return digest.raw
-
-    def matches(self) -> bool:
-        """Tell whether what came has the announced checksum (true where none was announced)."""
-        if self._expected is None:
-            return True
-        found = self.sha256() if self._other is None else self._other.digest()
-        return found == self._expected.digest
-
-
 def _checked(library: ctypes.CDLL | None) -> ctypes.CDLL | None:
     """Return the library if it hashes rightly, also after its state was copied."""
     if library is None:
         return None
-    context, moved = (ctypes.create_string_buffer(_CONTEXT_BYTES) for _ in range(2))
-    library.SHA256_Init(context)
-    library.SHA256_Update(context, b"a" * 100, 100)
-    moved.raw = context.raw
-    library.SHA256_Update(moved, b"b" * 100, 100)
-    digest = ctypes.create_string_buffer(32)
-    library.SHA256_Final(digest, moved)
-    return library if digest.raw == hashlib.sha256(b"a" * 100 + b"b" * 100).digest() else None
+    first = _Sha256(library, None)
+    first.update(b"a" * 100)
+    second = _Sha256(library, first.state())
+    second.update(b"b" * 100)
+    return library if second.digest() == hashlib.sha256(b"a" * 100 + b"b" * 100).digest() else None
 
 
 _LIBRARY = _checked(_libcrypto())

@@ -25,7 +25,7 @@ from harvest.seams import Checkpoint, World, unobserved
 from harvest.settings import HarvestSettings
 from harvest.sources import Patience, Sources
 from harvest.states import OrderEvent
-from harvest.transfer import Transfer
+from harvest.transfer import Manner, Transfer
 from harvest.upkeep import Upkeep
 from harvest.wanted import Aim
 from harvest.worker import Worker
@@ -292,7 +292,7 @@ def _worker(
         places=world.places,
         sources=Sources(session=world.session, check=world.check, places=world.places, patience=patience),
         admission=admission,
-        part_bytes=settings.part_bytes,
+        manner=Manner(part_bytes=settings.part_bytes, checksum=settings.checksum),
     )
     registrar = Registrar(journal=journal, places=world.places, describe=world.describe, attempts=settings.attempts)
     return Worker(journal=journal, transfer=transfer, registrar=registrar, settings=settings, progressed=progressed)

@@ -8,12 +8,15 @@ _CODES: dict[str, tuple[str, int]] = {
     "2030": ("sha384", 48),
     "1340": ("sha512", 64),
     "d50110": ("md5", 16),
+    "e50208": ("crc64nvme", 8),
 }
-"""Multicodec varint and digest length, in hex -> hashlib's name, digest size in bytes."""
+"""Multicodec varint and digest length, in hex -> name of the function, digest size in bytes."""
+
+_PREFIXES = {algorithm: code for code, (algorithm, _) in _CODES.items()}
 
 
 class Checksum(NamedTuple):
-    """One checksum: hashlib's name of the function, and the digest."""
+    """One checksum: the name of the function (hashlib's, or ``crc64nvme``), and the digest."""
 
     algorithm: str
     digest: bytes
@@ -39,6 +42,15 @@ def parse(text: object) -> Checksum | None:
             except ValueError:
                 return None
     return None
+
+
+def text(checksum: Checksum) -> str:
+    """Return the multihash of a checksum.
+
+    >>> text(Checksum("crc64nvme", bytes(8)))
+    'e502080000000000000000'
+    """
+    return _PREFIXES[checksum.algorithm] + checksum.digest.hex()
 
 
 def of_sha256(digest: bytes) -> str:

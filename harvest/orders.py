@@ -24,7 +24,6 @@ from harvest.model import (
     Source,
     Value,
 )
-from harvest.multihash import of_sha256
 from harvest.places import is_private
 from harvest.planner import PlannedBatch, Wish
 from harvest.states import ENDED_ORDERS, OrderEvent, order_after
@@ -336,6 +335,6 @@ def _result(row: sqlite3.Row, bucket: str) -> ObjectResult:
         state=row["state"],
         href=f"s3://{bucket}/{row['key']}" if there else None,
         size=row["total"] if there else None,
-        checksum=of_sha256(bytes.fromhex(row["sha256"])) if there else None,
+        checksum=row["digest"] if there else None,
         reason=row["reason"],
     )

@@ -111,7 +111,7 @@ RETURNING id;
 -- The upload is kept in the row, so that the next worker discards it.
 UPDATE objects SET item = :item, sources = :sources, size = :size, checksum = :checksum, integrity = :integrity,
     version = :version, state = 'WANTED', reason = '', payer = :payer, source = NULL, validator = NULL, total = NULL,
-    done = 0, hash_state = NULL, sha256 = NULL, attempts = 0, not_before = 0, fence = fence + 1, claim_until = 0,
+    done = 0, hash_state = NULL, digest = NULL, attempts = 0, not_before = 0, fence = fence + 1, claim_until = 0,
     visible = CASE WHEN objects.state = 'AVAILABLE' THEN 1 ELSE visible END, media_type = :media_type
 WHERE id = :id;
 
@@ -167,8 +167,15 @@ SELECT r.id FROM orders r WHERE r.state = 'ACTIVE' AND r.settled = 0
 ORDER BY r.priority DESC, (SELECT count(*) FROM objects o WHERE o.payer = r.id AND o.claim_until > 0
     AND o.claim_until > :now), r.created;
 
--- name: object_claimable
+-- name: objects_claimable_small
 SELECT id FROM objects
+WHERE payer = :payer AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE')
+    AND state IN ('WANTED', 'ORDERED', 'CLAIMED', 'TRANSFERRING', 'VERIFYING')
+    AND not_before <= :now AND claim_until <= :now AND size <= :size
+LIMIT :most;
+
+-- name: object_claimable
+SELECT id, size FROM objects
 WHERE payer = :payer AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE')
     AND state IN ('WANTED', 'ORDERED', 'CLAIMED', 'TRANSFERRING', 'VERIFYING')
     AND not_before <= :now AND claim_until <= :now
@@ -199,7 +206,7 @@ UPDATE objects SET state = 'TRANSFERRING', upload_id = :upload_id, part_bytes = 
 WHERE id = :id AND fence = :fence AND state IN ('CLAIMED', 'TRANSFERRING');
 
 -- name: object_discarded
-UPDATE objects SET upload_id = NULL, source = NULL, validator = NULL, done = 0, hash_state = NULL, sha256 = NULL
+UPDATE objects SET upload_id = NULL, source = NULL, validator = NULL, done = 0, hash_state = NULL, digest = NULL
 WHERE id = :id AND fence = :fence;
 
 -- name: parts_forget
@@ -216,7 +223,7 @@ WHERE id = :id AND fence = :fence AND state = 'TRANSFERRING';
 SELECT number, etag, size FROM parts WHERE object = :id ORDER BY number;
 
 -- name: object_checked
-UPDATE objects SET state = 'VERIFYING', sha256 = :sha256, total = :total, source = :source
+UPDATE objects SET state = 'VERIFYING', digest = :digest, total = :total, source = :source
 WHERE id = :id AND fence = :fence AND state IN ('CLAIMED', 'TRANSFERRING');
 
 -- name: object_available
@@ -233,7 +240,9 @@ UPDATE objects SET state = :state, reason = :reason, finished = :now, claim_unti
 WHERE id = :id AND fence = :fence;
 
 -- name: object_put_off
-UPDATE objects SET state = :state, reason = :reason, not_before = :not_before, claim_until = 0, attempts = attempts + 1
+-- Of one that was being checked, the bytes may be there.
+UPDATE objects SET visible = CASE WHEN state = 'VERIFYING' THEN 1 ELSE visible END,
+    state = :state, reason = :reason, not_before = :not_before, claim_until = 0, attempts = attempts + 1
 WHERE id = :id AND fence = :fence;
 
 -- name: object_forget
@@ -257,7 +266,7 @@ UPDATE items SET fence = fence + 1, claim_until = :until WHERE id = :id RETURNIN
 
 -- name: item_copies
 -- Temporary copies are in no catalogue.
-SELECT asset, key, total, sha256, source FROM objects
+SELECT asset, key, total, digest, source FROM objects
 WHERE item = :id AND state = 'AVAILABLE' AND key NOT LIKE '~tmp/%';
 
 -- name: item_registered
@@ -331,7 +340,7 @@ WHERE l.order_id = :id ORDER BY l.jobs DESC, l.key;
 UPDATE leases SET ended = 1 WHERE key = :key;
 
 -- name: results_objects
-SELECT o.id, i.collection, i.item_id, o.asset, o.state, o.key, o.total, o.sha256, o.reason
+SELECT o.id, i.collection, i.item_id, o.asset, o.state, o.key, o.total, o.digest, o.reason
 FROM order_objects l JOIN objects o ON o.id = l.object JOIN items i ON i.id = o.item
 WHERE l.order_id = :id AND o.id > :after ORDER BY o.id LIMIT :limit;
 

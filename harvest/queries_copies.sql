@@ -43,7 +43,7 @@ DELETE FROM holds WHERE object = :object AND order_id <> :order_id
 -- name: object_spared
 -- A copy that was about to go, and that nobody has begun to delete, stays.
 UPDATE objects SET state = 'AVAILABLE', fence = fence + 1, reason = '' WHERE id = :id AND state = 'DELETING'
-    AND claim_until <= :now AND sha256 IS NOT NULL AND upload_id IS NULL AND reason = 'nobody counts on it any more';
+    AND claim_until <= :now AND digest IS NOT NULL AND upload_id IS NULL AND reason = 'nobody counts on it any more';
 
 -- name: object_charge_again
 UPDATE objects SET charged = f.bytes, charge_order = f.order_id, charge_version = f.version, charge_settled = 1
@@ -112,7 +112,7 @@ WHERE id = :id;
 -- name: objects_want_again
 -- What failed is tried once more, from the start.
 UPDATE objects SET state = 'WANTED', reason = '', payer = :id, source = NULL, validator = NULL, total = NULL, done = 0,
-    hash_state = NULL, sha256 = NULL, attempts = 0, not_before = 0, fence = fence + 1, claim_until = 0, version = lower(hex(randomblob(16)))
+    hash_state = NULL, digest = NULL, attempts = 0, not_before = 0, fence = fence + 1, claim_until = 0, version = lower(hex(randomblob(16)))
 WHERE state IN ('BAD', 'NO_SOURCE') AND id IN (SELECT object FROM order_objects WHERE order_id = :id);
 
 -- name: items_want_again

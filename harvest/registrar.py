@@ -9,7 +9,7 @@ import msgspec
 from edges.errors import EdgeError, NotFound, SiteUnavailable
 from edges.model import Json, Members, Query
 from edges.seams import WritableCatalogue
-from harvest import claims, multihash
+from harvest import claims
 from harvest.claims import CopiedAsset, ItemClaim
 from harvest.database import Connection, Journal
 from harvest.errors import ClaimLost
@@ -179,7 +179,7 @@ def _copy(copied: CopiedAsset, place: Place, entry: Entry) -> Copy:
     until = entry.until.get(copied.key)
     return Copy(
         href=f"s3://{place.bucket}/{copied.key}",
-        checksum=multihash.of_sha256(bytes.fromhex(copied.sha256)),
+        checksum=copied.checksum,
         size=copied.size,
         site=copied.source.site,
         source=copied.source.href,

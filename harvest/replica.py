@@ -21,12 +21,12 @@ _CATALOGUE_LINKS = frozenset({"self", "parent", "root", "collection"})
 class Copy(Value, frozen=True):
     """One copied asset.
 
-    ``checksum`` is a multihash; ``size`` in bytes; ``site`` and ``source`` are its origin. ``expires`` (RFC 3339)
-    is when it may go.
+    ``checksum`` is a multihash, if one is known; ``size`` in bytes; ``site`` and ``source`` are its origin.
+    ``expires`` (RFC 3339) is when it may go.
     """
 
     href: str
-    checksum: str
+    checksum: str | None
     size: int
     site: str
     source: str
@@ -127,7 +127,7 @@ def _copied(asset: Json, copy: Copy, scheme: Scheme) -> Json:
     return {
         **asset,
         "href": copy.href,
-        "file:checksum": copy.checksum,
+        **({} if copy.checksum is None else {"file:checksum": copy.checksum}),
         "file:size": copy.size,
         "storage:refs": [scheme.name],
         "alternate": {origin: {"href": copy.source, "alternate:name": origin}, **alternates},

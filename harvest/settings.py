@@ -1,15 +1,19 @@
 """The configuration of harvests."""
 
+from typing import Literal
+
 import msgspec
 
 
 class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How harvests run.
 
-    ``workers`` objects are transferred at once, in parts of ``part_bytes`` (S3 wants at least 5 MiB but for
-    the last). ``stall_seconds`` without a byte breaks a transfer off, and it resumes. ``claim_seconds`` is
-    how long a dead worker keeps its claim. ``allowed_origins`` (``scheme://host:port``) are private addresses
-    from which assets may be fetched beside the sites' own; public ones are allowed.
+    ``workers`` objects are transferred at once. What is larger than ``part_bytes`` goes in parts of that size
+    (S3 wants at least 5 MiB), and what a crash costs is at most one of them; parts are streamed, not held.
+    ``checksum`` is computed where an item announces none. ``stall_seconds`` without a byte breaks a transfer off,
+    and it resumes. ``claim_seconds`` is how long a dead worker keeps its claim. ``allowed_origins``
+    (``scheme://host:port``) are private addresses from which assets may be fetched beside the sites' own; public
+    ones are allowed.
 
     ``max_items`` bounds one order. ``attempts`` without a new byte end the work on one source; ``pause_seconds`` is
     the longest wait between them, and between two questions for quota that was refused on the way.
@@ -19,7 +23,8 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     workers: int = 4
-    part_bytes: int = 8 << 20
+    part_bytes: int = 64 << 20
+    checksum: Literal["crc64nvme", "sha256"] = "crc64nvme"
     stall_seconds: float = 30.0
     claim_seconds: float = 30.0
     max_items: int = 10_000

@@ -5,6 +5,7 @@ section 14, ``Range`` with ``If-Range``), as long as bytes go on arriving. Redir
 each checked.
 """
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -151,23 +152,31 @@ def _passing(error: BaseException) -> bool:
 
 
 class HttpConnection:
-    """The body of one HTTP answer."""
+    """The body of one HTTP answer. Pieces are handed on as they came, not joined and cut again."""
 
     def __init__(self, response: aiohttp.ClientResponse, opened: Opened) -> None:
         self._response = response
+        self._left = b""
         self.opened = opened
 
     async def read(self, limit: int) -> bytes:
         """Return at most ``limit`` bytes, none at the end."""
+        content = self._response.content
         try:
-            return await self._response.content.read(limit)
+            while not self._left and not content.at_eof():
+                self._left, _ = await content.readchunk()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = "stalled" if isinstance(error, TimeoutError) else f"broke off: {type(error).__name__}"
             raise SourceFailed(f"the connection {reason}", again=True) from error
+        piece, self._left = (self._left, b"") if len(self._left) <= limit else (self._left[:limit], self._left[limit:])
+        return piece
 
     async def close(self) -> None:
-        """Close the connection; a half-read body cannot be reused."""
-        self._response.close()
+        """Close the connection, or give it back where the body was read to its end."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
 
 
 class StoreConnection:
@@ -226,12 +235,16 @@ class Reading:
     ) -> None:
         await self._drop()
 
+    async def read(self, limit: int) -> bytes:
+        """Return some of the next ``limit`` bytes, none at the end."""
+        return await self._persist(partial(self._read, min(limit, PIECE)))
+
     async def read_part(self, size: int) -> bytes:
-        """Return the next ``size`` bytes; fewer only at the end."""
+        """Return the next ``size`` bytes, held in memory; fewer only at the end."""
         pieces: list[bytes] = []
         missing = size
         while missing:
-            piece = await self._persist(partial(self._read, min(missing, PIECE)))
+            piece = await self.read(missing)
             if not piece:
                 break
             pieces.append(piece)
@@ -290,25 +303,36 @@ class Reading:
 
     async def _persist(self, act: Callable[[], Awaitable[_T]]) -> _T:
         """Do it, again after outages, until the budget is used up; bytes that arrive renew the budget."""
+        try:
+            return await self._noting(act)
+        except SourceFailed as error:  # the everyday case costs no machinery
+            if not _passing(error) or self._spent():
+                raise
+            await asyncio.sleep(self._pause(error))
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(_passing),
-            stop=lambda _: self._outages >= self._patience.attempts,
-            wait=self._pause,
+            stop=lambda _: self._spent(),
+            wait=lambda state: self._pause(state.outcome.exception() if state.outcome else None),
             reraise=True,
         ):
             with attempt:
-                try:
-                    return await act()
-                except SourceFailed as error:
-                    self._outages += 1
-                    await self._drop()
-                    if error.after is not None and error.after > self._patience.pause:
-                        raise NotYet(error.after) from error
-                    raise
+                return await self._noting(act)
         raise AssertionError("the retry loop ends by return or raise")  # pragma: no cover
 
-    def _pause(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
+    async def _noting(self, act: Callable[[], Awaitable[_T]]) -> _T:
+        try:
+            return await act()
+        except SourceFailed as error:
+            self._outages += 1
+            await self._drop()
+            if error.after is not None and error.after > self._patience.pause:
+                raise NotYet(error.after) from error
+            raise
+
+    def _spent(self) -> bool:
+        return self._outages >= self._patience.attempts
+
+    def _pause(self, error: BaseException | None) -> float:
         asked: float | None = error.after if isinstance(error, SourceFailed) else None
         grown: float = random.uniform(0.5, 1.0) * min(self._patience.pause, 0.1 * 2**self._outages)  # noqa: S311 - jitter
         return max(grown, asked or 0.0)

@@ -1,38 +1,55 @@
 """One object, from its source into the target's bucket: streamed, checked before it can be seen, resumable.
 
-An object of at most one part is held in memory, checked, and put. A larger one goes up in parts; each
-confirmed part is remembered together with the state of the hash, so that after a crash at most one part is
-fetched again. The upload is completed only when length and checksum hold; otherwise it is aborted and nothing
-was ever visible.
+An object of at most one part goes up in one request, from socket to socket; its last bytes are withheld until length
+and checksum hold, and without them nothing becomes visible. A larger one goes up in parts; each confirmed part is
+remembered together with the state of the checksum, so that after a crash at most one part is fetched again. The upload
+is completed only when length and checksum hold; otherwise it is aborted and nothing was ever visible. Inside one
+service the bytes are copied by the service itself.
 """
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
-from edges.errors import Conflict, NotFound, SiteMisbehaved
-from edges.model import Part
-from edges.storage.s3 import Whole
-from harvest import claims
+from edges.errors import Conflict, EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
+from edges.model import ObjectInfo, Part, Stored
+from harvest import claims, multihash
 from harvest.admission import Admission
 from harvest.claims import ObjectClaim
 from harvest.database import Connection, Journal
-from harvest.digest import Digest
+from harvest.digest import Digest, Kept
 from harvest.errors import ClaimLost, SourceChanged, SourceFailed, WrongBytes
 from harvest.estimate import part_size
+from harvest.feed import Feed
 from harvest.model import Source
+from harvest.parts import HELD_PART, Parts
 from harvest.seams import Place, TargetStore
 from harvest.sources import Reading, Sources
-from harvest.upload import MAX_PARTS, Upload, expected, fresh, resumed
+from harvest.upload import Upload, expected, resumed
 
 VERSION = "lakegate-version"
 """Metadata that says for which wish an object was written."""
 
 WRONG_TRIES = 2
 """How often one source may deliver wrong bytes before it is given up."""
+
+HELD = 1 << 20
+"""Bytes up to which an object is held whole, so that a store that is busy gets it again without asking the source."""
+
+
+class _Occupied(Exception):
+    """Something else is where only absence was expected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How objects are transferred: bytes of a part, and what is computed where no checksum is announced."""
+
+    part_bytes: int
+    checksum: Kept = "crc64nvme"
 
 
 class Transfer:
@@ -45,13 +62,14 @@ class Transfer:
         places: Mapping[str, Place],
         sources: Sources,
         admission: Admission,
-        part_bytes: int,
+        manner: Manner,
     ) -> None:
+        self._journal = journal
         self._database = journal.database
         self._places = places
         self._sources = sources
         self._admission = admission
-        self._part_bytes = part_bytes
+        self._manner = manner
         self._clock = journal.clock
         self._checkpoint = journal.checkpoint
 
@@ -66,9 +84,14 @@ class Transfer:
             ClaimLost: another has taken over.
         """
         wrong = changed = 0
+        absent = claim.fence == 1
         while True:
             try:
-                return await self._attempt(claim, source)
+                if await self._copied(claim, source):
+                    return None
+                return await self._attempt(claim, source, absent=absent)
+            except _Occupied:
+                absent = False
             except WrongBytes:
                 wrong += 1
                 if wrong >= WRONG_TRIES:
@@ -109,12 +132,12 @@ class Transfer:
                 await self._complete(claim, claim.upload_id, parts, absent=False)
         if not await self._visible(claim):
             return False
-        await self._available(claim)
+        await self._available(claim, moved=0 if claim.upload_id else claim.total or 0)
         return True
 
     # -- one attempt at one source -------------------------------------------------------------------------
 
-    async def _attempt(self, claim: ObjectClaim, source: Source) -> None:
+    async def _attempt(self, claim: ObjectClaim, source: Source, *, absent: bool) -> None:
         upload = await self._resume(claim, source)
         if upload is None:
             claim = await self.discard(claim)
@@ -126,35 +149,92 @@ class Transfer:
                 raise SourceChanged
             claim = msgspec.structs.replace(claim, source=source, validator=reading.validator)
             _check_announced(claim, reading)
-            if reading.total is not None:
-                await self._admission.cover(claim.id, reading.total, exact=True)
-            size = upload.part_bytes if upload else part_size(reading.total, self._part_bytes)
-            first = await reading.read_part(size)
-            if upload is None and len(first) < size:
-                return await self._single(claim, reading, first)
-            upload = upload or await self._begin(claim, reading, size)
-            await self._parts(claim, reading, upload, first)
-        return await self._conclude(claim, upload, reading.position)
+            if reading.total is None:
+                upload = await self._unmeasured(claim, reading, upload)
+            else:
+                upload = await self._measured(claim, reading, upload, absent=absent)
+            end = reading.position
+        return await self._conclude(claim, upload, end) if upload is not None else None
+
+    async def _measured(
+        self, claim: ObjectClaim, reading: Reading, upload: Upload | None, *, absent: bool
+    ) -> Upload | None:
+        """Transfer a source that tells its length; return the upload to be concluded, or None if all is done."""
+        total = reading.total or 0
+        size = upload.part_bytes if upload else part_size(total, self._manner.part_bytes)
+        if upload is None and total <= min(size, HELD):
+            await self._hold(claim, await reading.read_part(total))
+            return None
+        await self._admission.cover(claim.id, total, exact=True)
+        if upload is None and total <= size:
+            await self._stream(claim, reading, total, absent=absent)
+            return None
+        upload = upload or await self._begin(claim, reading, size)
+        await self._parts(claim).stream(upload, reading, total)
+        return upload
+
+    async def _unmeasured(self, claim: ObjectClaim, reading: Reading, upload: Upload | None) -> Upload | None:
+        """Transfer a source that does not tell its length; return the upload to be concluded, or None."""
+        size = upload.part_bytes if upload else min(HELD_PART, self._manner.part_bytes)
+        first = await reading.read_part(size)
+        if upload is None and len(first) < size:
+            await self._hold(claim, first)
+            return None
+        upload = upload or await self._begin(claim, reading, size)
+        await self._parts(claim).hold(upload, reading, first)
+        return upload
+
+    async def _hold(self, claim: ObjectClaim, body: bytes) -> None:
+        """Put an object that is held whole."""
+        digest = self._digest(claim)
+        digest.update(body)
+        await self._permit(claim, len(body), digest)
+        await self._store(claim).put(claim.key, body, metadata={VERSION: claim.version})
+        self._checkpoint("put")
+        await self._available(claim, moved=len(body))
+
+    async def _stream(self, claim: ObjectClaim, reading: Reading, total: int, *, absent: bool) -> None:
+        """Put an object in one request, as it comes."""
+        digest = self._digest(claim)
+        feed = Feed(reading, total, digest, permit=lambda: self._permit(claim, total, digest))
+        store = self._store(claim)
+        try:
+            metadata = {VERSION: claim.version}
+            stored = await store.put_stream(claim.key, feed, total, metadata=metadata, if_absent=absent)
+        except EdgeError as error:
+            if feed.failure is not None:
+                raise feed.failure from None
+            if not isinstance(error, Conflict):
+                raise
+            if not await self._visible(claim):
+                raise _Occupied from error
+        else:
+            await self._compare(claim, stored, digest)
+        self._checkpoint("put")
+        await self._available(claim, moved=total)
+
+    async def _compare(self, claim: ObjectClaim, stored: Stored, digest: Digest) -> None:
+        """Compare what the store computed by itself, if it tells, with what was sent."""
+        ours = digest.checksum()
+        if stored.crc64nvme is None or ours.algorithm != "crc64nvme":
+            return
+        if stored.crc64nvme.to_bytes(8, "big") != ours.digest:
+            await self._store(claim).delete(claim.key)
+            raise SiteMisbehaved(claim.target, "the store holds other bytes than were sent")
+
+    async def _permit(self, claim: ObjectClaim, total: int, digest: Digest) -> None:
+        """Let the last bytes go: only if all is right, and the claim still ours."""
+        _check_arrived(claim, total, digest)
+        await self._admission.cover(claim.id, total, exact=True)  # who pays may have changed on the way
+        await self._checked(claim, total, digest.multihash())
 
     async def _conclude(self, claim: ObjectClaim, upload: Upload, total: int) -> None:
         """Check an upload whose bytes are all there, and make it visible."""
-        _check_arrived(claim, total, upload.digest)
-        await self._checked(claim, total, upload.digest)
+        await self._permit(claim, total, upload.digest)
         await self._complete(claim, upload.id, upload.parts(), absent=upload.absent)
         self._checkpoint("completed")
         if not await self._visible(claim, written=True):
             raise SiteMisbehaved(claim.target, "the store does not show the whole object that it confirmed")
-        await self._available(claim)
-
-    async def _single(self, claim: ObjectClaim, reading: Reading, body: bytes) -> None:
-        """Put an object that is held whole."""
-        digest = Digest(expected(claim))
-        await asyncio.to_thread(digest.update, body)
-        _check_arrived(claim, len(body), digest)
-        await self._admission.cover(claim.id, len(body), exact=True)
-        await self._checked(claim, len(body), digest, moved=len(body))
-        await self._store(claim).put(claim.key, body, metadata={VERSION: claim.version})
-        self._checkpoint("put")
         await self._available(claim)
 
     async def _resume(self, claim: ObjectClaim, source: Source) -> Upload | None:
@@ -164,7 +244,56 @@ class Transfer:
             listed = await self._store(claim).list_parts(claim.key, claim.upload_id)
         except NotFound:
             return None
-        return resumed(claim, await self._database.run(lambda c: claims.parts_of(c, claim)), listed)
+        remembered = await self._database.run(lambda c: claims.parts_of(c, claim))
+        return resumed(claim, remembered, listed, self._manner.checksum)
+
+    # -- inside one service --------------------------------------------------------------------------------
+
+    async def _copied(self, claim: ObjectClaim, source: Source) -> bool:
+        """Let the service copy by itself, where source and target are in one; tell whether it did.
+
+        An announced checksum is checked first, by reading; the copy is made only while the source is the same.
+        """
+        here, there = self._places[claim.target], self._places.get(source.site)
+        if claim.upload_id is not None or there is None or there.endpoint != here.endpoint:
+            return False
+        origin = await _origin(there, source)
+        if origin is None or not origin.etag:
+            return False
+        if claim.size is not None and origin.size != claim.size:
+            raise WrongBytes(f"the item announces {claim.size} bytes, the source has {origin.size}")
+        if claim.fence > 1:
+            await self.sweep(claim)
+        await self._admission.cover(claim.id, origin.size, exact=True)
+        claim = msgspec.structs.replace(claim, source=source, validator=origin.etag)
+        told = await self._read_through(claim, source, origin.etag)
+        try:
+            await self._checked(claim, origin.size, told)
+            await here.store.copy_from(origin, there.bucket, claim.key, metadata={VERSION: claim.version})
+        except Conflict as error:
+            raise SourceChanged from error
+        except SiteUnavailable:
+            raise
+        except EdgeError:  # its credentials do not open the other bucket: through us, then
+            return False
+        self._checkpoint("put")
+        await self._available(claim, moved=origin.size)
+        return True
+
+    async def _read_through(self, claim: ObjectClaim, source: Source, etag: str) -> str | None:
+        """Check a source by reading it, where a checksum is announced; return the multihash that was found."""
+        if expected(claim) is None:
+            return None
+        digest = self._digest(claim)
+        async with self._sources.reading(source) as reading:
+            if reading.validator != etag:
+                raise SourceChanged
+            while piece := await reading.read(1 << 20):
+                digest.update(piece)
+            _check_arrived(claim, reading.position, digest)
+        return digest.multihash()
+
+    # -- parts ---------------------------------------------------------------------------------------------
 
     async def _begin(self, claim: ObjectClaim, reading: Reading, size: int) -> Upload:
         store = self._store(claim)
@@ -177,7 +306,7 @@ class Transfer:
         except asyncio.CancelledError:
             await asyncio.wait([creating])  # else an upload could be left that nobody knows of
             raise
-        return fresh(claim, upload_id, size, absent=absent)
+        return Upload(id=upload_id, part_bytes=size, digest=self._digest(claim), absent=absent)
 
     async def _create(self, store: TargetStore, claim: ObjectClaim, size: int, total: int | None) -> str:
         upload_id = await store.create_upload(claim.key, metadata={VERSION: claim.version})
@@ -190,63 +319,16 @@ class Transfer:
         self._checkpoint("upload-remembered")
         return upload_id
 
-    # -- parts ---------------------------------------------------------------------------------------------
+    def _parts(self, claim: ObjectClaim) -> Parts:
+        return Parts(journal=self._journal, admission=self._admission, claim=claim, store=self._store(claim))
 
-    async def _parts(self, claim: ObjectClaim, reading: Reading, upload: Upload, first: bytes) -> None:
-        """Send part after part, while the next one is already being read."""
-        body, end = first, upload.start
-        while body:
-            following = asyncio.create_task(reading.read_part(upload.part_bytes), name="harvest-read")
-            try:
-                end += len(body)
-                await self._admission.cover(claim.id, end, exact=False)
-                await self._part(claim, upload, body, end)
-            except BaseException:
-                following.cancel()
-                await asyncio.wait([following])
-                if not following.cancelled():
-                    following.exception()  # told by what is being raised
-                raise
-            body = await following
-
-    async def _part(self, claim: ObjectClaim, upload: Upload, body: bytes, end: int) -> None:
-        number = -(-end // upload.part_bytes)
-        if number > MAX_PARTS:
-            raise SourceFailed(f"larger than {MAX_PARTS} parts of {upload.part_bytes} bytes", again=False)
-        hashing = asyncio.to_thread(upload.digest.update, body)
-        if upload.has(number):
-            await hashing
-            return
-        part, _ = await asyncio.gather(self._send(claim, upload, number, body), hashing)
-        upload.confirmed[number] = part
-        state, now = upload.digest.state(), self._clock()
-
-        def remember(connection: Connection) -> None:
-            claims.part_done(connection, claim, part, end, state)
-            claims.count_moved(connection, claim, part.size, now)
-
-        await self._database.run(remember)
-        self._checkpoint("part-remembered")
-
-    async def _send(self, claim: ObjectClaim, upload: Upload, number: int, body: bytes) -> Part:
-        there = upload.found(number, body)
-        if there is not None:
-            return there
-        part = await self._store(claim).put_part(claim.key, upload.id, number, Whole(body), len(body))
-        self._checkpoint("part-sent")
-        return part
+    def _digest(self, claim: ObjectClaim) -> Digest:
+        return Digest(expected(claim), otherwise=self._manner.checksum)
 
     # -- the end -------------------------------------------------------------------------------------------
 
-    async def _checked(self, claim: ObjectClaim, total: int, digest: Digest, *, moved: int = 0) -> None:
-        sha256, now = digest.sha256().hex(), self._clock()
-
-        def remember(connection: Connection) -> None:
-            claims.checked(connection, claim, total, sha256)
-            if moved:
-                claims.count_moved(connection, claim, moved, now)
-
-        await self._database.run(remember)
+    async def _checked(self, claim: ObjectClaim, total: int, told: str | None) -> None:
+        await self._database.run(lambda c: claims.checked(c, claim, total, told))
         self._checkpoint("checked")
 
     async def _complete(self, claim: ObjectClaim, upload_id: str, parts: list[Part], *, absent: bool) -> None:
@@ -274,18 +356,36 @@ class Transfer:
             return False
         if written or info.metadata.get(VERSION) == claim.version:
             return True
-        found = hashlib.sha256()  # a store that keeps no metadata: the bytes themselves must tell
+        known = multihash.parse(current.digest)
+        if known is None:
+            return False
+        found = Digest(known)  # a store that keeps no metadata: the bytes themselves must tell
         async for piece in self._store(claim).get(claim.key):
             found.update(piece)
-        return found.hexdigest() == current.sha256
+        return found.matches()
 
-    async def _available(self, claim: ObjectClaim) -> None:
+    async def _available(self, claim: ObjectClaim, *, moved: int = 0) -> None:
         now = self._clock()
-        await self._database.run(lambda c: claims.available(c, claim, now))
+
+        def remember(connection: Connection) -> None:
+            claims.available(connection, claim, now)
+            if moved:
+                claims.count_moved(connection, claim, moved, now)
+
+        await self._database.run(remember)
         self._checkpoint("available")
 
     def _store(self, claim: ObjectClaim) -> TargetStore:
         return self._places[claim.target].store
+
+
+async def _origin(place: Place, source: Source) -> ObjectInfo | None:
+    """Return what a place has under the address of a source; None where it does not say."""
+    key = source.href.removeprefix(f"s3://{place.bucket}/")
+    try:
+        return await place.store.head(key) if key != source.href else None
+    except EdgeError:  # told by the reading that follows, as the source's failure
+        return None
 
 
 def _check_announced(claim: ObjectClaim, reading: Reading) -> None:

@@ -1,16 +1,18 @@
 """A multipart upload on its way, and what an earlier run has left of it."""
 
-import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edges.model import Part
 from harvest import multihash
 from harvest.claims import ObjectClaim
-from harvest.digest import Digest
+from harvest.digest import Digest, Kept
 
 MAX_PARTS = 10_000
 """Parts of one upload (Amazon S3, "Amazon S3 multipart upload limits")."""
+
+_MD5 = re.compile(r'"?[0-9a-f]{32}"?')
 
 
 @dataclass
@@ -34,25 +36,19 @@ class Upload:
         """Tell whether a part is up and remembered: it is then read for the hash alone."""
         return number in self.confirmed
 
-    def found(self, number: int, body: bytes) -> Part | None:
-        """Return an unrecorded part if it holds exactly these bytes, as its ETag (an MD5) tells."""
+    def sent(self, number: int, size: int) -> Part | None:
+        """Return a part that only the store knows of, if it has this size and its ETag can be checked (an MD5)."""
         part = self.unrecorded.get(number)
-        if part is None or part.size != len(body):
-            return None
-        same = part.etag.strip('"') == hashlib.md5(body, usedforsecurity=False).hexdigest()
-        return part if same else None
+        return part if part is not None and part.size == size and _MD5.fullmatch(part.etag) else None
 
     def parts(self) -> list[Part]:
         """Return all parts, by number."""
         return [part for _, part in sorted(self.confirmed.items())]
 
 
-def fresh(claim: ObjectClaim, upload_id: str, part_bytes: int, *, absent: bool = False) -> Upload:
-    """Return an upload of which nothing is up yet."""
-    return Upload(id=upload_id, part_bytes=part_bytes, digest=Digest(expected(claim)), absent=absent)
-
-
-def resumed(claim: ObjectClaim, remembered: Sequence[Part], listed: Sequence[Part]) -> Upload | None:
+def resumed(
+    claim: ObjectClaim, remembered: Sequence[Part], listed: Sequence[Part], otherwise: Kept = "crc64nvme"
+) -> Upload | None:
     """Return the upload that an earlier run left, or None where it cannot be gone on with.
 
     Without a usable state of the hash, reading starts at the beginning again, but nothing is sent twice.
@@ -62,10 +58,11 @@ def resumed(claim: ObjectClaim, remembered: Sequence[Part], listed: Sequence[Par
     kept = all(part.number in stored and stored[part.number].size == part.size for part in remembered)
     if claim.upload_id is None or not kept or numbers != list(range(1, len(numbers) + 1)):
         return None
-    usable = Digest.resumable(claim.hash_state, expected(claim))
-    upload = fresh(claim, claim.upload_id, claim.part_bytes)
+    usable = Digest.resumable(claim.hash_state, expected(claim), otherwise)
+    state = claim.hash_state if usable else None
+    digest = Digest(expected(claim), state=state, otherwise=otherwise)
+    upload = Upload(id=claim.upload_id, part_bytes=claim.part_bytes, digest=digest)
     if usable:
-        upload.digest = Digest(expected(claim), state=claim.hash_state)
         upload.start = claim.done
     upload.confirmed = {part.number: part for part in remembered}
     upload.unrecorded = {number: part for number, part in stored.items() if number not in upload.confirmed}

@@ -20,6 +20,9 @@ from quotas.errors import LedgerUnavailable, QuotaExceeded
 
 logger = logging.getLogger(__name__)
 
+SMALL_AT_ONCE = 8
+"""Small objects that one worker has in hand: each waits for its round trips, and all for the same commits."""
+
 LONGEST_PAUSE = 300.0
 """Seconds after which a store or ledger that did not answer is tried again, at most."""
 
@@ -60,10 +63,11 @@ class Worker:
         items = await self._database.run(lambda c: claim_items(c, now, until))
         if items:
             await self._registrar.register(items)
-        taken = None if items else await self._database.run(lambda c: claims.claim_object(c, now, until))
-        if taken is not None:
-            await self._under_claim(taken)
-        worked = bool(enlisted) or bool(items) or taken is not None
+        taken: list[ObjectClaim] = []
+        if not items:
+            taken = await self._database.run(lambda c: claims.claim_objects(c, now, until, SMALL_AT_ONCE))
+        await asyncio.gather(*(self._under_claim(each) for each in taken))
+        worked = bool(enlisted) or bool(items) or bool(taken)
         if worked:
             self._progressed()
         return worked

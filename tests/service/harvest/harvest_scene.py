@@ -17,6 +17,7 @@ import aiohttp
 import boto3
 import msgspec
 from aiohttp import web
+from awscrt import checksums
 from botocore.config import Config
 
 from edges.catalogues.memory import MemoryCatalogue
@@ -254,6 +255,10 @@ class FileCatalogue(MemoryCatalogue):
 
 def sha256(body: bytes) -> str:
     return "1220" + hashlib.sha256(body).hexdigest()
+
+
+def crc64(body: bytes) -> str:
+    return f"e50208{checksums.crc64nvme(body):016x}"
 
 
 def make_item(item_id: str, assets: dict[str, Json], collection: str = "s2") -> Json:
