@@ -15,7 +15,7 @@ from isal import isal_zlib
 from edges.hops import name_of_gateway
 from edges.http import Outbound
 from gateway.dask.clusters import Clusters
-from gateway.house.adapters import allowed_origins, public_url, signing_key_of
+from gateway.house.adapters import allowed_origins, public_url, signing_key_of, tls_of
 from gateway.house.catalogue_room import add_catalogue
 from gateway.house.compute_room import add_clusters, add_kernels
 from gateway.house.harvest_room import add_harvests
@@ -65,7 +65,7 @@ async def running_gateway(settings: Settings, *, draining: asyncio.Event | None 
         stack.push_async_callback(runner.cleanup)
         if runner.server is None:
             raise RuntimeError("the runner has no server after its setup")
-        listener = Listener(http=runner.server, routes=clusters)
+        listener = Listener(http=runner.server, routes=clusters, tls=tls_of(settings))
         await stack.enter_async_context(listener.serving(settings.server.host, settings.server.port))
         yield base
 

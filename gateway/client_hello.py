@@ -11,6 +11,10 @@ class HelloRefused(Exception):
     """The bytes are no ClientHello that we read, or it names no server."""
 
 
+class NoServerName(HelloRefused):
+    """It is a ClientHello, and names no server."""
+
+
 class _Reader:
     """Reads forward through bytes; what is cut short is refused."""
 
@@ -79,7 +83,7 @@ def _server_name(hello: _Reader) -> str:
         body = extensions.vector(2)
         if kind == _SERVER_NAME:
             return _host_name(body.vector(2))
-    raise HelloRefused("no server name")
+    raise NoServerName("no server name")
 
 
 def _host_name(names: _Reader) -> str:
@@ -91,4 +95,4 @@ def _host_name(names: _Reader) -> str:
                 return name.decode("ascii").lower()
             except UnicodeDecodeError as error:
                 raise HelloRefused("the server name is not ASCII") from error
-    raise HelloRefused("no host name")
+    raise NoServerName("no host name")

@@ -1,4 +1,4 @@
-"""One port for everything: HTTP, and the TLS comms of Dask clusters, which are passed on to their edge unread.
+"""One port for everything: HTTP, HTTPS, and the TLS comms of Dask clusters, which are passed on to their edge unread.
 
 A Dask client opens a TLS connection to the address of the REST API and names the cluster in the server name
 indication (SNI, RFC 6066 section 3) as ``daskgateway-<name>``. TLS starts with the byte 0x16, which no HTTP request
@@ -9,13 +9,15 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+import ssl
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from aiohttp import web
 
-from gateway.client_hello import MAX_HELLO_BYTES, HelloRefused, read_server_name
+from gateway.client_hello import MAX_HELLO_BYTES, HelloRefused, NoServerName, read_server_name
+from gateway.listener_pipe import Pipe, Trial
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +27,18 @@ MAX_HEADER_BYTES = 64 << 10
 """Longest request header of a connection's first request."""
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-HIGH_WATER_BYTES = 1 << 20
-"""How much may wait for a slow side before the fast one is paused."""
+
+
+def server_context(certificate: str, key: str) -> ssl.SSLContext:
+    """Return the context for HTTPS with a certificate chain and its key (PEM files).
+
+    Raises:
+        OSError: a file cannot be read, or they do not belong together.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 class CommRoutes(Protocol):
@@ -42,10 +54,12 @@ class Listener:
 
     ``hello_seconds`` bounds the time from a connection to its first whole request header or ClientHello;
     ``connect_seconds`` the dial to an edge; ``half_close_seconds`` how long one direction outlives the other;
-    ``connections_per_cluster`` is how many comms one cluster may hold.
+    ``connections_per_cluster`` is how many comms one cluster may hold. With ``tls``, TLS connections that name no
+    cluster are HTTPS; without, they are closed. ``fallback`` is where a comm goes whose first address does not answer
+    it: that of a router at an edge, which does not know which clusters there are.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it listens for, and its bounds, each with a default
         self,
         *,
         http: web.Server,
@@ -54,6 +68,8 @@ class Listener:
         connect_seconds: float = 10.0,
         half_close_seconds: float = 30.0,
         connections_per_cluster: int = 1024,
+        tls: ssl.SSLContext | None = None,
+        fallback: tuple[str, int] | None = None,
     ) -> None:
         self.http = http
         self.routes = routes
@@ -61,6 +77,8 @@ class Listener:
         self.connect_seconds = connect_seconds
         self.half_close_seconds = half_close_seconds
         self.connections_per_cluster = connections_per_cluster
+        self.tls = tls
+        self.fallback = fallback
         self._open: dict[str, int] = {}
         self._dials: set[asyncio.Task[None]] = set()
         self._transports: set[asyncio.Transport] = set()
@@ -111,11 +129,8 @@ class Listener:
         dial.add_done_callback(self._dials.discard)
 
     async def _dial(self, client: asyncio.Transport, hello: bytes, name: str, address: tuple[str, int]) -> None:
-        near = _Pipe(lost=lambda: self.closed(client, name), half_close_seconds=self.half_close_seconds)
-        far = _Pipe(lost=lambda: self._transports.discard(far.transport), half_close_seconds=self.half_close_seconds)
         try:
-            async with asyncio.timeout(self.connect_seconds):
-                await asyncio.get_running_loop().create_connection(lambda: far, *address)
+            transport, answered = await self._connected(hello, address)
         except (OSError, TimeoutError) as error:
             _log.warning("an edge's comm proxy does not answer", extra={"cluster": name, "reason": str(error)})
             self._give_up(client, name)
@@ -125,16 +140,74 @@ class Listener:
             raise
         if client.is_closing():
             # it went away while we dialled
-            far.transport.abort()
+            transport.abort()
             self.closed(client, name)
             return
-        self._transports.add(far.transport)
-        client.set_protocol(near)
-        near.connection_made(client)
+        near = Pipe(lost=lambda: self.closed(client, name), half_close_seconds=self.half_close_seconds)
+        far = Pipe(lost=lambda: self._transports.discard(transport), half_close_seconds=self.half_close_seconds)
+        self._transports.add(transport)
+        for pipe, side in ((near, client), (far, transport)):
+            side.set_protocol(pipe)
+            pipe.connection_made(side)
         near.join(far)
         far.join(near)
-        far.transport.write(hello)
+        if answered:
+            client.write(answered)
         client.resume_reading()
+        transport.resume_reading()
+
+    async def _connected(self, hello: bytes, address: tuple[str, int]) -> tuple[asyncio.Transport, bytes]:
+        """Return a connection that the hello was sent on; and its first answer, where there is a fallback to choose.
+
+        Raises:
+            OSError, TimeoutError: nobody answers.
+        """
+        if self.fallback is not None:
+            try:
+                trial = await self._sent(hello, address)
+                async with asyncio.timeout(self.connect_seconds):
+                    answered = await trial.answered
+                if answered:
+                    return trial.transport, answered
+            except (OSError, TimeoutError) as error:
+                _log.info("a comm takes the fallback", extra={"reason": str(error)})
+            address = self.fallback
+        return (await self._sent(hello, address)).transport, b""
+
+    async def _sent(self, hello: bytes, address: tuple[str, int]) -> Trial:
+        trial = Trial()
+        async with asyncio.timeout(self.connect_seconds):
+            await asyncio.get_running_loop().create_connection(lambda: trial, *address)
+        trial.transport.write(hello)
+        if self.fallback is None or address == self.fallback:
+            trial.transport.pause_reading()
+        return trial
+
+    def secure(self, transport: asyncio.Transport, hello: bytes, context: ssl.SSLContext) -> None:
+        """Answer a TLS connection ourselves, whose first bytes were read: it is HTTPS."""
+        task = asyncio.create_task(self._secured(transport, hello, context), name="tls-handshake")
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    async def _secured(self, transport: asyncio.Transport, hello: bytes, context: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        opening = _Opening(self, inside_tls=True)
+        handshake = asyncio.create_task(
+            loop.start_tls(transport, opening, context, server_side=True, ssl_handshake_timeout=self.connect_seconds)
+        )
+        try:
+            await _feed(transport, hello)
+            secured = await handshake
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            _log.info("a TLS handshake failed", extra={"reason": str(error)[:300]})
+            handshake.cancel()
+            await asyncio.gather(handshake, return_exceptions=True)
+            transport.abort()
+            return
+        if secured is None:
+            transport.abort()
+            return
+        opening.connection_made(secured)
 
     def _give_up(self, client: asyncio.Transport, name: str) -> None:
         client.abort()
@@ -155,8 +228,9 @@ class Listener:
 class _Opening(asyncio.Protocol):
     """A connection until its first bytes tell what it is."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, *, inside_tls: bool = False) -> None:
         self._listener = listener
+        self._inside_tls = inside_tls
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
@@ -165,17 +239,22 @@ class _Opening(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows for the type checker
         self._transport = transport
         self._timer = asyncio.get_running_loop().call_later(self._listener.hello_seconds, transport.abort)
+        if self._buffer:
+            # what came within TLS before we were told of the connection
+            self._read_header(transport, new=len(self._buffer))
 
     def data_received(self, data: bytes) -> None:
+        self._buffer += data
         transport = self._transport
         if transport is None:
             return
-        self._buffer += data
-        if self._buffer[0] != TLS_HANDSHAKE:
+        if self._inside_tls or self._buffer[0] != TLS_HANDSHAKE:
             self._read_header(transport, new=len(data))
             return
         try:
             name = read_server_name(bytes(self._buffer))
+        except NoServerName:
+            name = ""
         except HelloRefused as error:
             _log.info("a TLS connection is refused", extra={"reason": str(error)})
             self._refuse(transport)
@@ -188,6 +267,9 @@ class _Opening(asyncio.Protocol):
         if name.startswith(SNI_PREFIX):
             transport.pause_reading()
             self._listener.splice(transport, bytes(self._buffer), name.removeprefix(SNI_PREFIX))
+        elif self._listener.tls is not None:
+            transport.pause_reading()
+            self._listener.secure(transport, bytes(self._buffer), self._listener.tls)
         else:
             transport.abort()
 
@@ -223,61 +305,13 @@ class _Opening(asyncio.Protocol):
         self._decided()
 
 
-class _Pipe(asyncio.Protocol):
-    """One side of a spliced comm: what is read here is written at the other side, no faster than it takes it."""
-
-    transport: asyncio.Transport
-
-    def __init__(self, *, lost: Callable[[], None], half_close_seconds: float) -> None:
-        self._lost = lost
-        self._half_close_seconds = half_close_seconds
-        self._timer: asyncio.TimerHandle | None = None
-        self._other: _Pipe | None = None
-        self.ended = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set the socket up for small messages, and for finding dead peers."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows for the type checker
-        self.transport = transport
-        transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        raw = transport.get_extra_info("socket")
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
-    def join(self, other: "_Pipe") -> None:
-        """Tell who is at the other side."""
-        self._other = other
-
-    def data_received(self, data: bytes) -> None:
-        if self._other is not None:
-            self._other.transport.write(data)
-
-    def pause_writing(self) -> None:
-        """Stop reading at the other side: this side takes no more."""
-        if self._other is not None and not self._other.transport.is_closing():
-            self._other.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self._other is not None and not self._other.transport.is_closing():
-            self._other.transport.resume_reading()
-
-    def eof_received(self) -> bool:
-        """Pass a half-close on and keep the other direction open; close when both have ended."""
-        self.ended = True
-        other = self._other
-        if other is None or other.ended:
-            self.transport.close()
-            if other is not None:
-                other.transport.close()
-        elif not other.transport.is_closing():
-            other.transport.write_eof()
-            # a peer that is gone altogether looks the same at first
-            self._timer = asyncio.get_running_loop().call_later(self._half_close_seconds, self.transport.abort)
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._other is not None:
-            self._other.transport.close()
-        self._lost()
+async def _feed(transport: asyncio.Transport, data: bytes) -> None:
+    """Give bytes that were read already to the TLS protocol of a connection, once it is in place."""
+    while not isinstance(protocol := transport.get_protocol(), asyncio.BufferedProtocol):  # noqa: ASYNC110 - no event
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the event loop tells it of its transport in the turn after
+    while data:
+        room = memoryview(protocol.get_buffer(len(data)))
+        piece, data = data[: len(room)], data[len(room) :]
+        room[: len(piece)] = piece
+        protocol.buffer_updated(len(piece))

@@ -13,20 +13,24 @@ from edges.errors import EdgeError, SiteUnavailable
 from edges.model import EdgeUser, Json
 from edges.seams import DaskBackend
 from gateway.dask.creation import Creation
-from gateway.dask.errors import UnknownCluster
+from gateway.dask.errors import UnknownCluster, UnknownEdge
 from gateway.dask.model import ClusterRoute, Terms
 from gateway.dask.offers import Offers
 from gateway.dask.options import echoed, merge_fields, own_fields
 from gateway.dask.reconciliation import Reconciliation
+from gateway.dask.view import ClusterView
 from gateway.placement.seam import Placer
+from gateway.placement.words import size
 from gateway.principal import Principal
-from gateway.quota.turns import QueueingLedger
+from gateway.quota.turns import TrimmingLedger
 from gateway.records import RecordTable
 
 _log = logging.getLogger(__name__)
 
 LIST_SECONDS = 10.0
 """How long a list waits for an edge before it tells the last known state instead."""
+WAIT_SECONDS = 20.0
+"""How long ``?wait`` is held, as dask-gateway-server does."""
 
 
 class Clusters:
@@ -40,7 +44,7 @@ class Clusters:
         *,
         backends: Mapping[str, DaskBackend],
         routes: RecordTable[ClusterRoute],
-        ledger: QueueingLedger,
+        ledger: TrimmingLedger,
         placer: Placer,
         terms: Terms,
     ) -> None:
@@ -48,8 +52,14 @@ class Clusters:
         self._routes = routes
         self._offers = Offers(backends=backends)
         self._creation = Creation(
-            backends=backends, offers=self._offers, routes=routes, ledger=ledger, placer=placer, terms=terms
+            backends=backends,
+            offers=self._offers,
+            routes=routes,
+            ledger=ledger,
+            placer=placer,
+            terms=terms,
         )
+        self.view = ClusterView(backends=backends, offers=self._offers, routes=routes)
         self._reconciliation = Reconciliation(
             backends=backends,
             routes=routes,
@@ -62,10 +72,12 @@ class Clusters:
     @asynccontextmanager
     async def running(self, *, reconcile_seconds: float) -> AsyncIterator[None]:
         """Reconcile in the background; at the end, let creations that are under way finish."""
+        self._creation.waiting.resume()
         loop = asyncio.create_task(self._reconciliation.run(every_seconds=reconcile_seconds), name="reconcile-clusters")
         try:
             yield
         finally:
+            await self._creation.waiting.close()
             loop.cancel()
             with suppress(asyncio.CancelledError):
                 await loop
@@ -76,10 +88,19 @@ class Clusters:
         """Compare with the edges' word now."""
         await self._reconciliation.once()
 
-    async def options(self, principal: Principal) -> list[Json]:
-        """Return the option fields that a user sees: our own, and those of the edges that answer."""
-        offers = await self._offers.of_all(_edge_user(principal))
-        return own_fields(list(self._backends)) + merge_fields(offers)
+    async def options(self, principal: Principal, *, pinned: str | None = None) -> list[Json]:
+        """Return the option fields that a user sees: our own, and those of the edges that answer.
+
+        Raises:
+            UnknownEdge: there is no edge ``pinned``.
+            edges.errors.EdgeError: it does not answer.
+        """
+        user = _edge_user(principal)
+        if pinned is None:
+            return own_fields(list(self._backends)) + merge_fields(await self._offers.of_all(user))
+        if pinned not in self._backends:
+            raise UnknownEdge(pinned)
+        return merge_fields({pinned: await self._offers.of_edge(pinned, user)})
 
     async def create(self, principal: Principal, options: Json) -> str:
         """Create a cluster; return its name. See :meth:`gateway.dask.creation.Creation.create` for what it raises.
@@ -111,14 +132,17 @@ class Clusters:
             edges.errors.EdgeError: the edge does not answer, and the cluster was running when it last did.
         """
         route = self.route(principal, name)
+        if wait and route.state == "waiting":
+            await self._creation.waiting.changed(route.id, seconds=WAIT_SECONDS)
+            route = self.route(principal, name)
         if route.name is None:
-            return _shown(route.last_known(), route)
+            return self._last_shown(route)
         try:
             report = await self._backends[route.edge].report(route.edge_user, route.name, wait=wait)
         except SiteUnavailable:
             if route.status == "PENDING":
                 # the client polls until the cluster has started: a short silence of the edge shall not end that
-                return _shown(route.last_known(), route)
+                return self._last_shown(route)
             raise
         if report is None or report.ended:
             await self._reconciliation.settle(route, report)
@@ -126,13 +150,29 @@ class Clusters:
             raise UnknownCluster(name)
         return _shown(report, route)
 
-    async def reports(self, principal: Principal, statuses: Collection[str]) -> dict[str, Json]:
+    async def reports(
+        self, principal: Principal, statuses: Collection[str], *, pinned: str | None = None
+    ) -> dict[str, Json]:
         """Return the user's clusters by name; those of a silent edge as last known."""
         chosen = tuple(statuses) or ("PENDING", "RUNNING")
-        mine = [route for route in self._routes if route.user == principal.user and route.edge in self._backends]
+        mine = [
+            route
+            for route in self._routes
+            if route.user == principal.user and route.edge in self._backends and pinned in (None, route.edge)
+        ]
         edges = {route.edge for route in mine}
         found = await asyncio.gather(*(self._reports(edge, mine, chosen) for edge in sorted(edges)))
-        return {name: report for reports in found for name, report in reports.items()}
+        waiting = {route.id: self._last_shown(route) for route in mine if route.state == "waiting"}
+        shown = waiting if "PENDING" in chosen else {}
+        return shown | {name: report for reports in found for name, report in reports.items()}
+
+    def _last_shown(self, route: ClusterRoute) -> Json:
+        """Return the report of a cluster of which the edge says nothing (yet): with what it waits for."""
+        shown = _shown(route.last_known(), route)
+        told = self._creation.waiting.told(route.id) if route.state == "waiting" else route.told
+        if told:
+            shown["options"]["waiting" if route.state == "waiting" else "failed"] = told
+        return shown
 
     async def _reports(self, edge: str, mine: list[ClusterRoute], statuses: tuple[str, ...]) -> dict[str, Json]:
         routes = {route.name: route for route in mine if route.edge == edge and route.name is not None}
@@ -158,7 +198,7 @@ class Clusters:
 
     async def _stop(self, route: ClusterRoute) -> None:
         async with self._routes.locked(route.id) as current:
-            if current is None or not current.open:
+            if current is None or not current.open or await self._creation.waiting.leave(current):
                 return
             await self._routes.put(msgspec.structs.replace(current, state="ending"))
             if current.name is None:
@@ -171,16 +211,17 @@ class Clusters:
     async def scale(self, principal: Principal, name: str, count: int) -> Adjustment:
         """Ask for ``count`` workers within the cap."""
         route, edge_name = self._running(principal, name)
-        return await self._backends[route.edge].scale(route.edge_user, edge_name, count)
+        return _explained(await self._backends[route.edge].scale(route.edge_user, edge_name, count), route)
 
     async def adapt(
         self, principal: Principal, name: str, *, minimum: int | None, maximum: int | None, active: bool
     ) -> Adjustment:
         """Let a cluster scale by itself within the cap."""
         route, edge_name = self._running(principal, name)
-        return await self._backends[route.edge].adapt(
+        done = await self._backends[route.edge].adapt(
             route.edge_user, edge_name, minimum=minimum, maximum=maximum, active=active
         )
+        return _explained(done, route)
 
     def _running(self, principal: Principal, name: str) -> tuple[ClusterRoute, str]:
         route = self.route(principal, name)
@@ -222,6 +263,15 @@ class Clusters:
 
 def _edge_user(principal: Principal) -> EdgeUser:
     return EdgeUser(name=principal.user, groups=principal.groups)
+
+
+def _explained(done: Adjustment, route: ClusterRoute) -> Adjustment:
+    """Say to the edge's words what the limit is made of: the client shows both as a warning."""
+    if done.ok:
+        return done
+    cap = route.cap
+    why = f"this cluster was granted {cap.cores:g} cores and {size(cap.memory)} of the quota of {route.charging_group}"
+    return Adjustment(ok=False, message=f"{done.message or 'trimmed'} ({why})")
 
 
 def _shown(report: ClusterReport, route: ClusterRoute) -> Json:

@@ -19,10 +19,11 @@ from edges.seams import DaskBackend
 from gateway.dask.errors import NoPlacement
 from gateway.dask.model import ClusterRoute, Terms
 from gateway.dask.offers import Offers
-from gateway.dask.options import Wish, fit_options, merge_fields, read_wish, takes_mark
+from gateway.dask.options import Wish, fit_options, merge_fields, read_wish, takes_mark, unfit
+from gateway.dask.waiting import WaitingRoom, granted_cap
 from gateway.placement.seam import ComputeNeed, Placer
 from gateway.principal import Principal
-from gateway.quota.turns import QueueingLedger, reserve_in_turn
+from gateway.quota.turns import TrimmingLedger
 from gateway.records import RecordTable
 from quotas.errors import QuotaExceeded
 from quotas.model import Refusal
@@ -42,7 +43,7 @@ class Creation:
         backends: Mapping[str, DaskBackend],
         offers: Offers,
         routes: RecordTable[ClusterRoute],
-        ledger: QueueingLedger,
+        ledger: TrimmingLedger,
         placer: Placer,
         terms: Terms,
     ) -> None:
@@ -53,13 +54,14 @@ class Creation:
         self._placer = placer
         self._terms = terms
         self._under_way: set[str] = set()
+        self.waiting = WaitingRoom(routes=routes, ledger=ledger, terms=terms, begin=self._begin)
 
     def under_way(self, route_id: str) -> bool:
         """Tell whether this process is creating that cluster at this moment."""
         return route_id in self._under_way
 
     async def create(self, principal: Principal, options: Json) -> ClusterRoute:
-        """Create a cluster and return its live route.
+        """Create a cluster and return its live route; or its waiting one, where there is no room yet.
 
         Raises:
             edges.errors.InvalidInput: a wrong option.
@@ -70,27 +72,40 @@ class Creation:
         wish = read_wish(options, list(self._backends))
         edge = await self._place(wish, principal)
         fitted, markable = await self._fitted(edge, wish, principal)
-        route = self._intent(edge, wish, principal)
-        sent = fitted | {MARK_FIELD: route.id} if markable else fitted
+        route = self._intent(edge, wish, principal, fitted, markable=markable)
         self._under_way.add(route.id)
         try:
             await self._routes.put(route)
-            await self._reserve(route)
-            return await self._start(route, sent)
+            granted = await self._reserve(route)
+            return granted if granted.state == "waiting" else await self._start(granted)
+        finally:
+            self._under_way.discard(route.id)
+
+    async def _begin(self, route: ClusterRoute) -> ClusterRoute:
+        """Start what has waited, and now has its lease."""
+        self._under_way.add(route.id)
+        try:
+            return await self._start(route)
         finally:
             self._under_way.discard(route.id)
 
     async def _place(self, wish: Wish, principal: Principal) -> str:
+        user = EdgeUser(name=principal.user, groups=principal.groups)
+        offers = await self._offers.of_all(user) if wish.rest else {}
         need = ComputeNeed(
             collections=wish.collections,
             items=wish.items,
+            queries=wish.queries,
+            prefix=wish.prefix,
             edge=wish.edge,
             cores=self._terms.cap.cores,
             memory=self._terms.cap.memory,
+            unfit=unfit(wish.rest, offers) if wish.edge is None else {},
         )
         decision = await self._placer.place(need, principal)
         if decision.edge is None or decision.edge not in self._backends:
-            raise NoPlacement("; ".join(decision.reasons) or "no edge with a Dask Gateway can take this")
+            ready = [f"POST {one['path']} {msgspec.json.encode(one['body']).decode()}" for one in decision.harvest]
+            raise NoPlacement("; ".join([*decision.reasons, *ready]) or "no edge with a Dask Gateway can take this")
         return decision.edge
 
     async def _fitted(self, edge: str, wish: Wish, principal: Principal) -> tuple[Json, bool]:
@@ -101,7 +116,7 @@ class Creation:
         shown = merge_fields(await self._offers.of_all(user)) if foreign else merge_fields({edge: offered})
         return fit_options(wish.rest, edge=edge, offered=offered, merged=shown), takes_mark(offered)
 
-    def _intent(self, edge: str, wish: Wish, principal: Principal) -> ClusterRoute:
+    def _intent(self, edge: str, wish: Wish, principal: Principal, fitted: Json, *, markable: bool) -> ClusterRoute:
         route_id = f"c-{uuid.uuid4().hex}"
         return ClusterRoute(
             id=route_id,
@@ -112,35 +127,45 @@ class Creation:
             cap=self._terms.cap,
             lease=route_id,
             created_at=time.time(),
-            wished={
-                "collections": ",".join(wish.collections),
-                "items": {collection: list(ids) for collection, ids in wish.items.items()},
-            },
+            options=fitted | {MARK_FIELD: route_id} if markable else fitted,
+            wished=wish.echo,
         )
 
-    async def _reserve(self, route: ClusterRoute) -> None:
+    async def _reserve(self, route: ClusterRoute) -> ClusterRoute:
+        """Reserve; return the route as it then is: with the cap that was granted, or waiting."""
         try:
+            if not self.waiting.has_room(route):
+                return await self._line_up(route, f"edge {route.edge} has no room now")
             # core hours are charged as they pass; without a minute's worth of them nothing new begins
-            answer = await self._ledger.check(route.charge, [route.first_minute]) or await reserve_in_turn(
-                self._ledger,
-                route.lease,
-                route.charge,
-                route.lines,
-                ttl=self._terms.lease_seconds,
-                why="dask cluster",
+            answer = await self._ledger.check(route.charge, [route.first_minute]) or await self._ledger.reserve(
+                route.lease, route.charge, route.lines, ttl=self._terms.lease_seconds, why="dask cluster"
             )
+            if isinstance(answer, Refusal) and answer.on_exceed == "trim":
+                answer = await self._ledger.reserve_some(
+                    route.lease, route.charge, route.lines, ttl=self._terms.lease_seconds, why="dask cluster, trimmed"
+                )
         except BaseException:
             # nothing runs; a lease that was granted all the same ends with its time, or with the next reconciliation
             await self._routes.put(msgspec.structs.replace(route, state="ending"))
             raise
-        if isinstance(answer, Refusal):
-            await self._routes.delete(route.id)
-            raise QuotaExceeded(answer)
+        if not isinstance(answer, Refusal):
+            return msgspec.structs.replace(route, cap=granted_cap(answer, route.cap))
+        if answer.on_exceed == "queue" and not answer.never:
+            return await self._line_up(route, answer.sentence())
+        await self._routes.delete(route.id)
+        raise QuotaExceeded(answer)
 
-    async def _start(self, route: ClusterRoute, options: Json) -> ClusterRoute:
+    async def _line_up(self, route: ClusterRoute, why: str) -> ClusterRoute:
+        waiting = msgspec.structs.replace(route, state="waiting")
+        await self._routes.put(waiting)
+        self.waiting.enter(waiting, why)
+        _log.info("cluster waits", extra={"cluster": route.id, "edge": route.edge, "user": route.user})
+        return waiting
+
+    async def _start(self, route: ClusterRoute) -> ClusterRoute:
         backend = self._backends[route.edge]
         try:
-            name = await backend.create(route.edge_user, options, route.cap)
+            name = await backend.create(route.edge_user, route.options, route.cap)
         except REFUSED:
             await self._ledger.release(route.lease)
             await self._routes.delete(route.id)
@@ -152,7 +177,10 @@ class Creation:
         if any(other.open and other.name == name for other in self._routes):
             await self._routes.put(msgspec.structs.replace(route, state="ending"))
             raise SiteMisbehaved(route.edge, "gave a cluster a name that is taken")
-        live = msgspec.structs.replace(route, state="live", name=name)
-        await self._routes.put(live)
+        async with self._routes.locked(route.id) as current:
+            # who has waited knows our id, and may have ended it meanwhile
+            ending = current is not None and current.state == "ending"
+            live = msgspec.structs.replace(route, state="ending" if ending else "live", name=name)
+            await self._routes.put(live)
         _log.info("cluster created", extra={"cluster": name, "edge": route.edge, "user": route.user})
         return live

@@ -24,3 +24,13 @@ class UnknownCluster(DaskFaceError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Cluster {name[:100]} not found")
+
+
+class UnknownEdge(DaskFaceError):
+    """There is no edge of that name with a Dask Gateway."""
+
+    status = 404
+    title = "Edge not found"
+
+    def __init__(self, edge: str) -> None:
+        super().__init__(f"Edge {edge[:64]} not found, or it has no Dask Gateway")

@@ -23,6 +23,10 @@ from quotas.errors import QuotaExceeded
 API_VERSION = "2026.3.0"
 """The version of dask-gateway-server whose API this is."""
 MAX_WORKERS = 1_000_000
+PINNED = "/dask/{edge:[A-Za-z0-9_-]+}"
+"""Below this path the same API speaks of one edge only."""
+_SHOWN_AS = {502: 500, 503: 500, 504: 500}
+"""The client shows the text of a 500, and of none of these: that an edge is lost must be readable."""
 
 Handler = Callable[["DaskFace", web.Request, Principal], Awaitable[web.Response]]
 Bound = Callable[["DaskFace", web.Request], Awaitable[web.Response]]
@@ -62,6 +66,7 @@ def error_response(error: Exception) -> web.Response:
             headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(error.refusal.retry_after)))
     if status in (400, 429):
         status = 422
+    status = _SHOWN_AS.get(status, status)
     return web.json_response({"error": text}, status=status, headers=headers)
 
 
@@ -74,13 +79,16 @@ class DaskFace:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this face."""
-        one = "/api/v1/clusters/{name}"
+        return [*self._below(""), *self._below(PINNED)]
+
+    def _below(self, path: str) -> list[web.RouteDef]:
+        one = path + "/api/v1/clusters/{name}"
         return [
-            web.get("/api/health", self._health),
-            web.get("/api/version", self._version),
-            web.get("/api/v1/options", self._options),
-            web.get("/api/v1/clusters/", self._list),
-            web.post("/api/v1/clusters/", self._create),
+            web.get(path + "/api/health", self._health),
+            web.get(path + "/api/version", self._version),
+            web.get(path + "/api/v1/options", self._options),
+            web.get(path + "/api/v1/clusters/", self._list),
+            web.post(path + "/api/v1/clusters/", self._create),
             web.get(one, self._get),
             web.delete(one, self._delete),
             web.post(one + "/scale", self._scale),
@@ -95,11 +103,12 @@ class DaskFace:
 
     @_for_users
     async def _options(self, request: web.Request, principal: Principal) -> web.Response:
-        return _json({"cluster_options": await self._clusters.options(principal)})
+        return _json({"cluster_options": await self._clusters.options(principal, pinned=_pinned(request))})
 
     @_for_users
     async def _list(self, request: web.Request, principal: Principal) -> web.Response:
-        return _json(await self._clusters.reports(principal, _statuses(request.query.get("status"))))
+        statuses = _statuses(request.query.get("status"))
+        return _json(await self._clusters.reports(principal, statuses, pinned=_pinned(request)))
 
     @_for_users
     async def _create(self, request: web.Request, principal: Principal) -> web.Response:
@@ -107,6 +116,11 @@ class DaskFace:
         options = body.get("cluster_options") or {}
         if not isinstance(options, dict):
             raise InvalidInput("cluster_options", f"a {type(options).__name__}", "a mapping of option to value")
+        pinned = _pinned(request)
+        if pinned is not None:
+            if options.get("edge") not in (None, "auto", pinned):
+                raise InvalidInput("edge", f"this address is that of {pinned}", f"{pinned}, or nothing")
+            options = {**options, "edge": pinned}
         name = await self._clusters.create(principal, options)
         if request.transport is None or request.transport.is_closing():
             # the client has gone and never learns the name: nobody else would end it before its idle time-out
@@ -147,6 +161,11 @@ class DaskFace:
             active=body.get("active", True) is not False,
         )
         return _json({"ok": done.ok, "msg": done.message})
+
+
+def _pinned(request: web.Request) -> str | None:
+    """Return the one edge that an address speaks of, None where it speaks of all."""
+    return request.match_info.get("edge")
 
 
 def _json(value: object, *, status: int = 200) -> web.Response:

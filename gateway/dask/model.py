@@ -1,29 +1,52 @@
 """The nouns of the Dask face. Frozen values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from edges.compute.model import ClusterReport
 from edges.model import ClusterCap, EdgeUser, Frozen
+from gateway.placement.seam import Taken, added_up
 from quotas.model import Charge, Line
 
-State = Literal["creating", "live", "ending", "ended"]
-"""``creating``: the intent is written, the edge may or may not have the cluster. ``live``: the edge has it.
-``ending``: it must end, and its lease lives until the edge says that it has. ``ended``: nothing is held."""
+State = Literal["waiting", "creating", "live", "ending", "ended"]
+"""``waiting``: there is no room yet, the edge was not asked. ``creating``: the intent is written, the edge may or may
+not have the cluster. ``live``: the edge has it. ``ending``: it must end, and its lease lives until the edge says that
+it has. ``ended``: nothing is held."""
+
+
+class Room(Frozen):
+    """What an edge has for clusters in all: memory in bytes; None where nobody has told."""
+
+    cores: float | None = None
+    memory: int | None = None
+
+    def fits(self, taken: Iterable[Taken], more: Taken) -> bool:
+        """Tell whether so much more fits."""
+        whole = added_up([*taken, more])
+        return (self.cores is None or whole.cores <= self.cores) and (
+            self.memory is None or whole.memory <= self.memory
+        )
 
 
 class Terms(Frozen):
-    """What every cluster gets: the cap it can grow to, and how long its lease lives without renewal, in seconds."""
+    """What every cluster gets: the cap it can grow to, and times in seconds.
+
+    A lease lives for ``lease_seconds`` without renewal; a cluster waits for room for ``queue_seconds`` at most.
+    ``rooms`` is what the edges have in all, where somebody has told.
+    """
 
     cap: ClusterCap
     lease_seconds: float = 60.0
+    queue_seconds: float = 3600.0
+    rooms: Mapping[str, Room] = {}
 
 
 class ClusterRoute(Frozen):
     """One cluster of ours, from the intent to its end.
 
     ``id`` is ours and is known before the edge is asked; ``name`` is the edge's. ``lease`` is the key in the ledger.
-    ``status`` is the edge's last word; times are epoch seconds.
+    ``status`` is the edge's last word; times are epoch seconds. ``options`` are what the edge is asked with, so that
+    what waits can begin after a restart; ``told`` is why it failed, in words.
     """
 
     id: str
@@ -40,11 +63,23 @@ class ClusterRoute(Frozen):
     ended_at: float | None = None
     wished: Mapping[str, Any] = {}
     """Our own options as the user gave them (``collections``, ``items``), echoed in reports."""
+    options: Mapping[str, Any] = {}
+    told: str = ""
 
     @property
     def open(self) -> bool:
         """Tell whether the cluster holds, or may hold, anything."""
         return self.state != "ended"
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether it takes room at its edge."""
+        return self.state not in ("waiting", "ended")
+
+    @property
+    def takes(self) -> Taken:
+        """Return what it may grow to."""
+        return Taken(cores=self.cap.cores, memory=self.cap.memory)
 
     @property
     def edge_user(self) -> EdgeUser:

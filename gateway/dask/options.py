@@ -9,11 +9,13 @@ from typing import Any
 
 from edges.compute.model import MARK_FIELD
 from edges.errors import InvalidInput
-from edges.model import Frozen, Json
+from edges.model import Frozen, Json, Query
+from gateway.placement.requests import read_prefix, read_queries
 
 AUTO = "auto"
-OWN_FIELDS = ("edge", "collections", "items")
+OWN_FIELDS = ("edge", "collections", "items", "search", "prefix")
 MAX_ITEMS = 1000
+PAGE_ITEMS = 500
 _SPEC_MEMBERS = {
     "string": frozenset[str](),
     "bool": frozenset[str](),
@@ -32,6 +34,10 @@ class Wish(Frozen):
     collections: tuple[str, ...]
     items: Mapping[str, tuple[str, ...]]
     rest: Mapping[str, Any]
+    queries: tuple[Query, ...] = ()
+    prefix: str = ""
+    echo: Mapping[str, Any] = {}
+    """What of it the user sees again in reports."""
 
 
 def own_fields(edges: Sequence[str]) -> list[Json]:
@@ -40,6 +46,8 @@ def own_fields(edges: Sequence[str]) -> list[Json]:
         {"field": "edge", "label": "Edge site", "default": AUTO, "spec": {"type": "select", "options": [AUTO, *edges]}},
         {"field": "collections", "label": "Data collections (comma separated)", "default": "", "spec": _type("string")},
         {"field": "items", "label": "Items (collection: [ids])", "default": {}, "spec": _type("mapping")},
+        {"field": "search", "label": "STAC search (collections, bbox, ...)", "default": {}, "spec": _type("mapping")},
+        {"field": "prefix", "label": "Bucket prefix (s3://bucket/path/)", "default": "", "spec": _type("string")},
     ]
 
 
@@ -114,11 +122,21 @@ def read_wish(options: Json, edges: Sequence[str]) -> Wish:
     edge = options.get("edge") or AUTO
     if edge != AUTO and edge not in edges:
         raise InvalidInput("edge", f"unknown edge {str(edge)[:64]!r}", f"one of {', '.join([AUTO, *edges])}")
+    collections = _collections(options.get("collections") or "")
+    items = _items(options.get("items") or {})
+    search, prefix = options.get("search") or {}, options.get("prefix") or ""
+    if not isinstance(search, dict):
+        raise InvalidInput("search", f"a {type(search).__name__}", "a mapping with the members of a STAC search")
+    read_prefix(prefix)
+    echo = {"collections": ",".join(collections), "items": {name: list(ids) for name, ids in items.items()}}
     return Wish(
         edge=None if edge == AUTO else edge,
-        collections=_collections(options.get("collections") or ""),
-        items=_items(options.get("items") or {}),
+        collections=collections,
+        items=items,
         rest={key: value for key, value in options.items() if key not in OWN_FIELDS},
+        queries=read_queries(search, page_items=PAGE_ITEMS),
+        prefix=prefix,
+        echo=echo | ({"search": search} if search else {}) | ({"prefix": prefix} if prefix else {}),
     )
 
 
@@ -171,6 +189,37 @@ def fit_options(rest: Mapping[str, Any], *, edge: str, offered: Sequence[Json], 
         elif value != shown[name]:
             raise InvalidInput(name, f"edge {edge} has no such option", f"one of {', '.join(sorted(here))}")
     return chosen
+
+
+def unfit(rest: Mapping[str, Any], offers: Mapping[str, Sequence[Json]]) -> dict[str, str]:
+    """Return the edges that cannot fulfil a wish for their own options, each with the reason."""
+    merged = merge_fields(offers)
+    found: dict[str, str] = {}
+    for edge, fields in offers.items():
+        try:
+            chosen = fit_options(rest, edge=edge, offered=fields, merged=merged)
+        except InvalidInput as error:
+            found[edge] = str(error)
+            continue
+        bad = [words for field in fields for words in _out_of_bounds(field, chosen)]
+        if bad:
+            found[edge] = "; ".join(bad)
+    return found
+
+
+def _out_of_bounds(field: Json, chosen: Json) -> list[str]:
+    """Say what is wrong with a chosen value, where the field's choices or range tell it."""
+    clean = clean_field(field)
+    if clean is None or clean["field"] not in chosen:
+        return []
+    name, value, spec = clean["field"], chosen[clean["field"]], clean["spec"]
+    if spec["type"] == "select" and value not in spec["options"]:
+        return [f"{name} must be one of {', '.join(spec['options'][:20])}"]
+    if spec["type"] in _NUMERIC and isinstance(value, int | float):
+        low, high = spec.get("min"), spec.get("max")
+        if (low is not None and value < low) or (high is not None and value > high):
+            return [f"{name} must be within {low} and {high}, got {value}"]
+    return []
 
 
 def takes_mark(offered: Sequence[Json]) -> bool:

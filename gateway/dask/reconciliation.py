@@ -72,7 +72,7 @@ class Reconciliation:
                 await self._act(judge_answer(current, report, now=time.time()), current)
 
     async def _edge(self, edge: str, *, hunt: bool) -> None:
-        users = {route.edge_user for route in self._routes if route.edge == edge and (route.open or hunt)}
+        users = {route.edge_user for route in self._routes if route.edge == edge and (route.holds or hunt)}
         places = asyncio.Semaphore(CONCURRENT_USERS)
 
         async def one(user: EdgeUser) -> None:
@@ -106,7 +106,12 @@ class Reconciliation:
                 await self._try(Verdict(act="keep", route=route), edge, user)
 
     def _of(self, edge: str, user: EdgeUser) -> list[ClusterRoute]:
-        return [route for route in self._routes if route.edge == edge and route.user == user.name]
+        # what waits has not come to the edge yet
+        return [
+            route
+            for route in self._routes
+            if route.edge == edge and route.user == user.name and route.state != "waiting"
+        ]
 
     async def _carry_out(self, verdict: Verdict, edge: str, user: EdgeUser) -> None:
         route, report = verdict.route, verdict.report

@@ -1,5 +1,6 @@
 """From settings to adapters: each site as the gateway reaches it, the ledger, and what may be called."""
 
+import ssl
 from pathlib import Path
 
 import aiohttp
@@ -16,6 +17,7 @@ from edges.observing import CallObserver
 from edges.profiles.load import profile_of
 from edges.seams import WritableCatalogue
 from edges.settings import SiteSettings
+from gateway.listener import server_context
 from gateway.secrets import kept_key
 from gateway.settings import Settings
 from quotas.judging import Observer
@@ -29,7 +31,7 @@ def catalogue_of(
     """Return a site's catalogue: guarded, and in harmonised words."""
     catalogue: WritableCatalogue
     if site.catalogue.eodag is not None:
-        catalogue = EodagCatalogue(site=site.id, settings=site.catalogue, state=state)
+        catalogue = EodagCatalogue(site=site.id, settings=site.catalogue, state=state, observer=observer)
     else:
         catalogue = _stac_api(site, session, observer)
     return HarmonisedCatalogue(GuardedCatalogue(catalogue), profile_of(site.catalogue), site=site.id)
@@ -94,6 +96,16 @@ def public_url(settings: Settings) -> str:
     server = settings.server
     host = f"[{server.host}]" if ":" in server.host else server.host
     return server.public_url.rstrip("/") or f"http://{host}:{server.port}"
+
+
+def tls_of(settings: Settings) -> ssl.SSLContext | None:
+    """Return the context for HTTPS, where there is a certificate.
+
+    Raises:
+        OSError: a file cannot be read, or they do not belong together.
+    """
+    server = settings.server
+    return server_context(server.tls_certificate, server.tls_key) if server.tls_certificate else None
 
 
 def signing_key_of(settings: Settings) -> bytes:

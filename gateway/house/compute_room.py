@@ -1,10 +1,14 @@
 """The rooms of Dask clusters and notebook kernels."""
 
+import hmac
+
 from edges.model import ClusterCap
+from gateway.auth import SessionCookies
+from gateway.dask.bridges import Bridge, Bridges
 from gateway.dask.clusters import Clusters
-from gateway.dask.dashboards import Dashboards
+from gateway.dask.dashboards import DashboardHost, Dashboards
 from gateway.dask.face import DaskFace
-from gateway.dask.model import ClusterRoute, Terms
+from gateway.dask.model import ClusterRoute, Room, Terms
 from gateway.house.adapters import dask_of, kernels_of
 from gateway.house.house import House
 from gateway.kernels.credentials import IssuedKernelTokens
@@ -26,13 +30,47 @@ async def add_clusters(house: House) -> Clusters:
         routes=routes,
         ledger=house.ledger,
         placer=house.placer,
-        terms=Terms(cap=cap, lease_seconds=house.settings.quotas.lease_seconds),
+        terms=Terms(
+            cap=cap,
+            lease_seconds=house.settings.quotas.lease_seconds,
+            queue_seconds=compute.queue_seconds,
+            rooms={
+                site.id: Room(cores=site.dask.cores, memory=site.dask.memory)
+                for site in house.settings.sites
+                if site.dask
+            },
+        ),
     )
+    house.placer.watch(clusters.view)
     await house.stack.enter_async_context(clusters.running(reconcile_seconds=compute.reconcile_seconds))
     await house.stack.enter_async_context(CoreHours(house.ledger).running())
-    dashboards = Dashboards(clusters=clusters, doorman=house.doorman, proxy=house.proxy(), origins=[house.base])
-    house.routes += [*DaskFace(clusters=clusters, doorman=house.doorman).routes(), *dashboards.routes()]
+    host = _dashboard_host(house)
+    dashboards = Dashboards(
+        clusters=clusters, doorman=house.doorman, proxy=house.proxy(), origins=[house.base], host=host
+    )
+    face = DaskFace(clusters=clusters, doorman=house.doorman)
+    house.routes += [*face.routes(), *dashboards.routes(), *_bridges(house).routes()]
     return clusters
+
+
+def _dashboard_host(house: House) -> DashboardHost | None:
+    url = house.settings.compute.dashboard_url
+    if not url:
+        return None
+    key = hmac.digest(house.key, b"dashboards", "sha256")
+    host = DashboardHost(url=url, signer=SessionCookies(key, secure=url.startswith("https://")))
+    house.gatekeepers.append(host.middleware())
+    return host
+
+
+def _bridges(house: House) -> Bridges:
+    most = max(1, int(house.settings.compute.cluster_cores) - 1)  # the scheduler is counted
+    bridges = {
+        site.id: Bridge(edge=site.id, title=site.title, most_workers=most)
+        for site in house.settings.sites
+        if site.dask is not None
+    }
+    return Bridges(bridges=bridges, base=house.base)
 
 
 async def add_kernels(house: House) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
 from edges.hops import name_of_gateway
@@ -62,6 +63,7 @@ class House:
         self.state = Path(settings.server.state)
         self.routes: list[web.RouteDef] = []
         self.proxies: list[EdgeProxy] = []
+        self.gatekeepers: list[Middleware] = []
         self.metrics = CollectorRegistry()
         self.watched = SiteMetrics(self.metrics)
         self.registry = Registry(
@@ -83,7 +85,11 @@ class House:
         # A key apart: a browser's session of half a day must not pass as a Dask client's cookie of minutes.
         dask_cookies = SessionCookies(hmac.digest(key, b"dask cookies", "sha256"), secure=secure)
         self.doorman = Doorman(signer=dask_cookies, secure=secure)
-        self.copies_trust = CopiesTrust(registry=self.registry, audit_seconds=settings.limits.probe_seconds)
+        self.copies_trust = CopiesTrust(
+            registry=self.registry,
+            audit_seconds=settings.limits.probe_seconds,
+            sample=settings.limits.audit_items,
+        )
         self.federation = Federation(
             registry=self.registry,
             cursors=Cursors(
@@ -145,6 +151,7 @@ class House:
                 request_ids_middleware,
                 *([access_log_middleware] if settings.server.access_log else []),
                 RequestMetrics(self.metrics).middleware(),
+                *self.gatekeepers,
                 hops_middleware(name_of_gateway(self.key)),
                 cors_middleware,
                 compression_middleware,

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from quotas.ledger import Ledger, WaitingLine
+from quotas.ledger import Adjustments, Ledger, WaitingLine
 from quotas.model import Charge, Lease, Line, Refusal
 from quotas.records import Ticket
 
@@ -19,6 +19,10 @@ TURN_SECONDS = 0.5
 
 class QueueingLedger(Ledger, WaitingLine, Protocol):
     """A ledger in which one can wait."""
+
+
+class TrimmingLedger(QueueingLedger, Adjustments, Protocol):
+    """A ledger in which one can wait, or take less."""
 
 
 async def reserve_in_turn(  # noqa: PLR0913 - the ledger's own verb, and how to wait

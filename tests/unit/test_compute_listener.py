@@ -2,15 +2,18 @@ import asyncio
 import socket
 import ssl
 import struct
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 from gateway.client_hello import HelloRefused, read_server_name
-from gateway.listener import Listener
+from gateway.listener import Listener, server_context
 
 
 def client_hello(name: str | None) -> bytes:
@@ -35,7 +38,7 @@ async def hello(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def listening(routes: Table, **options: float) -> AsyncIterator[tuple[Listener, int]]:
+async def listening(routes: Table, **options: Any) -> AsyncIterator[tuple[Listener, int]]:
     app = web.Application()
     app.router.add_route("*", "/", hello)
     runner = web.AppRunner(app, shutdown_timeout=1)
@@ -223,3 +226,86 @@ def test_the_server_name_is_read_from_a_real_hello_however_it_is_cut() -> None:
 def test_what_is_no_hello_is_refused(data: bytes) -> None:
     with pytest.raises(HelloRefused):
         assert read_server_name(data) is None
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return contexts of a server for localhost, and of a client that believes it."""
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+         "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key),
+         "-out", str(cert)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return server_context(str(cert), str(key)), ssl.create_default_context(cafile=str(cert))
+
+
+async def test_https_http_and_comms_share_one_port(tls) -> None:
+    server, client = tls
+    edge = Edge()
+    first = client_hello("daskgateway-abc")
+    async with (
+        edge.running() as address,
+        listening(Table(abc=address), tls=server) as (_, port),
+        aiohttp.ClientSession() as session,
+    ):
+        for host in ("localhost", "127.0.0.1"):  # with and without a server name
+            async with session.post(f"https://{host}:{port}/", data=b"x" * 200_000, ssl=client) as response:
+                said = await response.json()
+            assert (said["peer"], len(said["body"])) == ("127.0.0.1", 200_000)
+        async with session.get(f"http://127.0.0.1:{port}/") as response:
+            assert response.status == 200
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(first)
+        await asyncio.wait_for(edge.came.wait(), 5)
+        assert await edge.readers[0].readexactly(len(first)) == first
+        await closed(writer)
+
+
+async def test_a_tls_handshake_that_never_ends_is_cut_off(tls) -> None:
+    server, _ = tls
+    async with listening(Table(), tls=server, connect_seconds=0.2) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(client_hello("localhost"))
+        async with asyncio.timeout(5):
+            while await reader.read(1 << 16):
+                pass
+        await closed(writer)
+
+
+async def test_a_comm_that_the_first_address_does_not_know_takes_the_fallback() -> None:
+    edge, centre = Edge(), Edge()
+    first = client_hello("daskgateway-abc")
+    async with (
+        edge.running() as here,
+        centre.running() as there,
+        listening(Table(abc=here), fallback=there) as (_, port),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(first)
+        await asyncio.wait_for(edge.came.wait(), 5)
+        edge.writers[0].close()  # as a proxy does that knows no such cluster
+        await asyncio.wait_for(centre.came.wait(), 5)
+        assert await centre.readers[0].readexactly(len(first)) == first
+        centre.writers[0].write(b"hello back")
+        assert await asyncio.wait_for(reader.readexactly(10), 5) == b"hello back"
+        writer.write(b"more")
+        assert await asyncio.wait_for(centre.readers[0].readexactly(4), 5) == b"more"
+        await closed(writer)
+
+
+async def test_a_comm_that_the_first_address_answers_stays_there() -> None:
+    edge, centre = Edge(), Edge()
+    async with (
+        edge.running() as here,
+        centre.running() as there,
+        listening(Table(abc=here), fallback=there) as (_, port),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(client_hello("daskgateway-abc"))
+        await asyncio.wait_for(edge.came.wait(), 5)
+        edge.writers[0].write(b"hello back")
+        assert await asyncio.wait_for(reader.readexactly(10), 5) == b"hello back"
+        assert centre.writers == []
+        await closed(writer)

@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -25,9 +26,9 @@ from edges.seams import DaskBackend, KernelBackend
 from edges.site.dask_config import Backend, DaskEdge, write_dask_edge
 from edges.site.kernel_gateway import kernel_gateway_command, kernel_gateway_environment
 from gateway.dask.clusters import Clusters
-from gateway.dask.dashboards import Dashboards
+from gateway.dask.dashboards import DashboardHost, Dashboards
 from gateway.dask.face import DaskFace
-from gateway.dask.model import ClusterRoute, Terms
+from gateway.dask.model import ClusterRoute, Room, Terms
 from gateway.dask.session import Doorman
 from gateway.kernels.face import KernelFace
 from gateway.kernels.kernels import Kernels
@@ -209,6 +210,11 @@ async def dask_gateway_of(
     wrap: Callable[[str, DaskBackend], DaskBackend] = lambda _edge, backend: backend,
     port: int = 0,
     reconcile_seconds: float = 0.2,
+    cap: ClusterCap = CAP,
+    rooms: Mapping[str, Room] | None = None,
+    queue_seconds: float = 60.0,
+    dashboard_url: str = "",
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[RunningGateway]:
     """Run the Dask face on one port in front of real edges."""
     ledger = ledger or MemoryLedger(POLICIES)
@@ -236,14 +242,18 @@ async def dask_gateway_of(
             routes=routes,
             ledger=ledger,
             placer=HoldingsPlacer(list(edges)),
-            terms=Terms(cap=CAP, lease_seconds=30.0),
+            terms=Terms(cap=cap, lease_seconds=30.0, queue_seconds=queue_seconds, rooms=rooms or {}),
         )
         doorman = Doorman(signer=CookieTable(), secure=False)
         proxy = EdgeProxy(session=outbound.session, limits=ProxyLimits())
-        app = web.Application(middlewares=[watch, token_table])
+        host = DashboardHost(url=dashboard_url, signer=CookieTable()) if dashboard_url else None
+        guards = [host.middleware()] if host is not None else []
+        app = web.Application(middlewares=[watch, *guards, token_table])
         app.add_routes(DaskFace(clusters=clusters, doorman=doorman).routes())
         app.add_routes(
-            Dashboards(clusters=clusters, doorman=doorman, proxy=proxy, origins=["http://localhost"]).routes()
+            Dashboards(
+                clusters=clusters, doorman=doorman, proxy=proxy, origins=["http://localhost"], host=host
+            ).routes()
         )
 
         async def close_websockets(_: web.Application) -> None:
@@ -252,7 +262,7 @@ async def dask_gateway_of(
         app.on_shutdown.append(close_websockets)
         runner = web.AppRunner(app, shutdown_timeout=2)
         await runner.setup()
-        listener = Listener(http=runner.server, routes=clusters)
+        listener = Listener(http=runner.server, routes=clusters, tls=tls)
         try:
             async with (
                 clusters.running(reconcile_seconds=reconcile_seconds),

@@ -1,0 +1,36 @@
+"""What the tests of the Dask face share: unmodified clients, and waiting for conditions."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from dask_gateway import Gateway
+from dask_gateway.auth import BasicAuth
+
+
+def client(url: str, user: str = "alice", **options) -> Gateway:
+    return Gateway(url, auth=BasicAuth(user, f"t-{user}"), asynchronous=True, **options)
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come true"
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def ended(gateway: Gateway) -> AsyncIterator[Gateway]:
+    """Close a client and all clusters that its user still has."""
+    async with gateway:
+        try:
+            yield gateway
+        finally:
+            for report in await gateway.list_clusters():
+                await gateway.stop_cluster(report.name)
+
+
+async def nothing_held(running) -> None:
+    await until(lambda: not any(route.open for route in running.routes))
+    assert await running.ledger.leases() == []
