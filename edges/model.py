@@ -96,6 +96,7 @@ class Capabilities(Frozen):
     ``text``: it evaluates free text, by our own grammar and over our own fields. ``unsortable`` are fields whose order
     is another one there, since they have other names or values. ``sortable`` are all that it can be asked for,
     None for any. ``aggregates`` are the aggregations that it may be asked for (``edges.stac.aggregation``).
+    ``ids_at_once`` is how many ids one request may name where copies are looked for.
     """
 
     filter: bool = False
@@ -108,6 +109,7 @@ class Capabilities(Frozen):
     unsortable: frozenset[str] = frozenset()
     sortable: frozenset[str] | None = None
     aggregates: frozenset[str] = frozenset()
+    ids_at_once: int = 250
 
 
 class Alternate(Frozen):

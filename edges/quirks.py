@@ -22,6 +22,7 @@ QuirkKind = Literal[
     "foreign",
     "misshapen",
     "unsafe",
+    "copies",
 ]
 
 TOLD: Mapping[QuirkKind, str] = {
@@ -38,6 +39,7 @@ TOLD: Mapping[QuirkKind, str] = {
     "foreign": "gives items of a collection that it does not hold",
     "misshapen": "gives items that are no STAC items",
     "unsafe": "gives links or assets with addresses that no client should open",
+    "copies": "tells other values of an item than a site that has it, too",
 }
 """What is said of each kind; kinds are few, so that they can be labels of a metric."""
 

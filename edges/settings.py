@@ -81,6 +81,7 @@ class CatalogueSettings(Frozen):
     ``rate`` is how many requests a second the site takes, in bursts of how many; ``wait_seconds`` the longest that a
     request waits for its turn: past it the site is left out of that answer, and told as such.
     ``mirrors`` are other addresses of the same catalogue: asked where the first one is late or fails.
+    ``disjoint`` says that no other site holds what it holds: it is not asked for copies of others' items.
     ``collections_seconds`` is how long its list of collections is good: a probe within it asks for the landing page.
     """
 
@@ -98,6 +99,7 @@ class CatalogueSettings(Frozen):
     wait_seconds: float = 5.0
     mirrors: tuple[str, ...] = ()
     collections_seconds: float = 0.0
+    disjoint: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.url) is (self.eodag is not None):
@@ -145,6 +147,25 @@ class KernelSettings(Frozen):
     dask_proxy: str = ""
 
 
+class EscrowSettings(Frozen):
+    """What an edge may set aside of its groups' quota, to spend by itself while it is cut off (slices).
+
+    The edge proves itself by ``secret`` (32 bytes or more). Of each of ``groups`` it may hold at most ``most`` at once
+    (resource: amount, in the resource's unit), for ``longest_seconds`` from when it asked last.
+    """
+
+    secret: Secret
+    groups: tuple[str, ...]
+    most: Mapping[str, float]
+    longest_seconds: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if not self.groups or not self.most or not all(amount > 0 for amount in self.most.values()):
+            raise ValueError("escrow must name groups, and how much (more than 0) of which resources at most")
+        if not self.longest_seconds > 0:
+            raise ValueError(f"escrow: longest_seconds must be more than 0, got {self.longest_seconds}")
+
+
 class SiteSettings(Frozen):
     """One site. An edge can compute; a hub is a catalogue only."""
 
@@ -159,6 +180,7 @@ class SiteSettings(Frozen):
     storage: StorageSettings | None = None
     dask: DaskSettings | None = None
     kernels: KernelSettings | None = None
+    escrow: EscrowSettings | None = None
 
     def __post_init__(self) -> None:
         if not self.id or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.id):

@@ -148,7 +148,8 @@ class LimitSettings(Frozen):
     ``body_seconds`` is how long a request's body may take to arrive.
     ``deadline_seconds`` bounds a whole search. ``probe_seconds`` is how often sites are asked how they are. At most
     ``exports`` run at once; ``export_bytes`` of items at most (as NDJSON) are made into one GeoParquet file. An
-    aggregation looks at ``aggregate_items`` here, where sites cannot count; beyond it tells of lower bounds.
+    aggregation looks at ``aggregate_items`` here, where sites cannot count; beyond it tells of lower bounds. Of two
+    sites that share a collection ``audit_items`` are compared, to see whether copies are told alike.
     """
 
     page_items: int = 1_000
@@ -162,6 +163,7 @@ class LimitSettings(Frozen):
     exports: int = 8
     export_bytes: int = 4 << 30
     aggregate_items: int = 20_000
+    audit_items: int = 20
 
 
 class ComputeSettings(Frozen):

@@ -19,8 +19,10 @@ from edges.catalogues.eodag_hub_query import NOTHING, reach_of
 from edges.catalogues.eodag_hub_threads import BoundedThreads
 from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
 from edges.model import Batch, Capabilities, Frozen, Json, Members, Query
+from edges.observing import CallObserver, NobodyLooksOn
 from edges.settings import CatalogueSettings, EodagSettings
 from edges.stac.order import Key, compile_key
+from edges.turns import Turns
 
 _MAX_IDS = 50
 """Ids of one search: a provider is asked for each of them apart."""
@@ -55,9 +57,11 @@ _POSITION = msgspec.json.Decoder(_Position)
 
 
 class EodagCatalogue:
-    """A hub that EODAG searches. ``state`` is a folder for the library's files."""
+    """A hub that EODAG searches, as often as its ``rate`` allows. ``state`` is a folder for the library's files."""
 
-    def __init__(self, *, site: str, settings: CatalogueSettings, state: Path) -> None:
+    def __init__(
+        self, *, site: str, settings: CatalogueSettings, state: Path, observer: CallObserver | None = None
+    ) -> None:
         if settings.eodag is None:
             raise ValueError(f"{site} has no provider of EODAG")
         self._site = site
@@ -65,6 +69,13 @@ class EodagCatalogue:
         self._catalogue = settings
         self._folder = state / "eodag" / site
         self._threads = BoundedThreads(site=site, workers=settings.eodag.workers, seconds=settings.timeout_seconds)
+        self._turns = Turns(
+            site=site,
+            connections=settings.connections,
+            rate=settings.rate,
+            patience=min(settings.wait_seconds, settings.timeout_seconds),
+            observer=observer or NobodyLooksOn(),
+        )
         self._idle: list[EodagProvider] = []
         self._collections: tuple[Json, ...] | None = None
         self._capabilities: Capabilities | None = None
@@ -76,7 +87,12 @@ class EodagCatalogue:
             sorts, largest = await self._run(lambda provider: (provider.sorts, provider.max_page))
             self._page = min(largest, self._catalogue.max_page)
             self._capabilities = Capabilities(
-                filter=True, sort=sorts, ties=False, post=False, sortable=frozenset({"datetime"})
+                filter=True,
+                sort=sorts,
+                ties=False,
+                post=False,
+                sortable=frozenset({"datetime"}),
+                ids_at_once=max(1, _MAX_IDS // len(self._settings.collections)),
             )
         return self._capabilities
 
@@ -118,7 +134,7 @@ class EodagCatalogue:
         """Return one item: the provider is searched for its id."""
         if collection not in await self._known():
             return None
-        answer = await self._run(lambda provider: provider.search(Ask(collection=collection, limit=1, item_id=item_id)))
+        answer = await self._searched(Ask(collection=collection, limit=1, item_id=item_id))
         return next((item for item in _items(answer) if msgspec.json.decode(item["id"]) == item_id), None)
 
     async def put_collection(self, collection: Json) -> None:
@@ -147,7 +163,7 @@ class EodagCatalogue:
 
     async def _fetched(self, ask: Ask, place: _Place) -> _Page:
         asked = msgspec.structs.replace(ask, collection=place.collection, token=place.token, token_key=place.token_key)
-        answer = await self._run(lambda provider: provider.search(asked))
+        answer = await self._searched(asked)
         items = _items(answer)
         following = None
         if answer.token is not None and answer.products:
@@ -155,6 +171,11 @@ class EodagCatalogue:
                 raise SiteMisbehaved(self._site, "its paging runs in a circle")
             following = _Place(collection=place.collection, token=answer.token, token_key=answer.token_key)
         return _Page(items=items[place.skip :], whole=len(items), following=following)
+
+    async def _searched(self, ask: Ask) -> Answer:
+        """Make one search in its turn: each is a request to the provider, which has a budget like any site."""
+        async with self._turns.turn():
+            return await self._run(lambda provider: provider.search(ask))
 
     async def _run(self, call: Callable[[EodagProvider], T]) -> T:
         """Run a call with a session of its own, kept for the next one: sessions are dear, and not for two at once."""

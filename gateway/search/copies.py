@@ -143,7 +143,7 @@ class Copies:
     async def _asked(self, site: Site, ask: Ask, making: Making) -> list[Members]:
         try:
             async with asyncio.timeout_at(making.end):
-                return await probe(site, ask, most=self._most)
+                return await probe(site, ask, most=self._most, made=making.probes)
         except TimeoutError:
             reason = "it did not tell its copies within the deadline"
         except EdgeError as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from edges.model import Frozen
-from gateway.search.copies_trust import CopiesTrust, Need, Pair, pair_of
+from gateway.search.copies_trust import NOTHING, CopiesTrust, Need, Pair, pair_of
 from gateway.search.merge import Group
 from gateway.search.plan import Call, Plan
 from gateway.search.probes import Ask, Window, window_of
@@ -13,7 +13,6 @@ from gateway.search.scene import covered_span, facts_of
 from gateway.search.sifting import Candidate
 
 _TEXT = msgspec.json.Decoder(str)
-_NOTHING = Need(ids=False, bytes=False)
 
 
 class PairNeeds:
@@ -31,13 +30,20 @@ class PairNeeds:
             known = self._kept[site, collection] = {
                 other: need
                 for other, pair in self._pairs(site, collection)
-                if (need := self._trust.need(pair, self._plan.order)) != _NOTHING
+                if (need := self._trust.need(pair, self._plan.order)) != NOTHING
             }
         return known
 
     def anything(self, group: Group) -> bool:
         """Tell whether copies of a group's rows could stand elsewhere in the order."""
         return any(self.of(row.site, bytes(row.item["collection"])) for row in group)
+
+    def apart(self, call: Call, group: Group) -> bool:
+        """Tell whether a site holds nothing of what the sites of a group hold."""
+        pairs = [
+            pair_of(row.site, call.site, _TEXT.decode(row.item["collection"])) for row in group if row.site != call.site
+        ]
+        return bool(pairs) and all(self._trust.apart(pair) for pair in pairs)
 
     def untried(self, places: Iterable[tuple[str, bytes]]) -> list[Pair]:
         """Return the pairs of these sites and collections that no audit has tried; call it before the others."""
@@ -75,11 +81,11 @@ def asks_of(candidates: Iterable[Candidate], plan: Plan, needs: PairNeeds) -> di
 
 def _asked_of(call: Call, candidate: Candidate, needs: PairNeeds) -> _Asked | None:
     facts = facts_of(candidate.group[0].item)
-    if facts is None:
+    if facts is None or needs.apart(call, candidate.group):
         return None
     here = {row.site for row in candidate.group}
     collection = bytes(candidate.group[0].item["collection"])
-    found = [needs.of(site, collection).get(call.site, _NOTHING) for site in here if site != call.site]
+    found = [needs.of(site, collection).get(call.site, NOTHING) for site in here if site != call.site]
     by_id = call.site not in here and any(need.ids for need in found)
     windows = tuple(_windows(candidate, by_bytes=any(need.bytes for need in found)))
     if not by_id and not windows:

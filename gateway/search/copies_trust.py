@@ -26,7 +26,7 @@ from gateway.search.scene import covered_span, facts_of
 _log = logging.getLogger(__name__)
 
 SAMPLE = 20
-"""Items of each site that are asked at the other."""
+"""Items of each site that are asked at the other, by default."""
 _MAX_VERDICTS = 20_000
 """Verdicts remembered; sites name collections as they like, so there must be a bound."""
 _PROPERTIES = msgspec.json.Decoder(dict[str, object])
@@ -60,11 +60,19 @@ class Need(Frozen):
     bytes: bool
 
 
-class CopiesTrust:
-    """What is known of pairs of sites. ``audit_seconds`` is how often unknown pairs are tried in the background."""
+NOTHING = Need(ids=False, bytes=False)
 
-    def __init__(self, *, registry: Registry, audit_seconds: float) -> None:
+
+class CopiesTrust:
+    """What is known of pairs of sites.
+
+    ``audit_seconds`` is how often unknown pairs are tried in the background, ``sample`` how many items of each site.
+    """
+
+    def __init__(self, *, registry: Registry, audit_seconds: float, sample: int = SAMPLE) -> None:
         self._registry = registry
+        self._sample = sample
+        self._disjoint = frozenset(site.id for site in registry.sites() if site.settings.catalogue.disjoint)
         self._seconds = audit_seconds
         self._verdicts: dict[Pair, Verdict] = {}
         self._caught: set[Pair] = set()
@@ -73,10 +81,16 @@ class CopiesTrust:
 
     def need(self, pair: Pair, order: Sequence[SortKey]) -> Need:
         """Tell what a search in this order must ask about a pair."""
+        if self.apart(pair):
+            return NOTHING
         verdict = self._verdicts.get(pair)
         fields = {field_path(key.field) for key in order} - NAMING_FIELDS
         relied = pair not in self._caught and verdict is not None and fields.isdisjoint(verdict.differing)
         return Need(ids=bool(fields) and not relied, bytes=verdict is None or verdict.renamed)
+
+    def apart(self, pair: Pair) -> bool:
+        """Tell whether an operator says that a site of a pair holds nothing that others hold, and was right so far."""
+        return not self._disjoint.isdisjoint((pair.one, pair.other)) and pair not in self._caught
 
     def relies(self, pair: Pair, order: Sequence[SortKey]) -> bool:
         """Tell whether copies by id of a pair were relied on to meet, and can be relied on no more from now on."""
@@ -84,11 +98,16 @@ class CopiesTrust:
 
     def untried(self, pair: Pair) -> bool:
         """Tell whether a search may wait for this pair's audit: only the first one does."""
-        return pair not in self._verdicts and pair not in self._caught and pair not in self._tried
+        known = pair in self._verdicts or pair in self._caught or pair in self._tried
+        return not known and not self.apart(pair)
 
     def caught(self, pair: Pair) -> None:
         """Never rely on this pair again."""
         self._caught.add(pair)
+        for name in (pair.one, pair.other):
+            site = self._registry.get(name)
+            if site is not None:
+                site.caught("copies")
         _log.warning(
             "sites differ in what they tell of a copy",
             extra={"sites": [pair.one, pair.other], "collection": pair.collection},
@@ -104,7 +123,7 @@ class CopiesTrust:
             if pair in self._verdicts:
                 return
             with contextlib.suppress(EdgeError):
-                verdict = await compare(one, other, pair.collection)
+                verdict = await compare(one, other, pair.collection, sample=self._sample)
                 if len(self._verdicts) >= _MAX_VERDICTS:
                     self._verdicts.clear()
                 self._verdicts[pair] = verdict
@@ -112,11 +131,12 @@ class CopiesTrust:
     def pairs(self) -> list[Pair]:
         """Return all pairs of sites that are known to share a collection."""
         held = {site.id: site.collection_ids or frozenset() for site in self._registry.sites()}
-        return [
+        shared = [
             Pair(one=one, other=other, collection=collection)
             for one, other in itertools.combinations(sorted(held), 2)
             for collection in sorted(held[one] & held[other])
         ]
+        return [pair for pair in shared if not self.apart(pair)]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -136,34 +156,34 @@ class CopiesTrust:
             await asyncio.sleep(self._seconds)
 
 
-async def compare(one: Site, other: Site, collection: str) -> Verdict:
-    """Ask items of each of two sites at the other, and compare what both tell.
+async def compare(one: Site, other: Site, collection: str, *, sample: int = SAMPLE) -> Verdict:
+    """Ask ``sample`` items of each of two sites at the other, and compare what both tell.
 
     Raises:
         EdgeError: one of them does not answer.
     """
-    ours, theirs = await asyncio.gather(_sample(one, collection), _sample(other, collection))
+    ours, theirs = await asyncio.gather(_sample(one, collection, sample), _sample(other, collection, sample))
     found = await asyncio.gather(_asked(other, collection, ours), _asked(one, collection, theirs))
     differing: set[str] = set()
     renamed = False
-    for sample, answers in ((ours, found[0]), (theirs, found[1])):
-        differing |= _differing(sample, answers)
-        renamed = renamed or _renamed(sample, answers)
+    for asked, answers in ((ours, found[0]), (theirs, found[1])):
+        differing |= _differing(asked, answers)
+        renamed = renamed or _renamed(asked, answers)
     return Verdict(differing=frozenset(differing), renamed=renamed)
 
 
-async def _sample(site: Site, collection: str) -> list[Members]:
+async def _sample(site: Site, collection: str, size: int) -> list[Members]:
     order = DEFAULT_ORDER if site.capabilities.sort else ()
-    query = Query(collections=(collection,), sortby=order, limit=SAMPLE)
+    query = Query(collections=(collection,), sortby=order, limit=size)
     items: list[Members] = []
     position: str | None = None
-    while len(items) < SAMPLE:
-        batch = await site.catalogue.search(query, limit=SAMPLE - len(items), after=position)
+    while len(items) < size:
+        batch = await site.catalogue.search(query, limit=size - len(items), after=position)
         items += batch.items
         position = batch.next
         if position is None or not batch.items:
             break
-    return items[:SAMPLE]
+    return items[:size]
 
 
 async def _asked(site: Site, collection: str, sample: Sequence[Members]) -> list[Members]:

@@ -166,6 +166,8 @@ class Federation:
         self._note(streams, failures, codes)
         await self._learn(streams, making)
         tallies = {site: stream.tally() for site, stream in streams.items()}
+        for site, probes in making.probes.items():
+            tallies[site] = msgspec.structs.replace(tallies[site], probes=probes)
         count = anchor.count if anchor is not None else count_of(making.plan, tallies, failures, query.dedup)
         groups = kept[: query.limit]
         return Page(

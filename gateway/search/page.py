@@ -17,20 +17,26 @@ EMPTY: Mapping[str, str] = {}
 
 
 class Tally(Frozen):
-    """What a stream counted of its site: items fetched and dropped, requests, and the count that the site told."""
+    """What a stream counted of its site: items fetched and dropped, requests, and the count that the site told.
+
+    ``probes`` are the requests for copies. Not ``exact``: the site has no words for all of what it was asked.
+    """
 
     fetched: int = 0
     dropped: int = 0
     requests: int = 0
     milliseconds: float = 0.0
     matched: int | None = None
+    probes: int = 0
+    exact: bool = True
 
 
 class SiteReport(Frozen):
     """What became of one site in one search.
 
     ``items`` are those on the page, ``fetched`` those that came, ``dropped`` those of them that failed our own check;
-    ``requests`` were made in ``milliseconds``. ``filter`` tells whether it was ``pushed`` down or is ``residual``.
+    ``requests`` were made, ``probes`` of them for copies; the others took ``milliseconds``. ``filter`` tells if the
+    query was ``pushed`` down whole, ``widened`` to what the site has words for, or is in part ``residual``.
     ``status`` is ``answered``, ``failed`` or ``skipped``, ``missing`` tells that the page lacks what it may hold, and
     ``code`` is why, as one of few words.
     """
@@ -44,6 +50,7 @@ class SiteReport(Frozen):
     fetched: int = 0
     dropped: int = 0
     requests: int = 0
+    probes: int = 0
     milliseconds: float = 0.0
     filter: str = "pushed"
 
@@ -103,9 +110,10 @@ def _asked(call: Call, tally: Tally, items: int) -> SiteReport:
         items=items,
         fetched=tally.fetched,
         dropped=tally.dropped,
-        requests=tally.requests,
+        requests=tally.requests + tally.probes,
+        probes=tally.probes,
         milliseconds=round(tally.milliseconds, 3),
-        filter="residual" if call.residual else "pushed",
+        filter="residual" if call.residual else "pushed" if tally.exact else "widened",
     )
 
 

@@ -22,7 +22,6 @@ MAX_REQUESTS = 16
 """Requests of one probe, pages not counted: a site that cannot filter is asked for one window at a time."""
 _WINDOWS_AT_ONCE = 16
 """Windows in one filter; servers bound the parts of one."""
-_IDS_AT_ONCE = 250
 _MARGIN = 0.01
 """Degrees around a footprint: providers draw the same one a little differently."""
 
@@ -65,7 +64,8 @@ def window_of(item: Members, span: Span) -> Window:
 def requests_of(ask: Ask, can: Capabilities) -> list[Query]:
     """Return the requests that put a probe to a site of these capabilities; too many is the caller's to refuse."""
     queries = [
-        Query(collections=ask.id_collections, ids=chunk, limit=len(chunk)) for chunk in _chunks(ask.ids, _IDS_AT_ONCE)
+        Query(collections=ask.id_collections, ids=chunk, limit=len(chunk))
+        for chunk in _chunks(ask.ids, can.ids_at_once)
     ]
     windows = united(ask.windows)
     if not can.filter:

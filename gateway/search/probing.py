@@ -1,6 +1,7 @@
 """Puts a probe to one site, within bounds on what may come back."""
 
 import asyncio
+from collections import Counter
 
 import msgspec
 
@@ -14,8 +15,10 @@ MAX_FOUND = 4_000
 _MAX_PAGES = 50
 
 
-async def probe(site: Site, ask: Ask, *, most: int = MAX_FOUND) -> list[Members]:
+async def probe(site: Site, ask: Ask, *, most: int = MAX_FOUND, made: Counter[str] | None = None) -> list[Members]:
     """Return all that a site holds of what it is asked for, and what else it gives.
+
+    The requests are counted in ``made``, by site.
 
     Raises:
         EdgeError: it does not answer, or with more than ``most`` items.
@@ -24,19 +27,21 @@ async def probe(site: Site, ask: Ask, *, most: int = MAX_FOUND) -> list[Members]
     if len(requests) > MAX_REQUESTS:
         raise SiteMisbehaved(site.id, f"it cannot filter, and would have to be asked {len(requests)} times")
     found: list[Members] = []
+    made = Counter() if made is None else made
     # All come to their end before one's error is told: none reads on alone.
-    ends = await asyncio.gather(*(_read(site, query, found, most) for query in requests), return_exceptions=True)
+    ends = await asyncio.gather(*(_read(site, query, found, most, made) for query in requests), return_exceptions=True)
     for error in ends:
         if error is not None:
             raise error
     return found
 
 
-async def _read(site: Site, query: Query, found: list[Members], most: int) -> None:
+async def _read(site: Site, query: Query, found: list[Members], most: int, made: Counter[str]) -> None:
     """Add all items of one request, over its pages."""
     limit = site.settings.catalogue.max_page
     position: str | None = None
     for _ in range(_MAX_PAGES):
+        made[site.id] += 1
         batch = await site.catalogue.search(msgspec.structs.replace(query, limit=limit), limit=limit, after=position)
         found += batch.items
         position = batch.next

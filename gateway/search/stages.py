@@ -4,6 +4,7 @@ A stage must be stateless over pages: what it drops follows from the query and t
 the gateway drops the same on any page.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -23,7 +24,8 @@ class Making:
     ``matches`` checks an item against the whole query, of which ``parts`` are the tests by name; ``key`` is its place
     in the global order, ``after`` where the last page ended, and ``within`` the site of the last copy given of that
     item. ``end`` is the moment of the event loop's clock by which the page must be done. A stage that could not ask a
-    site notes the reason in ``failures``: the page then tells that this site's part is missing. What a stage must
+    site notes the reason in ``failures``: the page then tells that this site's part is missing. Its own requests it
+    counts in ``probes``, by site. What a stage must
     remember of the groups that it saw before, on this page, it keeps in ``memory`` under its own name.
     """
 
@@ -37,6 +39,7 @@ class Making:
     sites: Mapping[str, Site]
     end: float
     failures: dict[str, str] = field(default_factory=dict)
+    probes: Counter[str] = field(default_factory=Counter)
     memory: dict[str, Any] = field(default_factory=dict)
 
 

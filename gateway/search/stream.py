@@ -36,6 +36,7 @@ class SiteStream:
         self._matched: int | None = None
         self._milliseconds = 0.0
         self._exhausted = False
+        self._exact = True
         self.reader = RowReader(call, reading)
 
     def tally(self) -> Tally:
@@ -46,6 +47,7 @@ class SiteStream:
             requests=self._pages,
             milliseconds=self._milliseconds,
             matched=self._matched,
+            exact=self._exact,
         )
 
     @property
@@ -85,6 +87,7 @@ class SiteStream:
             self._milliseconds += (time.perf_counter() - started) * 1e3
         if self._pages == 1:
             self._matched = batch.matched
+        self._exact = self._exact and batch.exact
         self._fetched += len(batch.items)
         self.reader.overfull += len(batch.items) > limit
         self._step(batch)

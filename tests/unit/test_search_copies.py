@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -113,9 +113,13 @@ async def filled(catalogue: MemoryCatalogue, items: Iterable[Json]) -> MemoryCat
     return catalogue
 
 
-def registry_of(catalogues: dict[str, Any]) -> Registry:
+def registry_of(catalogues: dict[str, Any], *, disjoint: Collection[str] = ()) -> Registry:
     settings_of = {
-        name: SiteSettings(id=name, kind="hub", catalogue=CatalogueSettings(url="http://x.example", max_page=50))
+        name: SiteSettings(
+            id=name,
+            kind="hub",
+            catalogue=CatalogueSettings(url="http://x.example", max_page=50, disjoint=name in disjoint),
+        )
         for name in catalogues
     }
     sites = [Site(settings_of[name], catalogue) for name, catalogue in catalogues.items()]
@@ -341,6 +345,53 @@ def test_the_rung_is_taken_by_get_and_post_alike(rung: str) -> None:
         assert parsed.query.dedup == "product"
     with pytest.raises(InvalidInput, match="dedup: 'Replica'; expected one of none, replica, product, observation"):
         search_from_get({"dedup": "Replica"}, **limits)
+
+
+async def test_a_pair_that_is_caught_is_told_at_both_sites() -> None:
+    items = [item("a", at="2024-04-01T00:00:00Z")]
+    registry = registry_of({f"s{n}": await filled(Counted(can=ABLE), items) for n in range(2)})
+    await registry.probe()
+    trust = CopiesTrust(registry=registry, audit_seconds=60)
+    (pair,) = trust.pairs()
+    trust.caught(pair)
+    assert [[quirk.kind for quirk in site.quirk_report] for site in registry.sites()] == [["copies"], ["copies"]]
+
+
+async def test_requests_for_copies_are_counted_and_told_apart() -> None:
+    ours = [item(f"i{n}", at=f"2024-04-0{n}T00:00:00Z") for n in range(1, 5)]
+    theirs = [item(f"i{n}", at=f"2024-04-0{n}T00:15:00Z") for n in range(1, 5)]
+    federation = await federation_of(
+        {"s0": await filled(Counted(can=ABLE), ours), "s1": await filled(Counted(can=ABLE), theirs)}
+    )
+    page = await federation.search(Query(limit=2), user="u")
+    probes = {report.site: report.probes for report in page.reports}
+    assert sum(probes.values()) >= 1
+    assert all(report.requests > report.probes for report in page.reports)
+
+
+async def test_a_site_that_shares_nothing_by_its_operators_word_is_not_asked_until_it_is_caught() -> None:
+    ours = [item(f"i{n}", at=f"2024-04-0{n}T00:00:00Z") for n in range(1, 5)]
+    others = [item(f"j{n}", at=f"2024-04-0{n}T00:15:00Z") for n in range(1, 5)]
+    lone = await filled(Counted(can=ABLE), others)
+    registry = registry_of({"s0": await filled(Counted(can=ABLE), ours), "s1": lone}, disjoint={"s1"})
+    await registry.probe()
+    trust = CopiesTrust(registry=registry, audit_seconds=60)
+    federation = Federation(
+        registry=registry,
+        cursors=Cursors(key=b"k" * 32, lifetime_seconds=60),
+        deadline_seconds=5.0,
+        stages=(Copies(trust=trust),),
+        clock=lambda: NOW,
+    )
+    assert trust.pairs() == []
+    for dedup in ("replica", "observation"):
+        found = await walked(federation, Query(limit=3, dedup=dedup))
+        assert len(found) == 8
+        page = await federation.search(Query(limit=3, dedup=dedup), user="u")
+        assert sum(report.probes for report in page.reports) == 0
+    await lone.put_items("c", [item("i1", at="2024-04-02T12:00:00Z")])
+    found = await walked(federation, Query(limit=20))
+    assert len(found) == 8  # both copies were on one page, and gave it away
 
 
 async def test_audits_in_the_background_end_with_their_context() -> None:
