@@ -19,7 +19,7 @@ from edges.model import Frozen, Members, Query, SortKey
 from edges.registry import Registry, Site
 from edges.stac.order import DEFAULT_ORDER, NAMING_FIELDS, field_path, rank
 from gateway.search.identity import Identity, Token, identify
-from gateway.search.probes import Ask, window_of
+from gateway.search.probes import MAX_REQUESTS, Ask, united, window_of
 from gateway.search.probing import probe
 from gateway.search.scene import covered_span, facts_of
 
@@ -194,9 +194,10 @@ async def _asked(site: Site, collection: str, sample: Sequence[Members]) -> list
         for item, known in facts
         if _marks(identify(item, "replica")) and (span := covered_span(known)) is not None
     ]
+    most = len(windows) if site.capabilities.filter else MAX_REQUESTS - 1  # else one request each; a sample will do
     ask = Ask(
         ids=tuple(dict.fromkeys(known.id for _, known in facts)),
-        windows=tuple(windows),
+        windows=united(windows)[:most],
         id_collections=(collection,),
         window_collections=(collection,),
     )

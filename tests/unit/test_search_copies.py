@@ -276,6 +276,15 @@ async def test_sites_whose_copies_agree_are_asked_no_more_than_without_copies() 
     assert requests == await asked_without_copies(sites, Query(limit=4))
 
 
+async def test_sites_that_cannot_filter_are_audited_in_as_many_requests_as_they_may_be_asked() -> None:
+    days = range(1, 29)
+    items = [item(f"i{day}", at=f"2024-04-{day:02}T00:00:00Z", checksum=f"{STRONG[:-2]}{day:02}") for day in days]
+    sites = [await filled(Counted(can=Capabilities(sort=True)), items) for _ in range(2)]
+    found, requests = await pages_and_requests(*sites, query=Query(limit=28))  # type: ignore[arg-type]
+    assert [len(group) for group in found] == [2] * 28
+    assert requests == await asked_without_copies(sites, Query(limit=28))
+
+
 async def test_a_collection_of_one_site_costs_nothing() -> None:
     sites = [await filled(Counted(can=ABLE), [item("i", f"c{n}", at="2024-04-01T00:00:00Z")]) for n in range(2)]
     _, requests = await pages_and_requests(*sites, query=Query(limit=5))  # type: ignore[arg-type]
