@@ -4,6 +4,7 @@ Lifetimes are entered in order and left in reverse: the listener closes first, t
 """
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +15,7 @@ from isal import isal_zlib
 
 from edges.hops import name_of_gateway
 from edges.http import Outbound
+from gateway.compute_metrics import tell_comms
 from gateway.dask.clusters import Clusters
 from gateway.house.adapters import allowed_origins, public_url, signing_key_of, tls_of
 from gateway.house.catalogue_room import add_catalogue
@@ -24,6 +26,8 @@ from gateway.listener import Listener
 from gateway.settings import Settings
 
 _DATA_CONNECTIONS = 1_000
+_COLLECTED_AT = (10_000, 20, 20)
+"""When cyclic garbage is looked for: a page of items is thousands of objects in no cycle, looked through in vain."""
 
 
 async def furnish(settings: Settings, stack: AsyncExitStack) -> tuple[House, Clusters]:
@@ -80,6 +84,9 @@ async def serve_gateway(settings: Settings, *, ready: Callable[[str], None]) -> 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running_gateway(settings, draining=stop) as url:
+        gc.collect()
+        gc.freeze()  # what stands now stands to the end
+        gc.set_threshold(*_COLLECTED_AT)
         ready(url)
         await stop.wait()
         await asyncio.sleep(settings.server.drain_seconds)

@@ -89,9 +89,14 @@ def _times(query: Query) -> Match | None:
     if query.datetime is None:
         return None
     start, end = query.datetime.start, query.datetime.end
+    decode = _TIMES.decode
 
     def test(item: Members) -> bool:
-        own = item_interval(item["properties"])
+        times = decode(item["properties"])
+        if times.start_datetime is None and times.end_datetime is None:  # the usual case: one moment
+            moment = _instant(times.datetime)
+            return moment is not None and (start is None or start <= moment) and (end is None or moment <= end)
+        own = covered_time(times.datetime, times.start_datetime, times.end_datetime)
         if own is None:
             return False
         late = end is not None and own.start is not None and own.start > end
@@ -99,16 +104,6 @@ def _times(query: Query) -> Match | None:
         return not late and not early
 
     return test
-
-
-def item_interval(properties: msgspec.Raw | bytes) -> Interval | None:
-    """Return the time that an item covers; see :func:`covered_time`.
-
-    Raises:
-        msgspec.DecodeError: not an object, or a time that is not text.
-    """
-    times = _TIMES.decode(properties)
-    return covered_time(times.datetime, times.start_datetime, times.end_datetime)
 
 
 def covered_time(moment: str | None, first: str | None, last: str | None) -> Interval | None:
