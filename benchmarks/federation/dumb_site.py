@@ -1,7 +1,7 @@
 """A STAC API whose answers cost next to nothing: what remains of a search's time is the gateway's.
 
-``python -m benchmarks.federation.dumb_site --site 0 --port 7001 --items 3000 --delay 0.1``. It sorts, pages by token
-and keeps datetime intervals; items are encoded once.
+``python -m benchmarks.federation.dumb_site --site 0 --port 7001 --items 3000 --delay 0.1``. It sorts, pages by token,
+and keeps ids and datetime intervals; items are encoded once.
 """
 
 import argparse
@@ -100,8 +100,15 @@ class DumbSite:
         asked = await request.json() if request.method == "POST" else dict(request.query)
         if self._delay:
             await asyncio.sleep(self._delay)
+        if asked.get("ids"):
+            return web.Response(body=self._named(list(asked["ids"])), content_type="application/geo+json")
         body = self._page(_sortby(asked.get("sortby")), asked.get("datetime"), asked.get("token"), int(asked["limit"]))
         return web.Response(body=body, content_type="application/geo+json")
+
+    def _named(self, ids: list[str]) -> bytes:
+        wanted = frozenset(ids)
+        members = [raw for each, raw in zip(self._items, self._encoded, strict=True) if each["id"] in wanted]
+        return b'{"type":"FeatureCollection","features":[' + b",".join(members) + b'],"links":[]}'
 
     def _encode_page(self, order: tuple[str, ...], datetime: str | None, token: str | None, limit: int) -> bytes:
         ordered = self._ordered(order, datetime)

@@ -99,6 +99,15 @@ def dumb_site(site: int, folder: Path, *, items: int, delay: float = 0.0) -> Ite
 
 
 @contextmanager
+def prototype(sites: Sequence[str], folder: Path) -> Iterator[Program]:
+    """Run the bare technique over sites, by URL: the floor of a gateway."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.federation.prototype", "--port", str(port), *sites]
+    with running(command, url=f"http://127.0.0.1:{port}", log=folder / f"prototype-{port}.log") as program:
+        yield program
+
+
+@contextmanager
 def gateway(sites: Mapping[str, str], folder: Path) -> Iterator[Program]:
     """Run a gateway over sites (id: URL) with a token, a quota on requests, and every check on."""
     port = free_port()
