@@ -3,6 +3,7 @@
 import hmac
 
 from edges.model import ClusterCap
+from gateway.compute_metrics import ClusterMetrics, KernelMetrics
 from gateway.auth import SessionCookies
 from gateway.dask.bridges import Bridge, Bridges
 from gateway.dask.clusters import Clusters
@@ -25,6 +26,8 @@ async def add_clusters(house: House) -> Clusters:
     compute = house.settings.compute
     cap = ClusterCap(cores=compute.cluster_cores, memory=compute.cluster_memory)
     routes = await house.stack.enter_async_context(RecordTable(house.state / "clusters.sqlite", ClusterRoute))
+    dask = [site.id for site in house.settings.sites if site.dask]
+    ClusterMetrics(house.metrics, edges=dask, routes=routes)
     clusters = Clusters(
         backends={site.id: dask_of(site, house.compute.session) for site in house.settings.sites if site.dask},
         routes=routes,
@@ -76,6 +79,8 @@ def _bridges(house: House) -> Bridges:
 async def add_kernels(house: House) -> None:
     """Add the Jupyter face."""
     records = await house.stack.enter_async_context(RecordTable(house.state / "kernels.sqlite", KernelRecord))
+    edges = [site.id for site in house.settings.sites if site.kernels]
+    KernelMetrics(house.metrics, edges=edges, records=records)
     kernels = Kernels(
         backends={site.id: kernels_of(site, house.compute.session) for site in house.settings.sites if site.kernels},
         records=records,

@@ -11,7 +11,7 @@ import yaml
 from helm_program import PROMTOOL, ROOT, of_kind, render, run
 from prometheus_client import CollectorRegistry
 
-from gateway.compute_metrics import ComputeMetrics
+from gateway.compute_metrics import ClusterMetrics, KernelMetrics, tell_comms
 from gateway.middleware import RequestMetrics
 from gateway.quota.metrics import RefusalMetrics
 from gateway.site_metrics import SiteMetrics
@@ -43,9 +43,11 @@ def told() -> dict[str, set[str]]:
     registry = CollectorRegistry()
     for metrics in (RequestMetrics, RefusalMetrics, SiteMetrics):
         metrics(registry)
-    ComputeMetrics(registry, edges=["edge-a"], clusters=[], kernels=[])
+    ClusterMetrics(registry, edges=["edge-a"], routes=[])
+    KernelMetrics(registry, edges=["edge-a"], records=[])
+    tell_comms(registry, int)
     found = {name: {"policy", "edge"} for name in QUOTA_LEVELS}
-    for collector in set(registry._names_to_collectors.values()):
+    for collector in list(registry._collector_to_names):
         for metric in collector.collect():
             labels = set(getattr(collector, "_labelnames", ())) or {
                 label for sample in metric.samples for label in sample.labels
@@ -64,7 +66,7 @@ def test_every_expression_names_series_and_labels_that_there_are(where, expressi
     assert names, where
     assert names <= set(TOLD)
     for name, selector in SELECTOR.findall(expression):
-        assert {part.split("=")[0].strip("!~ ") for part in selector.split(",")} <= TOLD[name]
+        assert set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector)) <= TOLD[name]
     grouped = {
         label.strip()
         for labels in re.findall(r"by \(([^)]*)\)", expression)
@@ -97,7 +99,7 @@ def test_the_rendered_alerts_link_their_runbooks_and_can_be_left_out():
 
 
 def test_dashboards_are_config_maps_that_grafana_finds():
-    maps = [each for each in of_kind(render({"dashboards": {"enabled": True}}), "ConfigMap")]
+    maps = of_kind(render({"dashboards": {"enabled": True}}), "ConfigMap")
     boards = {name: text for each in maps for name, text in each["data"].items() if name.endswith(".json")}
     assert len(boards) == 3
     uids = [json.loads(text)["uid"] for text in boards.values()]
