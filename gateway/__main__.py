@@ -16,6 +16,7 @@ COMMANDS = {
     "quota": ("gateway.cli.quota", "Say where quotas stand."),
     "sites": ("gateway.cli.sites", "List the sites and how they are."),
     "token": ("gateway.cli.token", "Issue, list and revoke API tokens."),
+    "operator": ("gateway.cli.operator", "Follow the custom resources of a Kubernetes cluster."),
 }
 """Name -> module that has a command of that name, and the line for the list."""
 

@@ -3,6 +3,7 @@
 ``LAKEGATE__SERVER__PORT=8500`` overrides ``server.port``; the value is read as YAML.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,10 @@ from typing import Any
 import msgspec
 import yaml
 
+from edges.settings import SiteSettings
 from gateway.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 PREFIX = "LAKEGATE__"
 _PATH = re.compile(r"^(?P<text>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
@@ -35,7 +39,32 @@ def read_settings(path: Path, environ: Mapping[str, str]) -> Settings:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
-    return parse_settings({} if content is None else content, environ, source=str(path))
+    return _with_further_sites(parse_settings({} if content is None else content, environ, source=str(path)))
+
+
+def _with_further_sites(settings: Settings) -> Settings:
+    """Add the sites of further files, which the first one names."""
+    sites = list(settings.sites)
+    for file in settings.sites_from:
+        for site in _sites_in(Path(file)):
+            if any(site.id == each.id for each in sites):
+                _log.warning("a site of that id is there already", extra={"site": site.id, "file": file})
+            else:
+                sites.append(site)
+    return msgspec.structs.replace(settings, sites=tuple(sites))
+
+
+def _sites_in(path: Path) -> list[SiteSettings]:
+    try:
+        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")) or [], list[SiteSettings])
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_readable(str(error))}") from error
 
 
 def parse_settings(content: Any, environ: Mapping[str, str], *, source: str) -> Settings:

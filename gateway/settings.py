@@ -186,9 +186,14 @@ class ComputeSettings(Frozen):
 
 
 class Settings(Frozen):
-    """The root of the configuration file."""
+    """The root of the configuration file.
+
+    ``sites_from`` names further files, each a YAML list of sites: those that the operator writes from custom
+    resources. One that is not there has none; a site of the same id as another is left out, the first one stays.
+    """
 
     sites: tuple[SiteSettings, ...] = ()
+    sites_from: tuple[str, ...] = ()
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
     quotas: QuotaSettings = QuotaSettings()

@@ -81,3 +81,21 @@ def test_the_schema_knows_every_group() -> None:
     assert all(
         f'"{group}"' in schema for group in ("sites", "auth", "quotas", "harvest", "limits", "compute", "server")
     )
+
+
+def test_further_files_add_sites_and_the_first_of_an_id_stays(tmp_path: Path) -> None:
+    more = tmp_path / "sites.yaml"
+    other = SITE | {"id": "edge-b"}
+    more.write_text(json.dumps([SITE | {"title": "another"}, other]))
+    path = tmp_path / "f.yaml"
+    path.write_text(json.dumps({"sites": [SITE], "sites_from": [str(more), str(tmp_path / "absent.yaml")]}))
+    assert [(site.id, site.title) for site in read_settings(path, {}).sites] == [("edge-a", ""), ("edge-b", "")]
+
+
+def test_a_wrong_site_in_a_further_file_is_told_with_its_place(tmp_path: Path) -> None:
+    more = tmp_path / "sites.yaml"
+    more.write_text("[{id: edge-b, kind: hill}]")
+    path = tmp_path / "f.yaml"
+    path.write_text(json.dumps({"sites_from": [str(more)]}))
+    with pytest.raises(ConfigError, match=r"sites.yaml: \$\[0\].kind"):
+        read_settings(path, {})
