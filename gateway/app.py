@@ -70,6 +70,7 @@ async def running_gateway(settings: Settings, *, draining: asyncio.Event | None 
         if runner.server is None:
             raise RuntimeError("the runner has no server after its setup")
         listener = Listener(http=runner.server, routes=clusters, tls=tls_of(settings))
+        tell_comms(house.metrics, lambda: listener.comms)
         await stack.enter_async_context(listener.serving(settings.server.host, settings.server.port))
         yield base
 

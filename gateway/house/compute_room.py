@@ -3,8 +3,8 @@
 import hmac
 
 from edges.model import ClusterCap
-from gateway.compute_metrics import ClusterMetrics, KernelMetrics
 from gateway.auth import SessionCookies
+from gateway.compute_metrics import ClusterMetrics, KernelMetrics
 from gateway.dask.bridges import Bridge, Bridges
 from gateway.dask.clusters import Clusters
 from gateway.dask.dashboards import DashboardHost, Dashboards
