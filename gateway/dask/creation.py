@@ -4,6 +4,7 @@ The intent is durable before anything is held, and it has the id that the lease 
 reconciliation finds what a crash left behind, and ends it.
 """
 
+import asyncio
 import logging
 import time
 import uuid
@@ -33,6 +34,9 @@ _log = logging.getLogger(__name__)
 REFUSED = (ComputeRefused, NotFound, NotRunning, InvalidInput)
 """Errors after which the edge certainly has no new cluster; after any other one it may."""
 
+STARTS_AT_ONCE = 8
+"""So many clusters an edge is asked for at once: a crowd must not make it slower than our time-out."""
+
 
 class Creation:
     """Creates clusters, all on the same terms."""
@@ -54,6 +58,7 @@ class Creation:
         self._placer = placer
         self._terms = terms
         self._under_way: set[str] = set()
+        self._turns = {edge: asyncio.Semaphore(STARTS_AT_ONCE) for edge in backends}
         self.waiting = WaitingRoom(routes=routes, ledger=ledger, terms=terms, begin=self._begin)
 
     def under_way(self, route_id: str) -> bool:
@@ -165,7 +170,8 @@ class Creation:
     async def _start(self, route: ClusterRoute) -> ClusterRoute:
         backend = self._backends[route.edge]
         try:
-            name = await backend.create(route.edge_user, route.options, route.cap)
+            async with self._turns[route.edge]:
+                name = await backend.create(route.edge_user, route.options, route.cap)
         except REFUSED:
             await self._ledger.release(route.lease)
             await self._routes.delete(route.id)

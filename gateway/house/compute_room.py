@@ -86,7 +86,11 @@ async def add_kernels(house: House) -> None:
         records=records,
         ledger=house.ledger,
         placer=house.placer,
-        terms=KernelTerms(gateway_url=house.base, lease_seconds=house.settings.quotas.lease_seconds),
+        terms=KernelTerms(
+            gateway_url=house.base,
+            lease_seconds=house.settings.quotas.lease_seconds,
+            dask_proxies={site.id: site.kernels.dask_proxy for site in house.settings.sites if site.kernels},
+        ),
         credentials=IssuedKernelTokens(authenticator=house.authenticator),
     )
     seconds = house.settings.compute.reconcile_seconds

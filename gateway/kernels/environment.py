@@ -15,10 +15,14 @@ _OURS = frozenset({"KERNEL_USERNAME", "KERNEL_ID", "KERNEL_WORKING_DIR"})
 
 
 class KernelLogin(Frozen):
-    """How a kernel's own Dask client reaches the gateway as its user."""
+    """How a kernel's own Dask client reaches the gateway as its user.
+
+    ``proxy`` (``host:port``) is the edge's own router of comms: what runs at the kernel's edge stays there.
+    """
 
     url: str
     token: str | None = None
+    proxy: str = ""
 
 
 def kernel_environment(
@@ -36,6 +40,8 @@ def kernel_environment(
         "DASK_GATEWAY__PUBLIC_ADDRESS": login.url,
         "DASK_GATEWAY__CLUSTER__OPTIONS__EDGE": edge,
     }
+    if login.proxy:
+        ours["DASK_GATEWAY__PROXY_ADDRESS"] = login.proxy
     if login.token is not None:
         ours["DASK_GATEWAY__AUTH__TYPE"] = "basic"
         ours["DASK_GATEWAY__AUTH__KWARGS__USERNAME"] = user

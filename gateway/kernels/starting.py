@@ -32,10 +32,14 @@ LEASE_PREFIX = "k-"
 
 
 class KernelTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What every kernel gets: the gateway's address as edges see it, and the life of an unrenewed lease (seconds)."""
+    """What every kernel gets: the gateway's address as edges see it, and the life of an unrenewed lease (seconds).
+
+    ``dask_proxies`` are the edges' own routers of comms (``host:port``), by edge.
+    """
 
     gateway_url: str
     lease_seconds: float = 60.0
+    dask_proxies: Mapping[str, str] = {}
 
 
 class Starting:
@@ -124,7 +128,12 @@ class Starting:
         return chosen, await self._choose(principal, able, wished_collections(asked))
 
     async def _choose(self, principal: Principal, able: list[str], collections: tuple[str, ...]) -> str:
-        need = ComputeNeed(kind="kernel", collections=collections)
+        unable = set(self._backends) - set(able)
+        need = ComputeNeed(
+            kind="kernel",
+            collections=collections,
+            unfit=dict.fromkeys(unable, "it does not answer, or offers no such kernel"),
+        )
         decision = await self._placer.place(need, principal)
         if decision.edge in able:
             return str(decision.edge)
@@ -155,7 +164,8 @@ class Starting:
             token = None
             if self._credentials is not None:
                 token = await self._credentials.issue(principal, purpose=record.lease)
-            login = KernelLogin(url=self._terms.gateway_url, token=token)
+            proxy = self._terms.dask_proxies.get(record.edge, "")
+            login = KernelLogin(url=self._terms.gateway_url, token=token, proxy=proxy)
             env = kernel_environment(asked, kernel_id=record.id, user=record.user, edge=record.edge, login=login)
             model = await self._backends[record.edge].start(record.spec, env)
         except (ComputeRefused, NotFound):

@@ -1,7 +1,17 @@
 import pytest
 
 from edges.errors import InvalidInput
-from gateway.dask.options import clean_field, echoed, fit_options, merge_fields, own_fields, read_wish, takes_mark
+from gateway.dask.options import (
+    OWN_FIELDS,
+    clean_field,
+    echoed,
+    fit_options,
+    merge_fields,
+    own_fields,
+    read_wish,
+    takes_mark,
+    unfit,
+)
 
 CORES_A = {"field": "worker_cores", "label": "Cores", "default": 1, "spec": {"type": "int", "min": 1, "max": 2}}
 CORES_B = {"field": "worker_cores", "label": "Cores", "default": 2, "spec": {"type": "int", "min": 2, "max": 8}}
@@ -96,3 +106,22 @@ def test_users_cannot_set_the_mark_and_do_not_see_it() -> None:
         "collections": "s2",
         "edge": "a",
     }
+
+
+def test_edges_that_cannot_do_what_is_wished_are_told_with_the_reason() -> None:
+    offers = {"a": [CORES_A, IMAGE_A], "b": [CORES_B]}
+    assert set(unfit({"worker_cores": 5}, offers)) == {"a"}
+    assert "worker_cores must be within 1 and 2, got 5" in unfit({"worker_cores": 5}, offers)["a"]
+    assert set(unfit({"image": "r"}, offers)) == {"b"}
+    assert "image must be one of py, r" in unfit({"image": "julia"}, {"a": [IMAGE_A]})["a"]
+    assert unfit({"worker_cores": 2}, offers) == {}
+
+
+def test_a_search_and_a_bucket_prefix_are_read_as_wishes() -> None:
+    wish = read_wish({"search": {"collections": ["c"], "bbox": [0, 0, 1, 1]}, "prefix": "s3://lake/s2/"}, ["a"])
+    assert wish.queries[0].bbox == (0, 0, 1, 1)
+    assert wish.prefix == "s3://lake/s2/"
+    assert wish.echo["search"]["collections"] == ["c"]
+    for wrong in ({"search": 3}, {"search": {"bbox": [1]}}, {"prefix": "http://x/y"}, {"prefix": 3}):
+        with pytest.raises(InvalidInput):
+            read_wish(wrong, ["a"])

@@ -215,6 +215,7 @@ async def dask_gateway_of(
     queue_seconds: float = 60.0,
     dashboard_url: str = "",
     tls: ssl.SSLContext | None = None,
+    edge_seconds: float = 5,
 ) -> AsyncIterator[RunningGateway]:
     """Run the Dask face on one port in front of real edges."""
     ledger = ledger or MemoryLedger(POLICIES)
@@ -233,7 +234,13 @@ async def dask_gateway_of(
         backends: dict[str, DaskBackend] = {
             name: wrap(
                 name,
-                DaskGateway(edge=name, url=edge.url, secret=edge.secret, session=outbound.session, timeout_seconds=5),
+                DaskGateway(
+                    edge=name,
+                    url=edge.url,
+                    secret=edge.secret,
+                    session=outbound.session,
+                    timeout_seconds=edge_seconds,
+                ),
             )
             for name, edge in edges.items()
         }
@@ -330,7 +337,9 @@ async def kernel_gateway_of(
     ledger: MemoryLedger | None = None,
     wrap: Callable[[str, KernelBackend], KernelBackend] = lambda _edge, backend: backend,
     dask: RunningGateway | None = None,
+    dask_proxies: Mapping[str, str] | None = None,
     reconcile_seconds: float = 0.2,
+    port: int = 0,
 ) -> AsyncIterator[RunningKernelGateway]:
     """Run the Jupyter face in front of real kernel gateways."""
     ledger = ledger or MemoryLedger(POLICIES)
@@ -350,7 +359,11 @@ async def kernel_gateway_of(
             records=records,
             ledger=ledger,
             placer=HoldingsPlacer(list(edges)),
-            terms=KernelTerms(gateway_url=dask.url if dask else "http://gateway.example", lease_seconds=30.0),
+            terms=KernelTerms(
+                gateway_url=dask.url if dask else "http://gateway.example",
+                lease_seconds=30.0,
+                dask_proxies=dask_proxies or {},
+            ),
             credentials=TokenTable(),
         )
         proxy = EdgeProxy(session=outbound.session, limits=ProxyLimits())
@@ -363,7 +376,7 @@ async def kernel_gateway_of(
         app.on_shutdown.append(close_websockets)
         runner = web.AppRunner(app, shutdown_timeout=2)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
         try:
             async with kernels.running(reconcile_seconds=reconcile_seconds):

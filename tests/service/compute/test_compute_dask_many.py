@@ -1,9 +1,11 @@
 """Many clusters, several users, one port for all, and edges that come and go."""
 
 import asyncio
+import os
 import re
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -24,7 +26,7 @@ AUTH = {"Authorization": "Bearer t-alice"}
 async def test_fifty_clusters_at_once_start_run_and_leave_nothing(dask_edges, serve_dask) -> None:
     small = ClusterCap(cores=2.0, memory=2 << 30)
     async with (
-        serve_dask(dask_edges, ledger=MemoryLedger(()), cap=small, reconcile_seconds=1.0) as running,
+        serve_dask(dask_edges, ledger=MemoryLedger(()), cap=small, reconcile_seconds=1.0, edge_seconds=30) as running,
         ended(client(running.url)) as gateway,
     ):
         names = await asyncio.gather(*(gateway.submit(edge=f"edge-{'ab'[number % 2]}") for number in range(50)))
@@ -138,17 +140,29 @@ def certificate(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
     return cert, server_context(str(cert), str(key))
 
 
-async def test_an_unmodified_client_uses_https_and_comms_at_one_address(
-    dask_edges, serve_dask, certificate, monkeypatch
-) -> None:
-    cert, context = certificate
-    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
-    async with (
-        serve_dask(dask_edges, tls=context) as running,
-        ended(client(f"https://localhost:{running.port}")) as gateway,
-    ):
+ASKED_BY_HTTPS = """
+import asyncio, sys
+from dask_gateway import Gateway
+from dask_gateway.auth import BasicAuth
+
+async def main():
+    async with Gateway(sys.argv[1], auth=BasicAuth("alice", "t-alice"), asynchronous=True) as gateway:
         cluster = await gateway.new_cluster(edge="edge-b")
         async with cluster, await cluster.get_client(set_as_default=False) as dask:
-            assert cluster.scheduler_address.startswith("gateway://localhost")
-            assert await dask.run_on_scheduler(lambda dask_scheduler: dask_scheduler.id)
+            print(cluster.scheduler_address, await dask.run_on_scheduler(lambda dask_scheduler: dask_scheduler.id))
+
+asyncio.run(main())
+"""
+
+
+async def test_an_unmodified_client_uses_https_and_comms_at_one_address(dask_edges, serve_dask, certificate) -> None:
+    cert, context = certificate
+    async with serve_dask(dask_edges, tls=context) as running:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", ASKED_BY_HTTPS, f"https://localhost:{running.port}"),
+            stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"SSL_CERT_FILE": str(cert), "PYTHONWARNINGS": "ignore"},
+        )
+        said, _ = await asyncio.wait_for(process.communicate(), 60)
+        assert re.fullmatch(rf"gateway://localhost:{running.port}/\w+ Scheduler-\S+", said.decode().strip())
         await nothing_held(running)
