@@ -77,11 +77,17 @@ MOUNTED = {
 def settings_definitions() -> dict[str, Any]:
     """Return the schema of the gateway's configuration as definitions; secrets may be mounted ones."""
     schema = json_schema()
-    found: dict[str, Any] = json.loads(json.dumps(schema["$defs"]))
+    found: dict[str, Any] = json.loads(json.dumps(schema["$defs"]), object_hook=_structure)
     secret = found["Secret"]
     secret["properties"] = {name: {"type": "string", "minLength": 1} for name in ("file", "env")}
     found["Secret"] = {"oneOf": [secret | {"minProperties": 1, "maxProperties": 1}, MOUNTED]}
     return found | {"Configuration": {"$ref": schema["$ref"]}}
+
+
+def _structure(node: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what tells nothing of what is allowed: the chart is then stale only where the settings changed."""
+    told = {"description", "default", "title"}
+    return {key: value for key, value in node.items() if key not in told or isinstance(value, dict) and "type" in value}
 
 
 def comments(text: str) -> Iterator[tuple[str, str]]:
