@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from edges.audit import OrderTrust, audit_order, ranked_keys
+from edges.catalogues.describing import queryables_of
 from edges.errors import EdgeError, SiteNotAsked
 from edges.health import Pulse, asked, failed, succeeded
 from edges.model import Capabilities, Health, Json, SortKey
@@ -25,6 +26,8 @@ _LOOK_AGAIN_SECONDS = 30.0
 """How long a site is not asked again for collections that it gives items of but does not tell of."""
 _SOON_SECONDS = 1.0
 """When a site of which nothing is known is asked again, out of turn; then after twice as long each time."""
+_QUERYABLES_SECONDS = 900.0
+"""How long a site's own queryables are good: they change with its software, not with its items."""
 _MAX_AUDITED = 256
 """Orders remembered per site; users choose them, so there must be a bound."""
 
@@ -39,6 +42,8 @@ class Site:
         self.pulse = Pulse()
         self.collections: tuple[Json, ...] | None = None
         self.learnt_at: float | None = None
+        self.queryables: Json = {}
+        self.queryables_at: float | None = None
         self._named: tuple[tuple[Json, ...] | None, frozenset[str] | None] = (None, None)
         self._quirks: Mapping[QuirkKind, Quirk] = {}
         self._claimed = Capabilities()
@@ -229,7 +234,20 @@ class Registry:
         age = None if site.learnt_at is None else self._clock() - site.learnt_at
         if site.collections is None or age is None or not 0 <= age < site.settings.catalogue.collections_seconds:
             site.learn(capabilities, await site.catalogue.collections())
+        await self._learn_queryables(site)
         await site.audit(total_order(()))
+
+    async def _learn_queryables(self, site: Site) -> None:
+        """Take over what the site says that items can be asked for; where it fails at that, it is none the worse."""
+        now = self._clock()
+        fresh = site.queryables_at is not None and 0 <= now - site.queryables_at < _QUERYABLES_SECONDS
+        if fresh or not site.claimed.filter:
+            return
+        site.queryables_at = now
+        try:
+            site.queryables = await queryables_of(site.catalogue)
+        except EdgeError as error:
+            _log.info("queryables not learnt", extra={"site": site.id, "reason": str(error)[:300]})
 
     async def look_again(self, site_id: str, names: Collection[str]) -> bool:
         """Ask a site for its collections, where it gave items of others; tell whether it holds one of these now.

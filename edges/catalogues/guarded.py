@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from edges.catalogues.aggregating import aggregate
+from edges.catalogues.describing import queryables_of
 from edges.hops import hops
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.seams import WritableCatalogue
@@ -64,6 +65,10 @@ class GuardedCatalogue:
     async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
         """Let the site count, if it can."""
         return await aggregate(self._inner, query, wanted)
+
+    async def queryables(self) -> Json:
+        """Return what can be asked for, where the site tells."""
+        return await queryables_of(self._inner)
 
     async def collections(self) -> list[Json]:
         """Return all collections."""

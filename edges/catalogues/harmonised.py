@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from edges.catalogues.aggregating import CannotAggregate, aggregate
+from edges.catalogues.describing import queryables_of
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.profiles.items import ItemWords
 from edges.profiles.model import Profile
@@ -72,6 +73,18 @@ class HarmonisedCatalogue:
         if not sayable or not all(map(self._counts_alike, wanted.names)):
             raise CannotAggregate(f"{self._site} has other words for this")
         return await aggregate(self._inner, native.query, wanted)
+
+    async def queryables(self) -> Json:
+        """Return what can be asked for in harmonised words; what has values of another type here is left out."""
+        told = await queryables_of(self._inner)
+        names = {rule.native: "" if rule.text is not None else rule.target for rule in self._profile.properties}
+        found = {names.get(name, name): schema for name, schema in told.items()}
+        return {name: schema | {"title": name} for name, schema in found.items() if name}
+
+    def said(self, query: Query) -> tuple[Query, bool]:
+        """Return a query in the site's words; see :class:`edges.catalogues.describing.Translating`."""
+        native = self._queries.native(query)
+        return native.query, native.exact
 
     def _counts_alike(self, name: str) -> bool:
         told = AGGREGATIONS.get(name)

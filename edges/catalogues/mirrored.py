@@ -10,6 +10,7 @@ import msgspec
 
 from edges.budget import earned, share, spent
 from edges.catalogues.aggregating import aggregate
+from edges.catalogues.describing import queryables_of
 from edges.errors import SiteMisbehaved, SiteNotAsked, SiteUnavailable
 from edges.health import Pulse, asked, failed, succeeded
 from edges.hedging import CREDIT, REMEMBERED, SHARE, late_after
@@ -73,6 +74,10 @@ class MirroredCatalogue:
     async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
         """Let one of the addresses count, if it can."""
         return (await self._read(lambda catalogue: aggregate(catalogue, query, wanted)))[1]
+
+    async def queryables(self) -> Json:
+        """Return what can be asked for, as one address tells it."""
+        return (await self._read(queryables_of))[1]
 
     async def collections(self) -> list[Json]:
         """Return all collections, as one address tells them."""

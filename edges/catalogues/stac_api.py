@@ -4,6 +4,7 @@ Paging dialects (token, page, offset, cursor, GET or POST, ``merge`` true or fal
 after the link was checked: a next link leads to the same origin and base path, or the walk ends with an error.
 """
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -25,6 +26,8 @@ from edges.site_http import Ask, SiteHttp
 from edges.stac.aggregation import Tally, Wanted
 from edges.stac.free_text import FREE_TEXT_CLASS
 from edges.stac.item_pages import DecodeErrors, Frame, PageLink, read_page
+from edges.stac.links import QUERYABLES_REL
+from edges.stac.queryables import MAX_BYTES, read_queryables
 from edges.stac.request import query_to_post
 
 _MAX_COLLECTION_PAGES = 200
@@ -36,6 +39,7 @@ _OUR_HEADERS = (
     "transfer-", "upgrade", "x-forwarded",
 )  # fmt: skip
 _MAX_COLLECTIONS = 20_000
+_QUERYABLES = (QUERYABLES_REL, "queryables")
 _MAX_POSITION = 2 << 20
 """Longest next link with its body: a search of ours may weigh 1 MiB, and comes back in it."""
 T = TypeVar("T")
@@ -80,12 +84,18 @@ class StacApiCatalogue:
         self._site = site
         self._http = SiteHttp(site=site, settings=settings, session=session, observer=observer)
         self._base = URL(settings.url.rstrip("/"))
+        self._queryables = ""
         self._read_headers = _bearer(settings.token.reveal()) if settings.token else {}
         self._write_headers = _bearer(settings.write_token.reveal()) if settings.write_token else {}
 
     async def capabilities(self) -> Capabilities:
         """Read the landing page's conformance classes; leniently, since real ones mix versions."""
-        return _capabilities(_decoded(self._site, _LANDING, await self._fetch("GET", str(self._base))))
+        landing = _decoded(self._site, _LANDING, await self._fetch("GET", str(self._base)))
+        told = next((link.href for link in landing.links if link.rel in _QUERYABLES), "")
+        self._queryables = ""
+        with contextlib.suppress(SiteMisbehaved):  # what leads elsewhere is not asked
+            self._queryables = self._checked(told, f"{self._base}/") if told else ""
+        return _capabilities(landing)
 
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Search by POST, as every STAC API that we federate can."""
@@ -102,6 +112,14 @@ class StacApiCatalogue:
         """Let the site count (Aggregation v0.3.0); see :class:`edges.catalogues.aggregating.Aggregating`."""
         body = aggregate_body(query, wanted)
         return read_answer(await self._fetch("POST", f"{self._base}/aggregate", body) or b"", wanted)
+
+    async def queryables(self) -> Json:
+        """Return what the site says that its items can be asked for (``edges.catalogues.describing``)."""
+        if not self._queryables:
+            return {}
+        ask = Ask(method="GET", url=self._queryables, headers=self._read_headers, limit=MAX_BYTES)
+        answer = await self._http.fetch(ask)
+        return read_queryables(answer.body) if answer.status < 300 else {}
 
     async def collections(self) -> list[Json]:
         """Return all collections, over all pages."""

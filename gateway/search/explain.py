@@ -19,6 +19,10 @@ class SiteTold(Frozen):
 
     capabilities: Capabilities
     quirks: tuple[str, ...] = ()
+    native: Query | None = None
+    """What it was asked for first, in its own words; None where those are ours."""
+    exact: bool = True
+    """Whether its words say the same; else they match more, and the rest is checked here."""
 
 
 def explanation(query: Query, page: Page, trace: Trace, sites: Mapping[str, SiteTold], *, milliseconds: float) -> Json:
@@ -71,13 +75,15 @@ def _plan(query: Query, call: Call, told: SiteTold | None) -> Json:
         "residual": residual,
         "order": _order(call, told),
         "asked": _asked(asked),
+        "native": _asked(told.native) if told is not None and told.native is not None else None,
+        "widened": told is not None and not told.exact,
         "segments": len(call.segments),
         "share": call.share,
     }
 
 
 def _asked(query: Query) -> Json:
-    """Return what the site was asked for first, in harmonised words; the requests tell the native ones."""
+    """Return what the site was asked for first, in harmonised words or in its own."""
     return {name: value for name, value in query_to_post(query).items() if name != "limit"}
 
 

@@ -15,6 +15,8 @@ from gateway.search.cursor import Anchor
 from gateway.search.free_text import TextScope
 
 _LAST_CHARACTER = "\U0010ffff"
+_SIFTED_SHARE = 250
+"""Least items of a page where free text is looked for here: most of them will not hold the words."""
 Kinds = Mapping[str, frozenset[str]]
 _UNKNOWN: Kinds = {}
 _DATE_LENGTH = len("2010-01-09")
@@ -118,16 +120,17 @@ def _call(query: Query, order: tuple[SortKey, ...], site: SiteView, anchor: Anch
         sites=None,
         fields=None,
     )
+    sifted = query.text != text and not whole
     resumes = anchor is not None and can.filter and by_site
     segments = after(pushed, order, anchor, ties=can.ties, kinds=site.kinds) if anchor and resumes else ()
     return Call(
         site=site.id,
         segments=segments or (pushed,),
-        share=share,
+        share=max(share, _SIFTED_SHARE) if sifted else share,
         sorted=by_site,
         ties=by_site and can.ties,
         residual=(query.filter is not None and not can.filter)
-        or (query.text != text and not whole)
+        or sifted
         or any(getattr(query, part, None) is not None for part in site.ignores),
         filtered=query.filter is not None and can.filter,
         resumed=segments not in ((), (pushed,)),

@@ -14,7 +14,14 @@ from gateway.stac.answers import json_answer, json_only
 from gateway.stac.collection_search import CollectionPage, search_collections
 from gateway.stac.harmonised import Harmonised
 from gateway.stac.sampling import Sampling
-from gateway.stac.schemas import all_observed, collection_queryables, collection_sortables, queryables, sortables
+from gateway.stac.schemas import (
+    all_observed,
+    collection_queryables,
+    collection_sortables,
+    queryables,
+    sortables,
+    told_by,
+)
 from gateway.stac.scope import SCHEMA_TYPE, Scope
 
 _PAGE = 1_000
@@ -123,10 +130,14 @@ class CollectionsFace:
         return [self._harmonised.collection(scope, each) for each in wanted], own
 
     async def _seen(self, request: web.Request) -> Json:
-        """Return the properties of some items of those collections."""
+        """Return the properties of some items of those collections; of all, also what sites tell of themselves."""
         scope = self._scope(request)
         names: Sequence[str | None] = _named(request)[:_LOOKS] or (None,)
-        return all_observed(await asyncio.gather(*(self._sampling.properties(scope, name) for name in names)))
+        seen = await asyncio.gather(*(self._sampling.properties(scope, name) for name in names))
+        if names != (None,):
+            return all_observed(seen)
+        told = [told_by(site.id, site.queryables) for site in self._harmonised.sites(scope)]
+        return all_observed([*seen, *told])
 
     def _scope(self, request: web.Request) -> Scope:
         principal_of(request)

@@ -8,13 +8,15 @@ import time
 import msgspec
 from aiohttp import web
 
-from edges.registry import Registry
+from edges.catalogues.describing import Translating
+from edges.registry import Registry, Site
 from edges.stac.request import SearchRequest, search_from_get, search_from_post
 from edges.tracing import tracing
 from gateway.principal import principal_of
 from gateway.quota.charging import Charging
 from gateway.search.explain import SiteTold, explanation
 from gateway.search.federation import Federation
+from gateway.search.plan import Plan
 from gateway.settings import LimitSettings
 from quotas.model import Line
 
@@ -56,10 +58,20 @@ class ExplainFace:
                 page = await self._federation.search(search.query, user=principal.user, token=search.token)
             spending.actual("items", len(page.groups))
         milliseconds = (time.perf_counter() - started) * 1e3
-        sites = {
-            site.id: SiteTold(capabilities=site.capabilities_for(page.plan.order), quirks=tuple(site.quirks))
-            for site in self._registry.sites()
-        }
+        sites = {site.id: _told(site, page.plan) for site in self._registry.sites()}
         document = explanation(search.query, page, trace, sites, milliseconds=milliseconds)
         headers = {"Cache-Control": "no-store"}
         return web.Response(body=msgspec.json.encode(document), content_type="application/json", headers=headers)
+
+
+def _told(site: Site, plan: Plan) -> SiteTold:
+    asked = next((call.segments[0] for call in plan.calls if call.site == site.id), None)
+    native, exact = asked, True
+    if asked is not None and isinstance(site.catalogue, Translating):
+        native, exact = site.catalogue.said(asked)
+    return SiteTold(
+        capabilities=site.capabilities_for(plan.order),
+        quirks=tuple(site.quirks),
+        native=native if native != asked else None,
+        exact=exact,
+    )

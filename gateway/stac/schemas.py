@@ -51,6 +51,11 @@ def all_observed(samples: Iterable[Json]) -> Json:
     return found
 
 
+def told_by(site: str, queryables: Json) -> Json:
+    """Return what a site itself says that its items can be asked for, as if it had been seen."""
+    return {name: schema | {_BACKENDS: [site]} for name, schema in queryables.items() if name not in ALWAYS}
+
+
 def _observed(name: str, kinds: list[str], sites: set[str]) -> Json:
     schema: Json = {"title": name, "type": kinds[0] if len(kinds) == 1 else kinds, _BACKENDS: sorted(sites)}
     return schema | {"format": "date-time"} if name in INSTANT_FIELDS and kinds == ["string"] else schema

@@ -18,6 +18,7 @@ class HostileSite:
     """``answer`` is what a search (and an item's address) gets; every request is kept."""
 
     claims: tuple[str, ...] = CONFORMANCE
+    links: tuple[Any, ...] = ()
 
     def __init__(self, url: str, answer: Answer, collections: tuple[str, ...] = ("bad",)) -> None:
         self.url = url
@@ -38,7 +39,7 @@ class HostileSite:
         return app
 
     async def _landing(self, request: web.Request) -> web.Response:
-        return answered({"type": "Catalog", "id": "bad", "conformsTo": list(self.claims), "links": []})
+        return answered({"type": "Catalog", "id": "bad", "conformsTo": list(self.claims), "links": list(self.links)})
 
     async def _collections(self, request: web.Request) -> web.Response:
         return answered({"collections": [collection(name) for name in self.collections], "links": []})

@@ -12,8 +12,9 @@ from aiohttp import web
 from federated_lake import Client, gateway_over, hub, item, site_of
 from odata_provider import ODataProvider, odata_provider, product
 
+from edges.budget import Rate
 from edges.catalogues.eodag_hub import EodagCatalogue
-from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
+from edges.errors import Conflict, SiteMisbehaved, SiteNotAsked, SiteUnavailable
 from edges.model import Batch, Interval, Query, SortKey
 from edges.settings import CatalogueSettings, EodagSettings, Secret, SiteSettings
 from edges.stac.order import total_order
@@ -195,6 +196,17 @@ async def test_collections_that_it_does_not_offer_give_nothing(space: EodagCatal
     batch = await space.search(Query(collections=("NAIP",)), limit=10)
     assert batch == Batch(items=[], exact=False)
     assert [each["id"] for each in await space.collections()] == ["S2_MSI_L1C", "S2_MSI_L2A"]
+
+
+async def test_a_provider_has_a_budget_like_any_site(provider: ODataProvider, tmp_path: Path) -> None:
+    rate = Rate(per_second=0.001)
+    catalogue = catalogue_of(
+        data_space(provider.url, "S2_MSI_L1C"), tmp_path, timeout_seconds=60.0, rate=rate, wait_seconds=1.0
+    )
+    assert len((await catalogue.search(L1C, limit=3)).items) == 3
+    with pytest.raises(SiteNotAsked) as caught:
+        await catalogue.search(L1C, limit=3)
+    assert caught.value.code == "budget"
 
 
 async def test_a_hub_cannot_be_written_to(space: EodagCatalogue) -> None:

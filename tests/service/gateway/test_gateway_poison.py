@@ -30,11 +30,17 @@ async def good(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def beside(
-    good: str, state: Path, answer: Answer, *, collections: tuple[str, ...] = ("bad",), **catalogue: Any
+    good: str,
+    state: Path,
+    answer: Answer,
+    *,
+    collections: tuple[str, ...] = ("bad",),
+    unknown: tuple[str, ...] = (),
+    **catalogue: Any,
 ) -> AsyncIterator[tuple[Client, HostileSite]]:
     async with hostile(answer, collections=collections) as site:
         sites = [hub("good", good), hub("bad", site.url, **catalogue)]
-        async with gateway_over(sites, state, limits=LIMITS) as client:
+        async with gateway_over(sites, state, limits=LIMITS, unknown=unknown) as client:
             yield client, site
 
 
@@ -273,7 +279,7 @@ async def test_a_next_link_stays_below_the_address_of_the_catalogue(good: str, t
 
 async def test_thousands_of_collections_are_refused_and_odd_ones_left_out(good: str, tmp_path: Path) -> None:
     names = tuple(f"c{n}" for n in range(20_001))
-    async with beside(good, tmp_path, giving(), collections=names) as (client, _):
+    async with beside(good, tmp_path, giving(), collections=names, unknown=("bad",)) as (client, _):
         _, found = await client.get("/collections")
         assert [each["id"] for each in found["collections"]] == ["good"]
         assert found["federation:missing"] == ["bad"]
