@@ -1,7 +1,9 @@
 """From settings to adapters: each site as the gateway reaches it, the ledger, and what may be called."""
 
 import ssl
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -18,11 +20,16 @@ from edges.profiles.load import profile_of
 from edges.seams import WritableCatalogue
 from edges.settings import SiteSettings
 from gateway.listener import server_context
+from gateway.records import Identified, RecordTable
+from gateway.records_postgres import PostgresRecordTable
+from gateway.records_sqlite import SqliteRecordTable
 from gateway.secrets import kept_key
 from gateway.settings import Settings
 from quotas.judging import Observer
 from quotas.postgres import PostgresLedger, Upkeep
 from quotas.sqlite import SqliteLedger
+
+Record = TypeVar("Record", bound=Identified)
 
 
 def catalogue_of(
@@ -91,6 +98,13 @@ def ledger_of(settings: Settings, observer: Observer) -> PostgresLedger | Sqlite
     return SqliteLedger(path, quotas.policies, observer=observer, keep_history_seconds=keep)
 
 
+def records_of(settings: Settings, name: str, kind: type[Record]) -> AbstractAsyncContextManager[RecordTable[Record]]:
+    """Return a table of records: in the database that several gateways share, or in the state folder."""
+    if settings.quotas.database is not None:
+        return PostgresRecordTable(settings.quotas.database.reveal(), kind, name=name)
+    return SqliteRecordTable(Path(settings.server.state) / f"{name}.sqlite", kind)
+
+
 def public_url(settings: Settings) -> str:
     """Return the URL that users see."""
     server = settings.server
@@ -119,6 +133,7 @@ def signing_key_of(settings: Settings) -> bytes:
 def allowed_origins(settings: Settings) -> list[str]:
     """Return the private addresses that an operator has named by configuring them."""
     urls = [*settings.harvest.allowed_origins, *(issuer.issuer for issuer in settings.auth.issuers)]
+    urls += [each.storage.endpoint for each in settings.harvest.buckets]
     for site in settings.sites:
         urls += [site.catalogue.url] if site.catalogue.url else []
         urls += [*site.catalogue.mirrors, *site.asset_origins]

@@ -10,7 +10,7 @@ from gateway.dask.clusters import Clusters
 from gateway.dask.dashboards import DashboardHost, Dashboards
 from gateway.dask.face import DaskFace
 from gateway.dask.model import ClusterRoute, Room, Terms
-from gateway.house.adapters import dask_of, kernels_of
+from gateway.house.adapters import dask_of, kernels_of, records_of
 from gateway.house.house import House
 from gateway.kernels.credentials import IssuedKernelTokens
 from gateway.kernels.face import KernelFace
@@ -18,14 +18,13 @@ from gateway.kernels.kernels import Kernels
 from gateway.kernels.model import KernelRecord
 from gateway.kernels.starting import KernelTerms
 from gateway.quota.core_hours import CoreHours
-from gateway.records import RecordTable
 
 
 async def add_clusters(house: House) -> Clusters:
     """Add the Dask Gateway face; the listener routes comms by what it returns."""
     compute = house.settings.compute
     cap = ClusterCap(cores=compute.cluster_cores, memory=compute.cluster_memory)
-    routes = await house.stack.enter_async_context(RecordTable(house.state / "clusters.sqlite", ClusterRoute))
+    routes = await house.stack.enter_async_context(records_of(house.settings, "clusters", ClusterRoute))
     dask = [site.id for site in house.settings.sites if site.dask]
     ClusterMetrics(house.metrics, edges=dask, routes=routes)
     clusters = Clusters(
@@ -78,7 +77,7 @@ def _bridges(house: House) -> Bridges:
 
 async def add_kernels(house: House) -> None:
     """Add the Jupyter face."""
-    records = await house.stack.enter_async_context(RecordTable(house.state / "kernels.sqlite", KernelRecord))
+    records = await house.stack.enter_async_context(records_of(house.settings, "kernels", KernelRecord))
     edges = [site.id for site in house.settings.sites if site.kernels]
     KernelMetrics(house.metrics, edges=edges, records=records)
     kernels = Kernels(

@@ -3,7 +3,8 @@ import asyncio
 import msgspec
 import pytest
 
-from gateway.records import RecordsUnavailable, RecordTable
+from gateway.records import RecordsUnavailable
+from gateway.records_sqlite import SqliteRecordTable as RecordTable
 
 
 class Thing(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from edges.model import ClusterCap
 from edges.seams import DaskBackend, KernelBackend
 from edges.site.dask_config import Backend, DaskEdge, write_dask_edge
 from edges.site.kernel_gateway import kernel_gateway_command, kernel_gateway_environment
+from gateway.dask.bridges import Bridge, Bridges
 from gateway.dask.clusters import Clusters
 from gateway.dask.dashboards import DashboardHost, Dashboards
 from gateway.dask.face import DaskFace
@@ -38,7 +39,7 @@ from gateway.listener import Listener
 from gateway.placement.seam import ComputeNeed, PlacementDecision
 from gateway.principal import PRINCIPAL, Principal
 from gateway.proxying import EdgeProxy, ProxyLimits
-from gateway.records import RecordTable
+from gateway.records_sqlite import SqliteRecordTable as RecordTable
 from quotas.memory import MemoryLedger
 from quotas.model import Policy
 
@@ -262,6 +263,9 @@ async def dask_gateway_of(
                 clusters=clusters, doorman=doorman, proxy=proxy, origins=["http://localhost"], host=host
             ).routes()
         )
+
+        bridges = {name: Bridge(edge=name, title="", most_workers=2) for name in edges}
+        app.add_routes(Bridges(bridges=bridges, base="http://gateway.example").routes())
 
         async def close_websockets(_: web.Application) -> None:
             await proxy.close()

@@ -19,7 +19,7 @@ from edges.http import Outbound
 from edges.model import EdgeUser
 from edges.seams import DaskBackend
 from gateway.dask.model import ClusterRoute
-from gateway.records import RecordTable
+from gateway.records_sqlite import SqliteRecordTable as RecordTable
 from quotas.memory import MemoryLedger
 
 pytestmark = pytest.mark.service

@@ -13,7 +13,7 @@ import pytest
 from compute_edges import answers, free_port, process, wait_until
 
 from gateway.kernels.model import KernelRecord
-from gateway.records import RecordTable
+from gateway.records_sqlite import SqliteRecordTable as RecordTable
 from quotas.memory import MemoryLedger
 
 pytestmark = pytest.mark.service

@@ -8,6 +8,7 @@ import asyncio
 import copy
 import json
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -75,7 +76,10 @@ class FakeKubernetes:
         if path.rsplit("/", 1)[-1] not in ("edgesites", "groupquotas", "harvestrequests", "secrets", "events"):
             return self._refuse(404)
         if request.query.get("watch"):
-            return await self._watch(request, path)
+            response = web.StreamResponse()
+            with suppress(ConnectionError):  # who watched has gone
+                await self._watch(request, path, response)
+            return response
         items = [each for place, each in self.objects.items() if self._below(place, path)]
         meta = {"resourceVersion": str(self.version)}
         return web.json_response({"metadata": meta, "items": items})
@@ -84,14 +88,13 @@ class FakeKubernetes:
         root, _, plural = path.rpartition("/")
         return place.startswith(root) and place.split("/")[-2] == plural
 
-    async def _watch(self, request, path):
+    async def _watch(self, request, path, response):
         since = int(request.query["resourceVersion"])
-        response = web.StreamResponse()
         await response.prepare(request)
         if since < self.forgotten:
             gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}
             await response.write(json.dumps(gone).encode() + b"\n")
-            return response
+            return
         cut, told = self._cut, since
         while not cut.is_set():
             changed = self._changed
