@@ -175,6 +175,8 @@ class SiteSettings(Frozen):
     title: str = ""
     priority: int = 100
     """Smaller is better: whose copy stands first where copies are otherwise equal."""
+    labels: Mapping[str, str] = {}
+    """What expressions choose it by, beside its ``id`` and ``region`` (``tier=fast``)."""
     asset_origins: tuple[str, ...] = ()
     """Private origins (``scheme://host:port``) from which its assets may be fetched; public ones need no mention."""
     storage: StorageSettings | None = None

@@ -91,7 +91,9 @@ class Admission:
         before = row["reserved"] or 0
         reserved = needed if exact else max(needed, before + GROWTH)
         holding = await self._database.run(lambda c: holding_of(c, row["payer"]))
-        more = Reserved(key=f"harvest/{holding.id}/{object_id}/{reserved}", amount=reserved - before, jobs=0)
+        more = Reserved(
+            key=f"harvest/{holding.id}/{object_id}/{row['round']}/{reserved}", amount=reserved - before, jobs=0
+        )
         await self._reserve(holding, more)
 
         def remember(connection: Connection) -> None:

@@ -94,3 +94,24 @@ class WrongBytes(SourceFailed):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, again=True)
+
+
+class RuleNotFound(HarvestError):
+    """There is no such rule (or the caller may not see it, which reads the same)."""
+
+    status = 404
+    title = "No such rule"
+
+
+class RuleGone(HarvestError):
+    """The rule was cancelled before, or has expired."""
+
+    status = 410
+    title = "The rule has ended"
+
+
+class AuditNotFound(HarvestError):
+    """There is no such audit."""
+
+    status = 404
+    title = "No such audit"

@@ -8,40 +8,50 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict
+
+import msgspec
 
 from edges.errors import EdgeError
-from harvest import orders
-from harvest.admission import Admission, Holding, Reserved
+from harvest import orders, stats
+from harvest.admission import Admission
+from harvest.audit import Audits
+from harvest.control import Control
 from harvest.database import Connection, Database, Journal
 from harvest.errors import HarvestError, OrderGone
 from harvest.estimate import with_rate
+from harvest.intake import Intake
 from harvest.meter import Meter
-from harvest.model import Estimate, Failure, Order, OrderRequest, Results
+from harvest.model import Estimate, JobFilter, Order, OrderRequest, Results
 from harvest.orders import NewOrder
+from harvest.outbox import Outbox
 from harvest.planner import Planner, fingerprint
 from harvest.registrar import Registrar
-from harvest.seams import Checkpoint, World, unobserved
+from harvest.rules_book import RuleBook
+from harvest.rules_keeper import RulesKeeper
+from harvest.seams import Checkpoint, Place, World, unobserved
 from harvest.settings import HarvestSettings
 from harvest.sources import Patience, Sources
-from harvest.states import OrderEvent
+from harvest.stats import Stats
 from harvest.transfer import Manner, Transfer
 from harvest.upkeep import Upkeep
-from harvest.wanted import Aim
 from harvest.worker import Worker
 from quotas.errors import QuotaError
 from quotas.model import Charge
 
 logger = logging.getLogger(__name__)
 
-PLANNING_SECONDS = 120.0
-"""How long an order that is being planned may show no sign of life before it is forgotten."""
-
-MAX_TOLD_FAILURES = 100
-"""Assets that an estimate names one by one as impossible."""
-
 FAULT_PAUSE = 1.0
 """Seconds that a background task rests after an unforeseen error."""
+
+
+class _Shared(TypedDict):
+    """What those who deal with rules share."""
+
+    journal: Journal
+    intake: Intake
+    control: Control
+    places: dict[str, Place]
 
 
 class Harvester:
@@ -73,12 +83,26 @@ class Harvester:
         self._admission = Admission(
             ledger=world.ledger, database=self._database, lease_seconds=lease_seconds, clock=clock
         )
-        self._planner = Planner(
+        planner = Planner(
             search=world.search,
             places=self._places,
             max_items=settings.max_items,
             assumed_bytes=settings.assumed_bytes,
         )
+        self._intake = Intake(
+            journal=journal,
+            planner=planner,
+            admission=self._admission,
+            places=self._places,
+            approval_bytes=settings.approval_bytes,
+            changed=self._progressed,
+        )
+        self.control = Control(journal=journal, admission=self._admission, changed=self._woken)
+        shared: _Shared = {"journal": journal, "intake": self._intake, "control": self.control, "places": self._places}
+        self.rules = RuleBook(**shared, changed=self._progressed)
+        self._keeper = RulesKeeper(**shared, pause_seconds=settings.pause_seconds)
+        self.audits = Audits(journal=journal, places=self._places, changed=self._progressed)
+        self.outbox = Outbox(journal=journal, world=world, bucket_of=lambda target: self._places[target].bucket)
         self._worker = _worker(settings, world, journal, self._admission, self._progressed)
         self._upkeep = Upkeep(
             journal=journal,
@@ -93,6 +117,9 @@ class Harvester:
         for number in range(self._settings.workers):
             self._start(self._worker.step, f"harvest-worker-{number}")
         self._start(self._keep_up, "harvest-upkeep")
+        self._start(self._keep_rules, "harvest-rules")
+        self._start(self.audits.turn, "harvest-audits")
+        self._start(self.outbox.turn, "harvest-outbox")
         return self
 
     async def __aexit__(
@@ -126,23 +153,7 @@ class Harvester:
             fingerprint=fingerprint(request),
             request=request,
         )
-        return await self.take(new)
-
-    async def take(self, new: NewOrder) -> Order:
-        """Take an order in, as :meth:`submit`."""
-        charge = Charge(group=new.group, user=new.user)
-        aim = self._planner.aim(new.request, charge.group, new.id)
-        now = self._clock()
-        known = await self._database.run(lambda c: orders.insert(c, new, now, now + PLANNING_SECONDS))
-        if known is not None:
-            return await self.status(known)
-        try:
-            await self._plan(new, aim, charge)
-        except BaseException:
-            await asyncio.shield(self._database.run(lambda c: c.change("order_forget", id=new.id)))
-            raise
-        self._progressed()
-        return await self.status(new.id)
+        return await self.status(await self._intake.take(new))
 
     async def estimate(self, request: OrderRequest, charge: Charge) -> Estimate:
         """Tell what an order would cost and whether there is quota for it; nothing is written.
@@ -151,27 +162,7 @@ class Harvester:
             InvalidInput, TargetRefused, OrderRefused: as :meth:`submit`.
             EdgeError, QuotaError: a site or the ledger does not answer.
         """
-        aim = self._planner.aim(request, charge.group)
-        items = objects = size = unknown = present = 0
-        skipped: list[Failure] = []
-        async for batch in self._planner.batches(request, aim):
-            items += len(batch.items)
-            objects += sum(len(item.wishes) for item in batch.items)
-            size += sum(item.bytes for item in batch.items)
-            unknown += batch.unknown
-            present += batch.present
-            skipped += batch.skipped
-        holding = Holding(id="estimate", charge=charge, target=request.target)
-        refusal = await self._admission.check(holding, size) if objects else None
-        return Estimate(
-            items=items,
-            objects=objects,
-            bytes=size,
-            unknown=unknown,
-            present=present,
-            skipped=tuple(skipped[:MAX_TOLD_FAILURES]),
-            refusal=refusal,
-        )
+        return await self._intake.estimate(request, charge)
 
     async def status(self, order_id: str) -> Order:
         """Return an order as it stands; raise OrderNotFound where there is none."""
@@ -189,11 +180,38 @@ class Harvester:
 
         return [self._measured(order) for order in await self._database.run(read)]
 
+    async def jobs(self, wanted: JobFilter, *, limit: int = 100) -> "tuple[Order, ...]":
+        """Return orders, the latest first, as a filter says."""
+        now = self._clock()
+
+        def read(connection: Connection) -> tuple[Order, ...]:
+            rows = connection.all(
+                "jobs",
+                charged=wanted.group,
+                states=None if wanted.states is None else msgspec.json.encode(wanted.states).decode(),
+                since=wanted.since,
+                until=wanted.until,
+                least=wanted.least,
+                most=wanted.most,
+                before=None if wanted.before is None else wanted.before[0],
+                before_id=None if wanted.before is None else wanted.before[1],
+                now=now,
+                limit=limit,
+            )
+            return tuple(orders.order_of(connection, row) for row in rows)
+
+        return tuple(self._measured(order) for order in await self._database.run(read))
+
     async def results(self, order_id: str, *, after: int = 0, limit: int = 1000) -> Results:
         """Return one page of what an order brought, object by object, and what failed."""
         order = await self.status(order_id)
         bucket = self._places[order.request.target].bucket
         return await self._database.run(lambda c: orders.results(c, order_id, bucket, after, limit))
+
+    async def stats(self) -> Stats:
+        """Return the figures of all harvests."""
+        now = self._clock()
+        return await self._database.run(lambda c: stats.read(c, now))
 
     async def cancel(self, order_id: str) -> Order:
         """End an order. What is whole already stays, is registered and charged; the rest is discarded.
@@ -216,36 +234,17 @@ class Harvester:
 
     # -- in the background ---------------------------------------------------------------------------------
 
-    async def _plan(self, new: NewOrder, aim: Aim, charge: Charge) -> None:
-        total = objects = 0
-        async for batch in self._planner.batches(new.request, aim):
-            until = self._clock() + PLANNING_SECONDS
-            add = lambda c, batch=batch, until=until: orders.add_batch(  # noqa: E731
-                c, new.id, aim.target, batch, now=until - PLANNING_SECONDS, until=until
-            )
-            total += await self._database.run(add)
-            objects += len(batch.items)
-        now = self._clock()
-        if not objects:
-            message = "nothing had to be copied"
-            await self._database.run(lambda c: orders.move(c, new.id, "admitted", message, now))
-            return
-        await self._database.run(lambda c: c.change("order_planned", id=new.id, bytes=total))
-        if total > self._settings.approval_bytes and not new.approved:
-            why = f"{total} bytes are more than {self._settings.approval_bytes}: an administrator has to approve"
-            await self._database.run(lambda c: orders.wait_for_approval(c, new.id, why, now))
-            return
-        holding = Holding(id=new.id, charge=charge, target=aim.target, priority=new.request.priority)
-        reserved = Reserved(key=f"harvest/{new.id}", amount=total, jobs=1)
-        event: OrderEvent = "admitted" if await self._admission.admit(holding, reserved) else "quota-lost"
-        await self._database.run(lambda c: orders.admitted(c, new.id, reserved, now, event))
-
     def _measured(self, order: Order) -> Order:
         rate = 0.0
         if order.state == "ACTIVE":
             done, now = order.progress.bytes_done, self._clock()
             rate = self._meter.rate(order.id, done, now=now, started=order.started)
         return order.measured(with_rate(order.progress, rate))
+
+    def _woken(self) -> None:
+        """Let workers look at their claims, and for work."""
+        self._worker.nudge()
+        self._progressed()
 
     def _progressed(self) -> None:
         """Wake whoever waits for something to happen."""
@@ -254,6 +253,10 @@ class Harvester:
 
     def _start(self, step: Callable[[], Awaitable[bool]], name: str) -> None:
         self._tasks.append(asyncio.create_task(self._repeat(step), name=name))
+
+    async def _keep_rules(self) -> bool:
+        await self._keeper.turn()
+        return False
 
     async def _keep_up(self) -> bool:
         await self._upkeep.turn()

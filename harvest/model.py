@@ -150,7 +150,11 @@ class Failure(Value, frozen=True):
 
 
 class Estimate(Value, frozen=True):
-    """What an order would cost. ``bytes`` includes a guess for the ``unknown`` objects that tell no size."""
+    """What an order would cost. ``bytes`` includes a guess for the ``unknown`` objects that tell no size.
+
+    ``seconds`` is how long it may take, by how fast the latest orders came (None: not known). ``approval``:
+    an administrator would have to approve it.
+    """
 
     items: int
     objects: int
@@ -159,6 +163,8 @@ class Estimate(Value, frozen=True):
     present: int
     skipped: tuple[Failure, ...] = ()
     refusal: Refusal | None = None
+    approval: bool = False
+    seconds: float | None = None
 
 
 class Progress(Value, frozen=True):
@@ -205,6 +211,21 @@ class Order(Value, frozen=True):
     def measured(self, progress: Progress) -> "Order":
         """Return the order with its progress replaced by one that tells the speed too."""
         return msgspec.structs.replace(self, progress=progress)
+
+
+class JobFilter(Value, frozen=True):
+    """Which orders are listed: those created within ``since`` and ``until`` (epoch seconds), that ran as long.
+
+    ``least`` and ``most`` are seconds between start and end (or now). ``before`` is where a page ended.
+    """
+
+    group: str | None = None
+    states: tuple[OrderState, ...] | None = None
+    since: float | None = None
+    until: float | None = None
+    least: float | None = None
+    most: float | None = None
+    before: tuple[float, str] | None = None
 
 
 class ObjectResult(Value, frozen=True):

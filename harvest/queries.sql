@@ -123,7 +123,8 @@ INSERT OR IGNORE INTO order_objects (order_id, object, estimate, reserved)
 VALUES (:order_id, :object, :estimate, :reserved);
 
 -- name: object_reserved
-SELECT l.reserved, o.payer FROM objects o LEFT JOIN order_objects l ON l.object = o.id AND l.order_id = o.payer
+SELECT l.reserved, o.payer, r.round FROM objects o LEFT JOIN order_objects l ON l.object = o.id AND l.order_id = o.payer
+    LEFT JOIN orders r ON r.id = o.payer
 WHERE o.id = :object;
 
 -- name: object_raise_reserved

@@ -109,6 +109,11 @@ UPDATE orders SET planned_bytes = :bytes WHERE id = :id;
 UPDATE orders SET round = round + 1, settled = 0, released = 0, finished = NULL, repairs = repairs + :repairs
 WHERE id = :id;
 
+-- name: reservations_used
+-- What was reserved for copies that failed was given back when the order was settled.
+UPDATE order_objects SET reserved = 0 WHERE order_id = :id
+    AND object IN (SELECT id FROM objects WHERE state IN ('BAD', 'NO_SOURCE'));
+
 -- name: objects_want_again
 -- What failed is tried once more, from the start.
 UPDATE objects SET state = 'WANTED', reason = '', payer = :id, source = NULL, validator = NULL, total = NULL, done = 0,

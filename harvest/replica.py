@@ -102,6 +102,28 @@ def _assets(item: Json | None) -> dict[str, Json]:
     return {name: asset for name, asset in pairs if isinstance(asset, dict)}
 
 
+def undangled(item: Json, gone: frozenset[str], site: str) -> Json:
+    """Return a catalogue's item without the copies at these addresses: assets lie where they came from again."""
+    assets: dict[str, Json] = {}
+    for name, asset in _assets(item).items():
+        if asset.get("href") not in gone:
+            assets[name] = asset
+            continue
+        alternates = asset.get("alternate")
+        others = [
+            other for other in (alternates if isinstance(alternates, dict) else {}).values() if isinstance(other, dict)
+        ]
+        if others:
+            left = {key: value for key, value in asset.items() if key not in ("storage:refs", "expires", "alternate")}
+            assets[name] = {**left, "href": others[0].get("href")}
+    properties = dict(item.get("properties") or {})
+    if not any(site in (asset.get("storage:refs") or ()) for asset in assets.values()):
+        properties["storage:schemes"] = {
+            name: scheme for name, scheme in (properties.get("storage:schemes") or {}).items() if name != site
+        }
+    return {**item, "properties": properties, "assets": assets}
+
+
 def minimal_collection(collection: str, items: Iterable[Json]) -> Json:
     """Return a collection of which nothing is known but some items: valid STAC 1.1, and honest about it."""
     boxes = [item["bbox"] for item in items if isinstance(item.get("bbox"), list) and len(item["bbox"]) == 4]

@@ -9,7 +9,7 @@ import aiohttp
 from edges.model import Json, Part, Query
 from edges.seams import ObjectStore, WritableCatalogue
 from harvest.admission_ledger import HarvestLedger
-from harvest.model import FoundItem
+from harvest.model import FoundItem, Order, Results
 
 
 class Search(Protocol):
@@ -80,13 +80,30 @@ class Place:
         return self.catalogue is not None or bool(self.owner)
 
 
+def _status_only(kind: str, order: Order, results: Results | None) -> Json:
+    return {"jobID": order.id, "state": order.state, "message": order.message}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhooks:
+    """How events are told: our own URL as their source, the keys that sign them, by name, and the callbacks' bodies.
+
+    The key named by an empty text signs what names none. A callback's body is made of its name, the order, and its
+    first results where it has any.
+    """
+
+    source: str = "urn:lakegate"
+    keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    callbacks: Callable[[str, Order, Results | None], Json] = _status_only
+
+
 @dataclass(frozen=True, kw_only=True)
 class World:
     """All that harvests need of the rest of the house.
 
     ``places`` are the sites' buckets; those with a catalogue can be targets. ``session`` fetches from
     sources, and ``check`` raises :class:`edges.errors.DestinationRefused` for an address that must not be
-    called.
+    called; webhooks are checked by it too.
     """
 
     search: Search
@@ -95,3 +112,4 @@ class World:
     ledger: HarvestLedger
     session: aiohttp.ClientSession
     check: Callable[[str], None]
+    webhooks: Webhooks = field(default_factory=Webhooks)

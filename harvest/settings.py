@@ -1,8 +1,26 @@
 """The configuration of harvests."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
+
+from edges.settings import Secret, StorageSettings
+
+
+class PrivateBucket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A group's own bucket, as a target of its harvests by the name ``~<name>``. Keys stand by reference.
+
+    What is brought there is in no catalogue, and costs no storage quota of ours.
+    """
+
+    name: str
+    group: str
+    storage: StorageSettings
+
+    def __post_init__(self) -> None:
+        if not self.name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.name):
+            raise ValueError(f"bucket name {self.name!r} may hold ASCII letters, digits, '-' and '_' only")
 
 
 class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,6 +35,10 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     ``max_items`` bounds one order. ``attempts`` without a new byte end the work on one source; ``pause_seconds`` is
     the longest wait between them, and between two questions for quota that was refused on the way.
+    ``callback_hosts`` (``host`` or ``host:port``) may be told of events by webhook; ``webhook_keys`` sign what they
+    are sent, by name (the one of an empty name signs what names none). ``buckets`` are groups' own ones.
+    ``temporary_seconds`` is how long temporary copies stay where nothing else is said.
+
     An order of more than ``approval_bytes`` waits until an administrator approves it.
     ``assumed_bytes`` stands for the size of an asset of which nothing is known. ``idle_seconds`` is how often a
     worker without work looks for some.
@@ -34,3 +56,7 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     assumed_bytes: int = 64 << 20
     idle_seconds: float = 2.0
     approval_bytes: int = 1 << 50
+    callback_hosts: tuple[str, ...] = ()
+    webhook_keys: Mapping[str, Secret] = {}
+    buckets: tuple[PrivateBucket, ...] = ()
+    temporary_seconds: float = 7 * 86_400.0

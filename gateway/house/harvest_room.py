@@ -1,19 +1,27 @@
 """The room of harvests."""
 
+from functools import partial
+
 from edges.registry import Site
 from edges.storage.s3 import S3Store
+from gateway.harvests.face import HarvestsFace
+from gateway.harvests.metrics import HarvestMetrics
 from gateway.house.house import House
 from gateway.placement.buckets import SiteBucket
+from gateway.processes.documents import callback_document
 from gateway.processes.face import ProcessesFace
 from gateway.search.harvest_sources import FederatedSources
 from harvest.harvester import Harvester
-from harvest.seams import Place, World
+from harvest.places import PRIVATE
+from harvest.seams import Place, Webhooks, World
+from harvest.settings import PrivateBucket
 
 
 async def add_harvests(house: House) -> None:
     """Add the harvester and its OGC API Processes face."""
     sources = FederatedSources(federation=house.federation, registry=house.registry, base=house.base)
     places = {site.id: await _place(house, site) for site in house.registry.sites() if site.settings.storage}
+    places |= {PRIVATE + each.name: await _private(house, each) for each in house.settings.harvest.buckets}
     world = World(
         search=sources,
         describe=sources.describe,
@@ -21,6 +29,11 @@ async def add_harvests(house: House) -> None:
         ledger=house.ledger,
         session=house.outbound.session,
         check=house.outbound.check,
+        webhooks=Webhooks(
+            source=house.base,
+            keys={name: key.reveal().encode() for name, key in house.settings.harvest.webhook_keys.items()},
+            callbacks=partial(callback_document, base=house.base),
+        ),
     )
     harvester = Harvester(
         path=house.state / "harvest.sqlite",
@@ -29,7 +42,10 @@ async def add_harvests(house: House) -> None:
         lease_seconds=house.settings.quotas.lease_seconds,
     )
     await house.stack.enter_async_context(harvester)
-    house.routes += ProcessesFace(harvester=harvester, base=house.base).routes()
+    await house.stack.enter_async_context(HarvestMetrics(house.metrics, harvester=harvester).running())
+    hosts = house.settings.harvest.callback_hosts
+    house.routes += ProcessesFace(harvester=harvester, base=house.base, callback_hosts=hosts).routes()
+    house.routes += HarvestsFace(harvester=harvester, base=house.base, callback_hosts=hosts).routes()
 
 
 async def _place(house: House, site: Site) -> Place:
@@ -46,4 +62,18 @@ async def _place(house: House, site: Site) -> Place:
         endpoint=storage.endpoint,
         region=storage.region,
         catalogue=site.catalogue if writable else None,
+        labels=site.settings.labels,
+    )
+
+
+async def _private(house: House, bucket: PrivateBucket) -> Place:
+    name = PRIVATE + bucket.name
+    store = S3Store(site=name, settings=bucket.storage, session=house.outbound.session)
+    return Place(
+        site=name,
+        store=await house.stack.enter_async_context(store),
+        bucket=bucket.storage.bucket,
+        endpoint=bucket.storage.endpoint,
+        region=bucket.storage.region,
+        owner=bucket.group,
     )

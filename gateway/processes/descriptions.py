@@ -8,7 +8,7 @@ HARVEST = "harvest"
 ESTIMATE = "harvest-estimate"
 CONFORMANCE = tuple(
     f"http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/{name}"
-    for name in ("core", "json", "ogc-process-description", "job-list", "dismiss")
+    for name in ("core", "json", "ogc-process-description", "job-list", "dismiss", "callback", "oas30")
 )
 
 _STRINGS: Json = {"type": "array", "items": {"type": "string"}}
@@ -28,7 +28,12 @@ _INPUTS: Json = {
     "filter": _input("A CQL2 filter: an object (cql2-json) or a text (cql2-text)", {"type": ["object", "string"]}),
     "assets": _input("Asset keys; all where left out", _STRINGS),
     "bucket": _input("The target's bucket; its default where left out", {"type": "string"}),
-    "prefix": _input("A folder below the group's own", {"type": "string"}),
+    "prefix": _input("A folder below the group's own, or a template as {collection}/{item_id}/", {"type": "string"}),
+    "mode": _input("Assets, or items alone", {"type": "string", "enum": ["data", "catalogue"], "default": "data"}),
+    "lifetime": _input("How long the copies are counted on (ISO 8601)", {"type": "string", "format": "duration"}),
+    "temporary": _input("In no catalogue, read by signed links", {"type": "boolean", "default": False}),
+    "priority": _input("5 is the most urgent", {"type": "integer", "minimum": 1, "maximum": 5, "default": 3}),
+    "notify": _input("Webhooks: {url, events, secret}", {"type": ["object", "array"]}),
     "integrity": _input(
         "What counts as proof of a copy", {"type": "string", "enum": ["require", "prefer", "size"], "default": "prefer"}
     ),

@@ -66,6 +66,25 @@ def job_list(orders: list[Order], base: str, following: str | None) -> Json:
     return {"jobs": [status_info(order, base) for order in orders], "links": links}
 
 
+def failed_results(order: Order) -> tuple[int, str]:
+    """Return the HTTP status and title that match why an order did not end well (section 7.14)."""
+    if order.state == "CANCELLED":
+        return 410, "The job was dismissed"
+    if order.progress.objects_failed and not order.progress.objects_done:
+        return 502, "The sources did not deliver"
+    return 500, "Not everything could be copied"
+
+
+def callback_document(kind: str, order: Order, results: Results | None, *, base: str) -> Json:
+    """Return the body of a callback: results, an exception, or the status (section 7.11.2.4)."""
+    if kind == "successUri" and results is not None:
+        return results_document(results, None)
+    if kind == "failedUri":
+        status, title = failed_results(order)
+        return {"type": "about:blank", "title": title, "status": status, "detail": message(order), "instance": order.id}
+    return status_info(order, base)
+
+
 def results_document(results: Results, following: str | None) -> Json:
     """Return one page of what a job brought."""
     told: dict[str, Any] = msgspec.to_builtins(results)

@@ -1,6 +1,8 @@
 """OGC API Processes 1.0: ``/processes`` and ``/jobs``. A job is a harvest order, seen by its charging group only."""
 
+from collections.abc import Sequence
 from typing import ClassVar
+from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import hdrs, web
@@ -9,9 +11,11 @@ from edges.errors import InvalidInput
 from edges.model import Json
 from gateway.bodies import read_object
 from gateway.principal import Principal, principal_of, user_of
+from gateway.problems import problem
 from gateway.processes import descriptions, documents
 from gateway.processes.inputs import order_request
-from harvest.errors import OrderNotFound
+from gateway.processes.listing import job_filter
+from harvest.errors import OrderGone, OrderNotFound
 from harvest.harvester import Harvester
 from harvest.model import Order
 
@@ -48,9 +52,10 @@ class ResultNotReady(Exception):
 class ProcessesFace:
     """Serves harvests as processes. ``base`` is the public URL that links are built from."""
 
-    def __init__(self, *, harvester: Harvester, base: str) -> None:
+    def __init__(self, *, harvester: Harvester, base: str, callback_hosts: Sequence[str] = ()) -> None:
         self._harvester = harvester
         self._base = base
+        self._hosts = callback_hosts
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this face."""
@@ -66,7 +71,8 @@ class ProcessesFace:
 
     async def _processes(self, request: web.Request) -> web.Response:
         principal_of(request)
-        processes = [descriptions.summary(each, self._base) for each in descriptions.PROCESSES.values()]
+        limit = _number(request, "limit", MAX_JOBS, most=MAX_JOBS)
+        processes = [descriptions.summary(each, self._base) for each in descriptions.PROCESSES.values()][:limit]
         own = {"rel": "self", "href": f"{self._base}/processes", "type": "application/json"}
         return _json({"processes": processes, "links": [own]})
 
@@ -77,29 +83,31 @@ class ProcessesFace:
     async def _execute(self, request: web.Request) -> web.Response:
         principal = user_of(request)
         process = _described(request)
-        wanted = order_request(await read_object(request, right='{"inputs": {"target": "edge-a", ...}}'))
+        body = await read_object(request, right='{"inputs": {"target": "edge-a", ...}}')
+        wanted = order_request(body, self._hosts)
+        _check_response(body)
         if process["id"] == descriptions.ESTIMATE:
             estimate = await self._harvester.estimate(wanted, principal.charge)
             return _json(documents.estimate_document(estimate))
         key = request.headers.get("Idempotency-Key")
         order = await self._harvester.submit(wanted, principal.charge, idempotency_key=key)
-        headers = {hdrs.LOCATION: f"{self._base}/jobs/{order.id}", "Preference-Applied": "respond-async"}
+        headers = {str(hdrs.LOCATION): f"{self._base}/jobs/{order.id}"}
+        if "respond-async" in request.headers.get("Prefer", ""):
+            headers["Preference-Applied"] = "respond-async"
         return _json(documents.status_info(order, self._base), status=201, headers=headers)
 
     async def _jobs(self, request: web.Request) -> web.Response:
         principal = user_of(request)
         limit = _number(request, "limit", DEFAULT_JOBS, most=MAX_JOBS)
-        before = request.query.get("before")
-        orders = await self._harvester.list(
-            None if principal.admin else principal.charging_group,
-            before=None if before is None else _seconds(before),
-            limit=limit + 1,
-        )
+        wanted = job_filter(request.query, None if principal.admin else principal.charging_group)
+        orders = () if wanted is None else await self._harvester.jobs(wanted, limit=limit + 1)
         following = None
         if len(orders) > limit:
-            following = f"{self._base}/jobs?limit={limit}&before={orders[limit - 1].created!r}"
-        shown = [order for order in orders[:limit] if _asked_for(request, order)]
-        return _json(documents.job_list(shown, self._base, following))
+            last = orders[limit - 1]
+            kept = {name: value for name, value in request.query.items() if name not in ("limit", "before")}
+            position = {"limit": str(limit), "before": f"{last.created!r},{last.id}"}
+            following = f"{self._base}/jobs?{urlencode(kept | position)}"
+        return _json(documents.job_list(list(orders[:limit]), self._base, following))
 
     async def _job(self, request: web.Request) -> web.Response:
         order = await self._order(request, user_of(request))
@@ -110,12 +118,16 @@ class ProcessesFace:
         status = documents.STATUS[order.state]
         if status in ("accepted", "running"):
             raise ResultNotReady(f"job {order.id} is {status}: {documents.message(order)}")
+        if status == "dismissed":
+            raise OrderGone(f"job {order.id} was dismissed")
         after = _number(request, "after", 0, most=1 << 53, least=0)
         limit = _number(request, "limit", MAX_OBJECTS, most=MAX_OBJECTS)
         results = await self._harvester.results(order.id, after=after, limit=limit)
         following = None
         if results.next is not None:
             following = f"{self._base}/jobs/{order.id}/results?after={results.next}&limit={limit}"
+        if status == "failed":
+            return _failed(order, documents.results_document(results, following))
         return _json(documents.results_document(results, following))
 
     async def _dismiss(self, request: web.Request) -> web.Response:
@@ -134,6 +146,12 @@ class ProcessesFace:
         return order
 
 
+def _failed(order: Order, results: Json) -> web.Response:
+    """Return the exception of a failed job; what was brought all the same stands beside it."""
+    status, title = documents.failed_results(order)
+    return problem(status, title, documents.message(order), instance=f"/jobs/{order.id}", **results)
+
+
 def _described(request: web.Request) -> Json:
     name = request.match_info["process"]
     process = descriptions.PROCESSES.get(name)
@@ -142,12 +160,10 @@ def _described(request: web.Request) -> Json:
     return process
 
 
-def _asked_for(request: web.Request, order: Order) -> bool:
-    statuses = request.query.get("status", "")
-    processes = request.query.get("processID", "")
-    return (not statuses or documents.STATUS[order.state] in statuses.split(",")) and (
-        not processes or descriptions.HARVEST in processes.split(",")
-    )
+def _check_response(body: Json) -> None:
+    """Refuse what an execution asks for that is not offered (section 7.11.2.2)."""
+    if body.get("response", "document") not in ("document", "raw"):
+        raise InvalidInput("response", f"got {body['response']!r}"[:200], "document or raw")
 
 
 def _number(request: web.Request, name: str, default: int, *, most: int, least: int = 1) -> int:
@@ -157,13 +173,6 @@ def _number(request: web.Request, name: str, default: int, *, most: int, least: 
     if not text.isdecimal() or int(text) < least:
         raise InvalidInput(name, f"got {text[:40]!r}", f"a whole number of {least} or more")
     return min(int(text), most)
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise InvalidInput("before", f"got {text[:40]!r}", "epoch seconds, as a next link gives them") from error
 
 
 def _json(content: Json, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -35,6 +35,7 @@ ALTER TABLE orders ADD COLUMN released INTEGER NOT NULL DEFAULT 0;      -- 1: it
 ALTER TABLE orders ADD COLUMN moved_settled INTEGER NOT NULL DEFAULT 0; -- of `moved`, what the ledger knows
 ALTER TABLE orders ADD COLUMN round INTEGER NOT NULL DEFAULT 0;         -- grows with each retry
 ALTER TABLE orders ADD COLUMN repairs INTEGER NOT NULL DEFAULT 0;       -- retries that nobody asked for
+ALTER TABLE orders ADD COLUMN expiring_told INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX orders_of_rule ON orders (rule, created) WHERE rule IS NOT NULL;
 CREATE INDEX orders_holding_copies ON orders (copies_until) WHERE released = 0 AND copies_until IS NOT NULL;
 

@@ -25,10 +25,12 @@ GROUPS = {
     "StorageSettings": "### `sites[].storage`",
     "DaskSettings": "### `sites[].dask`",
     "KernelSettings": "### `sites[].kernels`",
+    "EscrowSettings": "### `sites[].escrow`",
     "QuotaSettings": "## `quotas`",
     "Policy": "Each entry of `policies`",
     "ComputeSettings": "## `compute`",
     "HarvestSettings": "## `harvest`",
+    "PrivateBucket": "Each entry of `buckets`",
     "LimitSettings": "## `limits`",
 }
 """Where each group of the schema is described."""

@@ -1,0 +1,73 @@
+"""Harvests as Prometheus metrics. Labels are states, edges and a bounded number of rules; never a user's words."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from harvest.harvester import Harvester
+from harvest.stats import NOTHING
+
+logger = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 15.0
+
+
+class HarvestMetrics(Collector):
+    """Tells the figures as they were read last; ``running`` reads them again and again, never a scrape."""
+
+    def __init__(self, registry: CollectorRegistry, *, harvester: Harvester) -> None:
+        self._harvester = harvester
+        self._stats = NOTHING
+        registry.register(self)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Read regularly."""
+        reading = asyncio.create_task(self._read_regularly(), name="harvest metrics")
+        try:
+            yield
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+
+    async def _read_regularly(self) -> None:
+        while True:
+            await self.read()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def read(self) -> None:
+        """Read the figures now."""
+        self._stats = await self._harvester.stats()
+
+    def collect(self) -> Iterable[Metric]:
+        """Tell the figures (the seam of prometheus_client)."""
+        stats = self._stats
+        orders = GaugeMetricFamily("lakegate_harvest_orders", "Orders by state.", labels=("state",))
+        rules = GaugeMetricFamily("lakegate_harvest_rules", "Rules by state.", labels=("state",))
+        events = GaugeMetricFamily("lakegate_harvest_deliveries", "Webhooks by state.", labels=("state",))
+        for family, figures in ((orders, stats.orders), (rules, stats.rules), (events, stats.deliveries)):
+            for state, count in figures.items():
+                family.add_metric((state,), count)
+        objects = GaugeMetricFamily("lakegate_harvest_objects", "Copies by state.", labels=("edge", "state"))
+        size = GaugeMetricFamily("lakegate_harvest_stored_bytes", "Bytes of copies that are there.", labels=("edge",))
+        for (edge, state), (count, total) in stats.objects.items():
+            objects.add_metric((edge, state), count)
+            if state == "AVAILABLE":
+                size.add_metric((edge,), total)
+        moved = CounterMetricFamily("lakegate_harvest_moved_bytes", "Bytes that were transferred.", labels=("edge",))
+        for edge, count in stats.moved.items():
+            moved.add_metric((edge,), count)
+        retries = CounterMetricFamily("lakegate_harvest_retries", "Orders that were tried again.")
+        retries.add_metric((), stats.retries)
+        lag = GaugeMetricFamily(
+            "lakegate_harvest_lag_seconds", "How far a standing rule may be behind its source.", labels=("rule",)
+        )
+        for rule, seconds in stats.lag.items():
+            lag.add_metric((rule,), seconds)
+        return (orders, rules, events, objects, size, moved, retries, lag)
