@@ -14,7 +14,7 @@ from typing import Self
 import msgspec
 
 from quotas.clock import steady_clock
-from quotas.errors import InvalidAmount, QuotaError
+from quotas.errors import InvalidAmount, LeaseLost, QuotaError
 from quotas.model import CONSUMED, Charge, Lease, Line, Policy, Refusal
 from quotas.records import Slice, Spent, Wanted
 from quotas.sqlite import SqliteLedger
@@ -23,6 +23,7 @@ MARGIN_SECONDS = 5.0
 """How long before its end a slice is spent no more: the edge's clock and the gateway's may differ by this much."""
 
 _PAGE = 1_000
+_SLICES = "slices/"
 
 
 class SliceEnded(QuotaError):
@@ -103,6 +104,33 @@ class EdgePurse:
                 return part
         raise SliceEnded(f"group {charge.group} has no open slice with {', '.join(sorted(wanted))}")
 
+    async def renew(self, key: str, *, ttl: float) -> Lease:
+        """Extend a lease, up to the end of its slice.
+
+        Raises:
+            LeaseLost: it has ended.
+            SliceEnded: its slice lasts no longer.
+        """
+        found = [lease for lease in await self._ledger.leases(key) if lease.key == key]
+        part = next((each for each in self.slices() if found and _place(each) == found[0].charge.group), None)
+        if not found or part is None:
+            raise LeaseLost(f"reservation {key!r} has ended, or is unknown")
+        left = part.expires_at - MARGIN_SECONDS - self._clock()
+        if left <= 0:
+            raise SliceEnded(f"the slice of group {part.group} lasts no longer")
+        lease = await self._ledger.renew(key, ttl=min(ttl, left))
+        return msgspec.structs.replace(lease, charge=Charge(group=part.group, user=lease.charge.user))
+
+    async def left(self) -> dict[str, dict[str, float]]:
+        """Tell what each slice has left of its resources, by its id."""
+        parts = self.slices()
+        usages = await self._ledger.usage([_place(part) for part in parts])
+        found: dict[str, dict[str, float]] = {part.id: {} for part in parts}
+        for usage in usages:
+            taken = usage.used + usage.reserved
+            found[usage.holder.removeprefix(_SLICES)][usage.policy.resource] = usage.policy.amount - taken
+        return found
+
     async def commit(self, key: str, actual: Mapping[str, float] | None = None) -> None:
         """End a lease by what was used (see :class:`quotas.ledger.Ledger`)."""
         await self._ledger.commit(key, actual)
@@ -147,7 +175,7 @@ def _write_durably(path: Path, body: bytes) -> None:
 
 def _place(part: Slice) -> str:
     """Return the group of the edge's own ledger that stands for a slice."""
-    return f"slices/{part.id}"
+    return f"{_SLICES}{part.id}"
 
 
 def _policies(part: Slice) -> Iterable[Policy]:

@@ -261,6 +261,15 @@ class Slices(Protocol):
         """
         ...
 
+    async def renew_slice(self, slice_id: str, *, ttl: float) -> Slice:
+        """Let a slice last for ``ttl`` seconds from now.
+
+        Raises:
+            LeaseLost: it has ended, or is unknown.
+            InvalidAmount: ``ttl`` is not more than 0.
+        """
+        ...
+
     async def settle_slice(self, slice_id: str, spent: Sequence[Spent]) -> None:
         """End a slice by what its users really spent. Idempotent; also after its end.
 

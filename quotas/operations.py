@@ -19,6 +19,7 @@ from quotas.records import (
     Wanted,
 )
 from quotas.series import Levels, check_steps, series
+from quotas.slices import slice_of
 from quotas.state import State
 
 Result = TypeVar("Result")
@@ -194,6 +195,11 @@ class LedgerOperations(ABC):
         asked = (tuple(lines), ttl, why)
         run: Call[Slice | Refusal] = lambda state, now: state.open_slice(now, slice_id, edge, group, asked)  # noqa: E731 - its type must be said
         return await self._call(run, SLICES + slice_id)
+
+    async def renew_slice(self, slice_id: str, *, ttl: float) -> Slice:
+        """Let a slice last longer (see :class:`quotas.ledger.Slices`)."""
+        key = SLICES + slice_id
+        return await self._call(lambda state, now: slice_of(state.book.renew(now, key, ttl)), key)
 
     async def settle_slice(self, slice_id: str, spent: Sequence[Spent]) -> None:
         """End a slice by what was spent (see :class:`quotas.ledger.Slices`)."""

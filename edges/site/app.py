@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -35,9 +35,16 @@ class SiteServerSettings(Frozen):
 
 
 def site_application(
-    catalogue: WritableCatalogue, site: SiteDescription, *, write_token: str | None = None
+    catalogue: WritableCatalogue,
+    site: SiteDescription,
+    *,
+    write_token: str | None = None,
+    more: Sequence[web.RouteDef] = (),
 ) -> web.Application:
-    """Return the application that serves a catalogue; it can be written to where there is a ``write_token``."""
+    """Return the application that serves a catalogue; it can be written to where there is a ``write_token``.
+
+    ``more`` are routes of what else the edge runs beside it.
+    """
     app = web.Application(middlewares=[cors_middleware, problems_middleware], client_max_size=MAX_BODY_BYTES)
     counts = isinstance(catalogue, Aggregating)
     extra = (*(CONFORMANCE if write_token else ()), *(COUNTING if counts else ()))
@@ -48,11 +55,14 @@ def site_application(
         app.add_routes(AggregationFace(catalogue=catalogue, counting=catalogue, base=site.base).routes())
     if write_token:
         app.add_routes(TransactionFace(catalogue=catalogue, base=site.base, token=write_token).routes())
+    app.add_routes(more)
     return app
 
 
 @asynccontextmanager
-async def serving(catalogue: WritableCatalogue, settings: SiteServerSettings) -> AsyncIterator[str]:
+async def serving(
+    catalogue: WritableCatalogue, settings: SiteServerSettings, more: Sequence[web.RouteDef] = ()
+) -> AsyncIterator[str]:
     """Serve a catalogue while the context is open; gives the public URL. The catalogue stays the caller's.
 
     Raises:
@@ -63,7 +73,7 @@ async def serving(catalogue: WritableCatalogue, settings: SiteServerSettings) ->
         base = settings.public_url.rstrip("/") or _address(listener)
         site = SiteDescription(base=base, title=settings.title)
         runner = web.AppRunner(
-            site_application(catalogue, site, write_token=settings.write_token),
+            site_application(catalogue, site, write_token=settings.write_token, more=more),
             access_log=None,
             shutdown_timeout=settings.shutdown_seconds,
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import click
+from aiohttp import web
 from isal import isal_zlib
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,9 +21,15 @@ from edges.catalogues.sqlite import SqliteCatalogue
 from edges.catalogues.sqlite_load import LoadReport
 from edges.catalogues.sqlite_load import Progress as Loaded
 from edges.errors import EdgeError
+from edges.model import Frozen
 from edges.settings import Secret
 from edges.site.app import SiteServerSettings, serving
 from gateway.cli.remote import EXIT_FAILED, EXIT_USAGE, CommandFailed
+from gateway.quota.edge_face import EdgeQuotaFace
+from gateway.quota.edge_settings import EdgeQuotaSettings, read_edge_settings
+from gateway.quota.edge_slices import GatewaySlices, SliceKeeper
+from quotas.errors import QuotaError
+from quotas.escrow import EdgePurse
 
 _log = logging.getLogger(__name__)
 _DEFAULT_PORT = 8500
@@ -56,6 +63,11 @@ def site() -> None:
 @click.option(
     "--watch", "watch_seconds", type=float, default=0.0, help="Load what has changed, every so many seconds; 0: never."
 )
+@click.option(
+    "--escrow",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Let the edge's services reserve from slices of the quota, as this file says (docs/quotas.md).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Tell the address and what was loaded as one line of JSON.")
 def serve(
     *,
@@ -68,6 +80,7 @@ def serve(
     public_url: str,
     strict: bool,
     watch_seconds: float,
+    escrow: Path | None,
     as_json: bool,
 ) -> None:
     """Serve items as a STAC API until SIGTERM or Ctrl-C.
@@ -82,8 +95,9 @@ def serve(
     )
     with _database(db) as file:
         try:
-            asyncio.run(_serve(list(paths), file, settings, strict=strict, watch=watch_seconds, as_json=as_json))
-        except (EdgeError, UnreadableInput) as error:
+            beside = Beside(strict=strict, watch_seconds=watch_seconds, escrow=_escrow(escrow))
+            asyncio.run(_serve(list(paths), file, settings, beside, as_json=as_json))
+        except (EdgeError, UnreadableInput, QuotaError, LookupError) as error:
             raise CommandFailed(str(error), EXIT_FAILED) from error
         except OSError as error:
             raise CommandFailed(f"cannot listen at {host}:{port}: {error.strerror or error}", EXIT_FAILED) from error
@@ -105,17 +119,47 @@ def _database(db: Path | None) -> Iterator[Path]:
         yield Path(folder) / "catalogue.db"
 
 
-async def _serve(
-    paths: list[Path], db: Path, settings: SiteServerSettings, *, strict: bool, watch: float, as_json: bool
-) -> None:
+class Beside(Frozen):
+    """How items are loaded, and what runs beside the catalogue."""
+
+    strict: bool
+    watch_seconds: float
+    escrow: EdgeQuotaSettings | None
+
+
+def _escrow(file: Path | None) -> EdgeQuotaSettings | None:
+    try:
+        return None if file is None else read_edge_settings(file)
+    except ValueError as error:
+        raise CommandFailed(str(error), EXIT_USAGE) from error
+
+
+@asynccontextmanager
+async def _spending(settings: EdgeQuotaSettings | None) -> AsyncIterator[list[web.RouteDef]]:
+    """Keep slices of the quota, where the edge has some; gives the routes by which its services reserve."""
+    if settings is None:
+        yield []
+        return
+    secret = settings.local_secret.reveal()
+    async with EdgePurse(Path(settings.state)) as purse, aiohttp.ClientSession() as session:
+        keeper = SliceKeeper(purse=purse, gateway=GatewaySlices(settings, session), settings=settings)
+        async with keeper.running():
+            yield EdgeQuotaFace(purse=purse, keeper=keeper, secret=secret).routes()
+
+
+async def _serve(paths: list[Path], db: Path, settings: SiteServerSettings, beside: Beside, *, as_json: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with SqliteCatalogue(db, name="site") as catalogue:
-        report = await _load(catalogue, paths, stop, strict=strict)
+        report = await _load(catalogue, paths, stop, strict=beside.strict)
         if report is None:
             return
-        async with serving(catalogue, settings) as url, _watching(catalogue, paths, watch):
+        async with (
+            _spending(beside.escrow) as more,
+            serving(catalogue, settings, more) as url,
+            _watching(catalogue, paths, beside.watch_seconds),
+        ):
             _tell(url, report, as_json=as_json)
             await stop.wait()
 

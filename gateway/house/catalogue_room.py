@@ -1,5 +1,6 @@
 """The rooms of search, placement, quotas and sign-in."""
 
+from edges.settings import EscrowSettings
 from gateway.auth import (
     Attempts,
     AuthFace,
@@ -11,6 +12,7 @@ from gateway.house.house import House
 from gateway.placement.face import PlacementFace
 from gateway.quota.admin_face import QuotaAdminFace
 from gateway.quota.face import QuotaFace
+from gateway.quota.slices_face import SlicesFace
 from gateway.search.aggregation import FederatedAggregation
 from gateway.sites import SitesFace
 from gateway.stac.aggregation import AggregationFace
@@ -35,11 +37,16 @@ async def add_catalogue(house: House) -> None:
         *SitesFace(registry=house.registry, metrics=house.metrics, watched=house.watched).routes(),
         *PlacementFace(placer=house.placer, charging=house.charging, page_items=limits.page_items).routes(),
         *QuotaAdminFace(office=house.ledger).routes(),
+        *SlicesFace(ledger=house.ledger, edges=_escrows(house)).routes(),
         *QuotaFace(ledger=house.ledger, public_url=house.base).routes(),
         *AuthFace(authenticator=house.authenticator, cookies=house.cookies, others=[house.oidc]).routes(),
         *OwnTokensFace(authenticator=house.authenticator, most_days=house.settings.auth.own_token_days).routes(),
         *_login_face(house).routes(),
     ]
+
+
+def _escrows(house: House) -> dict[str, EscrowSettings]:
+    return {site.id: site.escrow for site in house.settings.sites if site.escrow is not None}
 
 
 def _export_face(house: House) -> ExportFace:

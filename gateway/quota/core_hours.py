@@ -1,4 +1,4 @@
-"""Core hours: whoever holds cores uses them up, minute by minute, for as long as the lease lives."""
+"""Core hours: whoever holds cores or a kernel uses them up, minute by minute, for as long as the lease lives."""
 
 import asyncio
 import logging
@@ -19,8 +19,12 @@ LEASE_SECONDS = 60.0
 """How long a reading may take to be committed."""
 
 
+CORES_EACH = {"cores": 1.0, "kernels": 1.0}
+"""How many cores a unit of what is held stands for: a kernel is one process."""
+
+
 class CoreHours:
-    """Reads the meter of all leases that hold cores. Each reading is charged once, also over a restart.
+    """Reads the meter of all leases that hold cores or kernels. Each reading is charged once, also over a restart.
 
     Where the core hours are used up, what runs is not ended: the rest is charged as far as it fits, and the Dask
     face lets nothing new begin. What ran while the gateway did not is not charged.
@@ -81,5 +85,6 @@ class CoreHours:
 def hours_of(lease: Lease, seconds: float) -> Iterator[Line]:
     """Return the core hours that a lease uses up in so many seconds, at each of its edges."""
     for line in lease.lines:
-        if line.resource == "cores" and line.amount > 0:
-            yield Line(resource="core_hours", amount=line.amount * seconds / 3600, edge=line.edge)
+        cores = line.amount * CORES_EACH.get(line.resource, 0.0)
+        if cores > 0:
+            yield Line(resource="core_hours", amount=cores * seconds / 3600, edge=line.edge)

@@ -48,3 +48,11 @@ async def migrate(connection: asyncpg.Connection, schema: str) -> None:
             if number > present:
                 await connection.execute(script)
                 await connection.execute("INSERT INTO migration (number) VALUES ($1)", number)
+
+
+async def version(connection: asyncpg.Connection) -> tuple[int, int]:
+    """Return the schema's version, 0 where there is none, and the one that this release knows."""
+    known = scripts("quotas.postgres.migrations")[-1][0]
+    if await connection.fetchval("SELECT to_regclass('migration')") is None:
+        return 0, known
+    return int(await connection.fetchval("SELECT coalesce(max(number), 0) FROM migration")), known

@@ -82,3 +82,12 @@ async def test_where_nothing_binds_nothing_is_written():
     await held(ledger, 50)
     await meter.read()
     assert len(await ledger.history("eo")) == 2
+
+
+async def test_a_kernel_uses_up_one_core(scene):
+    clock, ledger, meter = scene
+    await ledger.reserve("k-1", ALICE, [Line(resource="kernels", amount=1, edge="edge-a")], ttl=9_000, why="kernel")
+    for _ in range(30):
+        clock.now += 60
+        await meter.read()
+    assert await used(ledger) == pytest.approx(0.5, rel=1e-3)
