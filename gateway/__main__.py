@@ -8,7 +8,7 @@ import click
 COMMANDS = {
     "demo": ("gateway.cli.demo", "Bring up everything on this machine and tour the whole main job."),
     "serve": ("gateway.cli.serve", "Run the gateway."),
-    "site": ("gateway.cli.site", "Serve STAC items as a site."),
+    "site": ("gateway.cli.site_join", "Serve STAC items as a site; join an edge."),
     "config": ("gateway.cli.config", "Check a configuration file, or print its schema."),
     "search": ("gateway.cli.search", "Search all sites."),
     "place": ("gateway.cli.place", "Say where a computation would run, and why."),
@@ -16,6 +16,7 @@ COMMANDS = {
     "quota": ("gateway.cli.quota", "Say where quotas stand."),
     "sites": ("gateway.cli.sites", "List the sites and how they are."),
     "token": ("gateway.cli.token", "Issue, list and revoke API tokens."),
+    "db": ("gateway.cli.db", "Migrate or check the database that several gateways share."),
     "operator": ("gateway.cli.operator", "Follow the custom resources of a Kubernetes cluster."),
 }
 """Name -> module that has a command of that name, and the line for the list."""

@@ -80,12 +80,7 @@ def test_the_steps_of_the_build_run_in_a_clean_folder_and_give_a_gateway(tmp_pat
     source, opt = tmp_path / "src", tmp_path / "opt"
     source.mkdir()
     opt.mkdir()
-    environment = {"PATH": f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
-    environment |= {
-        name: os.environ[name]
-        for name in ("UV_CACHE_DIR", "PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")
-        if name in os.environ
-    }
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     for word, rest in instructions(0):
         if word == "COPY":
             *what, where = rest.split()
