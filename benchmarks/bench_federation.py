@@ -19,7 +19,7 @@ import pystac_client
 from benchmarks.federation.items import COLLECTION, NEWEST, instant, item
 from benchmarks.federation.peers import PeerMissing, nginx, stac_fastapi_eodag
 from benchmarks.federation.pgstac import pgstac_sites
-from benchmarks.federation.processes import HEADERS, Program, dumb_site, embedded_site, gateway
+from benchmarks.federation.processes import HEADERS, Program, dumb_site, embedded_site, gateway, prototype
 from benchmarks.federation.timing import Call, cpu_per_call, in_turns, median, p95, reading
 from benchmarks.harness import Row
 
@@ -47,6 +47,8 @@ async def at_no_distance(folder: Path, *, quick: bool) -> list[Row]:
             cpu = await cpu_per_call(front, searches(client, front.url, count))
             packed = await cpu_per_call(front, searches(client, front.url, count, {"Accept-Encoding": "gzip"}))
             plain = await cpu_per_call(front, searches(client, front.url, count))
+            with prototype([site.url for site in sites], folder) as technique:
+                bare = await cpu_per_call(technique, searches(client, technique.url, count))
             wall = await in_turns(
                 {
                     "gateway": reading(client, f"{front.url}/search?limit={LIMIT}"),
@@ -57,7 +59,7 @@ async def at_no_distance(folder: Path, *, quick: bool) -> list[Row]:
                 rounds=3 if quick else 21,
             )
         rows = [
-            await _cpu_over_nginx(folder, calls=count, cpu=cpu),
+            await _cpu_over_nginx(folder, calls=count, cpu=mean(cpu, plain), bare=bare),
             await _cpu_of_eodag(folder, sites[0], cpu=cpu, count=2 if quick else 10),
         ]
     ours = median(wall["gateway"])
@@ -86,7 +88,8 @@ def mean(*values: float) -> float:
     return sum(values) / len(values)
 
 
-async def _cpu_over_nginx(folder: Path, *, calls: int, cpu: float) -> Row:
+async def _cpu_over_nginx(folder: Path, *, calls: int, cpu: float, bare: float) -> Row:
+    """Return the row; ``bare`` is the CPU of the same technique without a check: the machine's share in the ratio."""
     page = json.dumps({"type": "FeatureCollection", "features": [item(0, n) for n in range(LIMIT)], "links": []})
     work = f"CPU of one merged page of {LIMIT} items, over nginx passing one on"
     try:
@@ -96,7 +99,10 @@ async def _cpu_over_nginx(folder: Path, *, calls: int, cpu: float) -> Row:
                 theirs = await cpu_per_call(proxy, [one] * (calls * 5))
     except PeerMissing as error:
         return not_measured(work, str(error))
-    return at_most(work, "ms", cpu, cpu / theirs, 6, floor=theirs, floor_name="ms nginx reverse proxy")
+    return at_most(
+        work, "ms", cpu, cpu / theirs, 6, floor=theirs, floor_name="ms nginx reverse proxy",
+        peer=bare, peer_name="ms, the technique without a check",
+    )  # fmt: skip
 
 
 async def _cpu_of_eodag(folder: Path, site: Program, *, cpu: float, count: int) -> Row:
