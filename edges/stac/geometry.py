@@ -5,6 +5,7 @@ is greater than its east crosses the antimeridian.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -139,7 +140,11 @@ def shape_of(geometry: Any) -> Shape | None:
     """Return the shape of an item's ``geometry`` (decoded, or its bytes); None where null or broken."""
     if geometry is None:
         return None
-    text = msgspec.json.encode(geometry) if isinstance(geometry, dict) else bytes(geometry)
+    return _read_shape(msgspec.json.encode(geometry) if isinstance(geometry, dict) else bytes(geometry))
+
+
+@functools.lru_cache(maxsize=2)  # the tests of one filter look at one item after the other
+def _read_shape(text: bytes) -> Shape | None:
     try:
         shape = shapely.from_geojson(text)
     except (shapely.errors.GEOSException, ValueError):
