@@ -76,8 +76,10 @@ class Outbound:
             raise DestinationRefused(f"only http and https URLs with a host are fetched, not {parsed.scheme!r}")
         if parsed.user is not None or parsed.password is not None:
             raise DestinationRefused("URLs with credentials inside are not fetched")
+        if origin_of(parsed) in self._allowed:
+            return
         address = _literal(parsed.host)
-        if address is not None and origin_of(parsed) not in self._allowed and not _is_public(address):
+        if address is not None and not _is_public(address):
             raise DestinationRefused(f"address {parsed.host} is private and not allow-listed")
 
     async def __aenter__(self) -> Self:
