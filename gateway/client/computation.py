@@ -20,7 +20,7 @@ from gateway.client.lake import Lake
 from gateway.client.parts import Item, Parts, localised, split
 
 LOST = (KilledWorker, FutureCancelled, CommClosedError, GatewayClusterError, GatewayServerError, OSError, TimeoutError)
-"""What says that an edge is lost, rather than that the function is wrong. ValueError is a refusal in words."""
+"""What says that an edge is lost, rather than that the function is wrong."""
 WATCH_SECONDS = 0.5
 
 
@@ -130,7 +130,7 @@ class Computation:
         started = time.monotonic()
         try:
             results = await self._at(edge, [localised(item, edge) for item in items])
-        except (*LOST, ValueError, _EdgeLost) as error:
+        except (*LOST, _EdgeLost) as error:
             reason = str(error) or type(error).__name__
             work.failed[edge] = reason
             work.lost += items
@@ -162,7 +162,10 @@ class Computation:
     async def _client(self, edge: str) -> AsyncIterator[Client]:
         """Hold a cluster at an edge, and a client of it; both are ended, also where the edge is lost."""
         async with self.lake.gateway() as gateway:
-            name = await gateway.submit(edge=edge, worker_cores=self.worker_cores, **self.options)
+            try:
+                name = await gateway.submit(edge=edge, worker_cores=self.worker_cores, **self.options)
+            except ValueError as refused:
+                raise _EdgeLost(str(refused)) from refused
             try:
                 async with asyncio.timeout(self.start_seconds):
                     cluster = await gateway.connect(name)
@@ -190,7 +193,7 @@ class Computation:
     async def _computed(self, client: Client, edge: str, items: list[Item]) -> list[Any]:
         futures: list[Future[Any]] = client.map(self.function, items, pure=False)
         done = 0
-        async for future in as_completed(futures):  # type: ignore[no-untyped-call]  # the package has types in part
+        async for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]  # the package has types in part
             await _checked(future)
             done += 1
             self.progress(Progress(edge=edge, state="running", done=done, total=len(items)))

@@ -68,8 +68,8 @@ def weigh(scenes: Sequence[Scene], *, limit: int, averages: Averages | None = No
     unmeasured = 0
     alike: dict[tuple[tuple[str, ...], bool], list[int]] = {}
     for scene in islice(scenes, limit):
-        first = scene.copies[0]
-        if first.exact and all(copy == first for copy in scene.copies):
+        if scene.alike:
+            first = scene.copies[0]
             # replicas that all tell the same: summed up once for all sites that hold the same set
             sums = alike.setdefault((scene.sites, first.slow), [0, 0])
             sums[0] += 1

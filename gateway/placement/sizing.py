@@ -50,14 +50,27 @@ class Scene(msgspec.Struct, frozen=True, gc=False):
     sites: tuple[str, ...]
     copies: tuple[Copy, ...]
 
+    @property
+    def alike(self) -> bool:
+        """Tell whether all copies tell the same, and all of it."""
+        first = self.copies[0]
+        return not (first.estimated or first.unknown) and self.copies.count(first) == len(self.copies)
+
+    @property
+    def told(self) -> int:
+        """Return the bytes that a copy tells of itself wholly, the most of them; 0 where none does."""
+        if self.alike:
+            return self.copies[0].known
+        return max((copy.known for copy in self.copies if copy.exact), default=0)
+
 
 class _Asset(msgspec.Struct, frozen=True, gc=False):
     size: Any = msgspec.field(default=None, name="file:size")
-    shape: Any = msgspec.field(default=None, name="proj:shape")
+    shape: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="proj:shape")
     kind: Any = msgspec.field(default=None, name="data_type")
     raster: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="raster:bands")
     bands: msgspec.Raw = msgspec.Raw(b"null")
-    roles: Any = None
+    roles: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Properties(msgspec.Struct, frozen=True, gc=False):
@@ -100,7 +113,7 @@ def copy_of(item: Members) -> Copy:
         size = asset.size
         if type(size) is int and size >= 0:
             known += min(size, LARGEST)
-        elif not (isinstance(asset.roles, list) and any(role in _NO_DATA for role in asset.roles if _is_text(role))):
+        elif not any(role in _NO_DATA for role in _list(asset.roles) if _is_text(role)):
             guessed = _by_grid(asset, shape)
             estimated += guessed
             unknown += not guessed
@@ -114,7 +127,7 @@ def _is_text(value: object) -> bool:
 
 def _by_grid(asset: _Asset, shape_of_item: Any) -> int:
     """Bound an asset's size from above by its grid: ``proj:shape`` x bands x bytes per sample; 0 if unknown."""
-    shape = asset.shape or shape_of_item
+    shape = _list(asset.shape) or shape_of_item
     if not (isinstance(shape, list) and len(shape) == 2 and all(type(side) is int and side > 0 for side in shape)):
         return 0
     bands = _list(asset.raster) or _list(asset.bands) or [{}]
@@ -151,8 +164,8 @@ class Averages(msgspec.Struct, frozen=True):
         """Learn from more scenes; of at most so many collections."""
         learned = dict(self.learned)
         for scene in scenes:
-            exact = [copy.known for copy in scene.copies if copy.exact and copy.known]
-            if exact and (scene.collection in learned or len(learned) < most):
+            size = scene.told
+            if size and (scene.collection in learned or len(learned) < most):
                 items, total = learned.get(scene.collection, (0, 0))
-                learned[scene.collection] = (items + 1, total + max(exact))
+                learned[scene.collection] = (items + 1, total + size)
         return Averages(learned=learned)

@@ -80,12 +80,13 @@ async def test_each_edge_has_an_address_of_its_own_for_clients_of_several(dask_e
             for edge, site in zip(dask_edges, sites, strict=True):
                 assert (await site.get_versions())["server"]["version"]
                 cluster = await site.new_cluster()
-                async with await cluster.get_client(set_as_default=False) as dask:
+                async with cluster, await cluster.get_client(set_as_default=False) as dask:
                     assert await dask.run_on_scheduler(lambda dask_scheduler: dask_scheduler.id)
-                (report,) = await site.list_clusters()
-                assert report.options["edge"] == edge
-                async with aiohttp.ClientSession(headers=AUTH) as session, session.get(cluster.dashboard_link) as page:
-                    assert page.status == 200
+                    (report,) = await site.list_clusters()
+                    assert report.options["edge"] == edge
+                    link = cluster.dashboard_link
+                    async with aiohttp.ClientSession(headers=AUTH) as session, session.get(link) as page:
+                        assert page.status == 200
             with pytest.raises(ValueError, match="this address is that of edge-a"):
                 await sites[0].new_cluster(edge="edge-b")
             nowhere = f"{running.url}/dask/nowhere/api/v1/options"
@@ -98,8 +99,8 @@ async def test_dashboards_are_served_at_their_own_origin_and_nothing_else_is(das
         serve_dask(dask_edges, dashboard_url="http://dashboards.localhost") as running,
         ended(client(running.url)) as gateway,
         aiohttp.ClientSession() as session,
+        await gateway.new_cluster(edge="edge-a") as cluster,
     ):
-        cluster = await gateway.new_cluster(edge="edge-a")
         link, there = cluster.dashboard_link, {"Host": "dashboards.localhost"}
         async with session.get(link, headers=AUTH, allow_redirects=False) as led:
             assert led.status == 303

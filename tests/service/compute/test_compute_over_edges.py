@@ -1,0 +1,133 @@
+"""One computation over two real edges: each does what it holds, a lost one's part is done by a replica."""
+
+import asyncio
+import os
+from types import SimpleNamespace
+
+import pytest
+from aiohttp import web
+from compute_clients import nothing_held, until
+from compute_edges import make_dask_edge
+
+from gateway.client import Computation, Lake, LakeRefused, Progress
+from gateway.client.computation import FunctionFailed
+from quotas.memory import MemoryLedger
+
+pytestmark = pytest.mark.service
+
+
+def item(number: int, *sites: str) -> dict:
+    href = f"s3://{sites[0]}/{number}"
+    alternate = {site: {"href": f"s3://{site}/{number}"} for site in sites[1:]}
+    return {
+        "id": str(number),
+        "properties": {"federation:backends": list(sites)},
+        "assets": {"x": {"href": href, "alternate": alternate}},
+    }
+
+
+def cells() -> SimpleNamespace:
+    """Return functions as a notebook has them: the edges do not have the module that they are in."""
+
+    def number_and_bucket(one: dict) -> tuple[int, str]:
+        return int(one["id"]), one["assets"]["x"]["href"].split("/")[2]
+
+    def summed(results: list) -> tuple[int, list[str]]:
+        return sum(number for number, _ in results), sorted({bucket for _, bucket in results})
+
+    def wrong(one: dict) -> None:
+        raise ZeroDivisionError(one["id"])
+
+    return SimpleNamespace(number_and_bucket=number_and_bucket, summed=summed, wrong=wrong)
+
+
+def lake(running) -> Lake:
+    return Lake(running.url, user="alice", token="t-alice")
+
+
+async def test_each_edge_computes_and_reduces_what_it_holds_and_the_results_are_combined(
+    dask_edges, serve_dask
+) -> None:
+    items = [item(number, "edge-a" if number % 3 else "edge-b") for number in range(12)]
+    seen: list[Progress] = []
+    async with serve_dask(dask_edges) as running, lake(running) as used:
+        computation = Computation(
+            lake=used,
+            function=cells().number_and_bucket,
+            reduce=cells().summed,
+            combine=lambda parts: sum(total for total, _ in parts),
+            workers=1,
+            progress=seen.append,
+        )
+        outcome = await asyncio.wait_for(computation.over_items(items), 90)
+        assert dict(outcome.failed) == {}
+        assert outcome.value == sum(range(12))
+        assert outcome.partial == {"edge-a": (48, ["edge-a"]), "edge-b": (18, ["edge-b"])}
+        assert (list(outcome.missing), dict(outcome.failed)) == ([], {})
+        assert sorted((cost.edge, cost.items) for cost in outcome.costs) == [("edge-a", 8), ("edge-b", 4)]
+        assert all(cost.seconds > 0 and cost.core_hours > 0 for cost in outcome.costs)
+        assert {(step.edge, step.state) for step in seen} >= {("edge-a", "done"), ("edge-b", "running")}
+        await nothing_held(running)
+
+
+async def test_what_a_lost_edge_did_not_do_is_done_at_a_replica(dask_edges, serve_dask, tmp_path) -> None:
+    lost = make_dask_edge("edge-c", tmp_path / "edge-c")
+    items = [*(item(number, "edge-c", "edge-a") for number in range(4)), item(4, "edge-c"), item(5, "edge-a")]
+    with lost.running() as server:
+        edges = {"edge-a": dask_edges["edge-a"], "edge-c": lost}
+
+        def lose(step: Progress) -> None:
+            if (step.edge, step.state) == ("edge-c", "running") and server.poll() is None:
+                os.killpg(server.pid, 9)
+                server.wait()
+
+        async with serve_dask(edges, ledger=MemoryLedger(())) as running, lake(running) as used:
+            computation = Computation(
+                lake=used, function=cells().number_and_bucket, workers=1, progress=lose, patience=1.0, start_seconds=60
+            )
+            outcome = await asyncio.wait_for(computation.over_items(items), 150)
+            assert set(outcome.failed) == {"edge-c"}
+            computed = dict(outcome.value)
+            assert computed == dict.fromkeys((0, 1, 2, 3, 5), "edge-a")
+            assert [one["id"] for one in outcome.missing] == ["4"]
+
+
+async def test_an_error_of_the_function_ends_all_and_leaves_nothing(dask_edges, serve_dask) -> None:
+    async with serve_dask(dask_edges) as running, lake(running) as used:
+        computation = Computation(lake=used, function=cells().wrong, workers=1)
+        with pytest.raises(ExceptionGroup) as raised:
+            await asyncio.wait_for(computation.over_items([item(1, "edge-a"), item(2, "edge-b")]), 90)
+        assert raised.group_contains(FunctionFailed, match="ZeroDivisionError")
+        await until(lambda: not any(route.open for route in running.routes))
+        assert await running.ledger.leases() == []
+
+
+async def test_a_search_is_read_to_its_end_and_refusals_are_told() -> None:
+    async def search(request: web.Request) -> web.Response:
+        body = await request.json()
+        if request.headers["Authorization"] != "Bearer t":
+            return web.json_response({"detail": "no such token"}, status=401)
+        page = int(body.get("token", 0))
+        links = [{"rel": "next", "body": {"token": str(page + 1)}}] if page < 2 else []
+        features = [{"id": f"{page}-{n}", "collections": body["collections"]} for n in range(2)]
+        return web.json_response({"features": features, "links": links})
+
+    app = web.Application()
+    app.add_routes([web.post("/search", search)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        async with Lake(url, user="u", token="t") as used:
+            found = await used.search({"collections": ["c"]})
+            assert [each["id"] for each in found] == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"]
+            assert len(await used.search({"collections": ["c"]}, limit=3)) == 3
+        async with Lake(url, user="u", token="x") as used:
+            with pytest.raises(LakeRefused, match="401: no such token"):
+                await used.search({})
+        with pytest.raises(RuntimeError, match="async with"):
+            await used.search({})
+    finally:
+        await runner.cleanup()
