@@ -91,3 +91,19 @@ async def test_a_kernel_uses_up_one_core(scene):
         clock.now += 60
         await meter.read()
     assert await used(ledger) == pytest.approx(0.5, rel=1e-3)
+
+
+async def test_what_ran_on_while_the_gateway_did_not_is_charged_at_its_first_reading(scene):
+    clock, ledger, meter = scene
+    await held(ledger, 6, key="c-1")
+    await meter.read()
+    await ledger.release("c-1")  # its lease has run out while we were away, and is made anew
+    clock.now += 4 * 60
+    await held(ledger, 6, key="c-1.1700000280000")
+    await held(ledger, 6, key="c-2")
+    restarted = CoreHours(ledger, clock=clock)
+    await restarted.read()
+    await restarted.read()
+    assert await used(ledger) == pytest.approx(0.6, rel=1e-4)  # 5 minutes of the one, 1 of the new one
+    await CoreHours(ledger, clock=clock).read()
+    assert await used(ledger) == pytest.approx(0.6, rel=1e-4)
