@@ -184,8 +184,14 @@ class PostgresRecordTable(Generic[T]):
             await self._refresh(record_id)
 
     async def _listen(self) -> asyncpg.Connection:
-        connection = await asyncpg.connect(self._dsn, timeout=_BEAT_SECONDS, command_timeout=_STATEMENT_SECONDS)
-        self._told = told = asyncio.Queue()
+        connection = await asyncpg.connect(
+            self._dsn,
+            timeout=_BEAT_SECONDS,
+            command_timeout=_STATEMENT_SECONDS,
+            server_settings={"application_name": "lakegate records"},
+        )
+        told: asyncio.Queue[str | None] = asyncio.Queue()
+        self._told = told
         connection.add_termination_listener(lambda _: told.put_nowait(None))
         await connection.add_listener(self._channel, lambda *notice: told.put_nowait(str(notice[3])))
         return connection
@@ -227,6 +233,15 @@ async def make_schema(dsn: str, schema: str = DEFAULT_SCHEMA) -> None:
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
             await connection.execute(f"SET LOCAL search_path TO {schema}")
             await connection.execute(files("gateway").joinpath("records_postgres.sql").read_text(encoding="utf-8"))
+    finally:
+        await connection.close(timeout=_BEAT_SECONDS)
+
+
+async def schema_made(dsn: str, schema: str = DEFAULT_SCHEMA) -> bool:
+    """Tell whether the schema is there."""
+    connection = await asyncpg.connect(dsn, timeout=_BEAT_SECONDS, command_timeout=_STATEMENT_SECONDS)
+    try:
+        return await connection.fetchval("SELECT to_regclass($1)", f"{schema}.records") is not None
     finally:
         await connection.close(timeout=_BEAT_SECONDS)
 

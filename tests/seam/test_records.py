@@ -102,8 +102,8 @@ async def test_after_lost_connections_all_is_read_anew(replicas, postgresql):
         await first.put(Thing(id="a", value=1))
         await until(lambda: second.get("a") is not None)
         killer = await asyncpg.connect(postgresql)
-        kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'postgres'"
-        await killer.execute(kill)
+        others = "pid <> pg_backend_pid() AND application_name = 'lakegate records'"
+        await killer.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")  # noqa: S608
         await killer.close()
         for value in range(2, 5):
             async with asyncio.timeout(20):

@@ -94,7 +94,7 @@ class FakeKubernetes:
         if since < self.forgotten:
             gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}
             await response.write(json.dumps(gone).encode() + b"\n")
-            return
+            return None
         cut, told = self._cut, since
         while not cut.is_set():
             changed = self._changed

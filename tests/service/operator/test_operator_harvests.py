@@ -11,7 +11,7 @@ from gateway.operator.resources import HARVEST_REQUESTS, SECRETS
 pytestmark = pytest.mark.service
 
 
-def wish(secret="token", **order):
+def wish(secret="token", **order):  # noqa: S107 - the name of a Secret
     return {"tokenSecretRef": {"name": secret}, "order": {"target": "edge-a", "collections": ["s2"], **order}}
 
 
