@@ -229,7 +229,9 @@ class TextConversion:
 
     def compare(self, sign: str, name: str, literal: Any) -> Json:
         if not isinstance(literal, str):
-            return never(name, 0) if self._number else compared(sign, name, literal)
+            if self._number:
+                raise NoNativeWords  # unknown of our texts, but not of the site's numbers
+            return compared(sign, name, literal)
         if sign in ("=", "<>"):
             among = self.among(name, [literal])
             return among if sign == "=" else negated(among)
@@ -238,6 +240,8 @@ class TextConversion:
         return compared(sign, name, literal.removeprefix(self._prefix))
 
     def among(self, name: str, literals: Sequence[Any]) -> Json:
+        if not all(isinstance(literal, str) for literal in literals):
+            raise NoNativeWords
         natives = [inner for inner in map(self._inner, literals) if inner is not None]
         return one_of(name, natives) if natives else never(name, 0 if self._number else "")
 

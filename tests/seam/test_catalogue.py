@@ -5,13 +5,13 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.catalogues.memory import MemoryCatalogue
 from edges.catalogues.sqlite import SqliteCatalogue
 from edges.errors import InvalidInput, NotFound
 from edges.model import Interval, Query, SortKey
 from edges.stac.cql2 import check_filter, parse_filter_text
-from examples import examples
 
 pytestmark = pytest.mark.seam
 

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.budget import Bucket, Rate, earned, full, given_back, share, spent, taken
-from examples import examples
 
 RATE = Rate(per_second=10.0, burst=5.0)
 

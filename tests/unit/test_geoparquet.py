@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 from stac_geoparquet.arrow import stac_table_to_items
 
 from edges.geoparquet import write
@@ -17,7 +18,6 @@ from edges.geoparquet.read import NotGeoparquet, about, read_geoparquet
 from edges.geoparquet.rows import to_item, to_rows, to_wkbs
 from edges.geoparquet.shapes import Shape
 from edges.geoparquet.write import NotItems, write_geoparquet
-from examples import examples
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1.5], [0, 0]]]}
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.model import Fields, Json, Members, Query, SortKey
 from edges.profiles.items import ItemWords
@@ -14,7 +15,6 @@ from edges.profiles.queries import QueryWords
 from edges.stac.cql2 import check_filter, compile_filter
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_key, total_order
-from examples import examples
 
 MEMBERS = msgspec.json.Decoder(Members)
 
@@ -124,6 +124,21 @@ def decoded(item: Members) -> Json:
 def without_nulls(item: Json) -> Json:
     """Return the item without properties that are null, which is to say missing."""
     return item | {"properties": {name: value for name, value in item["properties"].items() if value is not None}}
+
+
+@pytest.mark.parametrize("test", [{"op": "="}, {"op": "<>"}, {"op": "in"}])
+def test_a_text_made_of_a_number_is_not_asked_for_by_a_number(test: Json) -> None:
+    literal: Any = [0.0] if test["op"] == "in" else 0.0
+    denied = {"op": "not", "args": [test | {"args": [{"property": "proj:code"}, literal]}]}
+    item = members({
+        "type": "Feature", "id": "a", "collection": "S2", "geometry": None, "links": [], "assets": {},
+        "properties": {"datetime": "2020-01-01T00:00:00Z", "epsg": 32632},
+    })  # fmt: skip
+    query = Query(filter=check_filter(denied))
+    asked = QUERIES.native(query)
+    here, there = compile_query(query)(ITEMS.harmonised(item)), compile_query(asked.query)(item)
+    assert there or not here
+    assert not asked.exact or there is here
 
 
 @examples(400)

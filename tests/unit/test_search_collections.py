@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
-from examples import examples
 from gateway.search.collections import unite
 from gateway.search.extents import boxes_of, intervals_of, united_extent
 

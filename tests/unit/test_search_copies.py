@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.catalogues.memory import MemoryCatalogue
 from edges.errors import InvalidInput, SiteUnavailable
@@ -19,7 +20,6 @@ from edges.settings import CatalogueSettings, SiteSettings
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_key, total_order
 from edges.stac.request import search_from_get, search_from_post
-from examples import examples
 from gateway.search.copies import Copies
 from gateway.search.copies_trust import CopiesTrust
 from gateway.search.cursor import Cursors

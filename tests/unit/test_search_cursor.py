@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.catalogues.memory import MemoryCatalogue
 from edges.errors import InvalidInput
 from edges.model import Query, SortKey
 from edges.registry import Registry, Site
 from edges.settings import CatalogueSettings, SiteSettings
-from examples import examples
 from gateway.search.cursor import Anchor, Cursors
 from gateway.search.federation import Federation
 

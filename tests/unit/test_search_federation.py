@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.catalogues.memory import MemoryCatalogue
 from edges.errors import InvalidInput, SiteUnavailable
@@ -16,7 +17,6 @@ from edges.registry import Registry, Site
 from edges.settings import CatalogueSettings, SiteSettings
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_key, total_order
-from examples import examples
 from gateway.search.cursor import Cursors
 from gateway.search.federation import AllSitesFailed, Federation, PartialRefused
 

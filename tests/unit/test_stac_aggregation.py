@@ -8,6 +8,7 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.errors import InvalidInput
 from edges.model import Members
@@ -24,7 +25,6 @@ from edges.stac.aggregation_count import Counting, start_of
 from edges.stac.aggregation_document import MAX_BUCKETS, Misaligned, aggregate_document, read_document
 from edges.stac.datetimes import format_instant, parse_instant
 from edges.stac.geohash import cells, geohash
-from examples import examples
 
 ALL = Wanted(
     names=tuple(AGGREGATIONS),

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.errors import InvalidInput
 from edges.model import Query, SortKey
 from edges.stac.request import SearchRequest
-from examples import examples
 from gateway.search.collections import unite
 from gateway.stac.collection_search import CollectionPage, search_collections
 

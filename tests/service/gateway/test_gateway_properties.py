@@ -12,6 +12,7 @@ from federated_lake import Client, gateway_over, hub
 from hypothesis import given
 from hypothesis import strategies as st
 from quirky_sites import DIALECTS, LIES, Habits, QuirkySite, quirky_sites
+from random_examples import examples
 
 from edges.catalogues.stac_api import StacApiCatalogue
 from edges.http import Outbound
@@ -21,7 +22,6 @@ from edges.settings import CatalogueSettings, SiteSettings
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_key, total_order
 from edges.stac.request import query_to_post
-from examples import examples
 from gateway.search.cursor import Cursors
 from gateway.search.federation import AllSitesFailed, Federation
 
