@@ -254,14 +254,15 @@ class _Run:
         for row in rows:
             findings.items += 1
             copies = await self._database.run(lambda c, row=row: c.all("audited_copies", id=row["id"]))  # type: ignore[misc] # a default binds the loop's value
-            ours = {f"s3://{self._place.bucket}/{copy['key']}" for copy in copies}
+            known = {f"s3://{self._place.bucket}/{copy['key']}": copy["state"] for copy in copies}
+            ours = {href for href, state in known.items() if state == "AVAILABLE"}
             item = told.get(row["item_id"])
             hrefs = _copies_in(item, self._place)
             for href in sorted(ours - hrefs):
                 if self._audit.repair:
                     await self._database.run(lambda c, row=row: c.change("item_dirty", id=row["id"]))  # type: ignore[misc] # as above
                 findings.add("untold", href, row["item_id"], "registered again" if self._audit.repair else "")
-            dangling = sorted(hrefs - ours)
+            dangling = sorted(hrefs - known.keys())
             if dangling and item is not None and self._audit.repair:
                 await catalogue.put_items(collection, [undangled(item, frozenset(dangling), self._place.site)])
             for href in dangling:

@@ -22,7 +22,7 @@ from harvest.errors import HarvestError, OrderGone
 from harvest.estimate import with_rate
 from harvest.intake import Intake
 from harvest.meter import Meter
-from harvest.model import Estimate, JobFilter, Order, OrderRequest, Results
+from harvest.model import Estimate, JobFilter, ObjectResult, Order, OrderRequest, Results
 from harvest.orders import NewOrder
 from harvest.outbox import Outbox
 from harvest.planner import Planner, fingerprint
@@ -43,6 +43,10 @@ logger = logging.getLogger(__name__)
 
 FAULT_PAUSE = 1.0
 """Seconds that a background task rests after an unforeseen error."""
+
+
+LINK_SECONDS = 600
+"""How long a signed link can be used; asking for the results again gives new ones."""
 
 
 class _Shared(TypedDict):
@@ -145,6 +149,8 @@ class Harvester:
             KeyReused, OrderInFlight: the idempotency key came before.
             EdgeError, QuotaError: a site or the ledger does not answer.
         """
+        if request.temporary and request.lifetime is None:
+            request = msgspec.structs.replace(request, lifetime=self._settings.temporary_seconds)
         new = NewOrder(
             id=uuid.uuid4().hex,
             user=charge.user,
@@ -205,8 +211,9 @@ class Harvester:
     async def results(self, order_id: str, *, after: int = 0, limit: int = 1000) -> Results:
         """Return one page of what an order brought, object by object, and what failed."""
         order = await self.status(order_id)
-        bucket = self._places[order.request.target].bucket
-        return await self._database.run(lambda c: orders.results(c, order_id, bucket, after, limit))
+        place = self._places[order.request.target]
+        results = await self._database.run(lambda c: orders.results(c, order_id, place.bucket, after, limit))
+        return _linked(results, place) if order.request.temporary or place.owner else results
 
     async def stats(self) -> Stats:
         """Return the figures of all harvests."""
@@ -280,6 +287,18 @@ class Harvester:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._settings.idle_seconds):
                         await wake.wait()
+
+
+def _linked(results: Results, place: Place) -> Results:
+    """Return results with signed links to what only they lead to."""
+
+    def linked(each: ObjectResult) -> ObjectResult:
+        if each.href is None:
+            return each
+        key = each.href.removeprefix(f"s3://{place.bucket}/")
+        return msgspec.structs.replace(each, link=place.store.presign_get(key, expires=LINK_SECONDS))
+
+    return msgspec.structs.replace(results, objects=tuple(map(linked, results.objects)))
 
 
 def _worker(

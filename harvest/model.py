@@ -229,7 +229,7 @@ class JobFilter(Value, frozen=True):
 
 
 class ObjectResult(Value, frozen=True):
-    """What became of one asset: where it is now, or why not."""
+    """What became of one asset: where it is now, or why not. ``link`` reads it without credentials, for a while."""
 
     collection: str
     item_id: str
@@ -239,6 +239,7 @@ class ObjectResult(Value, frozen=True):
     size: int | None = None
     checksum: str | None = None
     reason: str = ""
+    link: str | None = None
 
 
 class Results(Value, frozen=True):

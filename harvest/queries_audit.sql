@@ -42,7 +42,8 @@ SELECT id, collection, item_id FROM items
 WHERE target = :target AND id > :after AND registered > 0 AND changed = registered ORDER BY id LIMIT :limit;
 
 -- name: audited_copies
-SELECT key FROM objects WHERE item = :id AND state = 'AVAILABLE' AND key NOT LIKE '~tmp/%';
+-- What is on its way in, again, may be told already.
+SELECT key, state FROM objects WHERE item = :id AND key NOT LIKE '~tmp/%';
 
 -- name: audit_lost
 -- The bytes are fetched again, at the charge of who paid for them.

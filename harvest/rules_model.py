@@ -70,11 +70,11 @@ class RuleRequest(Value, frozen=True):
     def __post_init__(self) -> None:
         if not self.name.strip() or len(self.name) > 200 or not self.name.isprintable():
             raise ValueError("name must be printable text of at most 200 characters")
-        if seconds_of(self.schedule) < MIN_SCHEDULE:
+        if seconds_of(self.schedule, "schedule") < MIN_SCHEDULE:
             raise ValueError(f"schedule must be at least {MIN_SCHEDULE:g} s, got {self.schedule}")
-        seconds_of(self.overlap)
+        seconds_of(self.overlap, "overlap")
         if self.lifetime is not None:
-            seconds_of(self.lifetime)
+            seconds_of(self.lifetime, "lifetime")
         if not 1 <= self.priority <= 5:
             raise ValueError(f"priority must be within 1 and 5, got {self.priority}")
 

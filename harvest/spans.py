@@ -14,8 +14,8 @@ _SPAN = re.compile(
 _SECONDS = (365.25 * 86_400, 30.4375 * 86_400, 7 * 86_400, 86_400, 3_600, 60, 1)
 
 
-def seconds_of(span: str) -> float:
-    """Return an ISO 8601 duration in seconds; years and months are mean ones.
+def seconds_of(span: str, field: str = "duration") -> float:
+    """Return an ISO 8601 duration in seconds; years and months are mean ones. ``field`` is named where it is none.
 
     >>> seconds_of("P90D"), seconds_of("PT1H30M"), seconds_of("P2W")
     (7776000.0, 5400.0, 1209600.0)
@@ -25,7 +25,7 @@ def seconds_of(span: str) -> float:
     """
     match = _SPAN.fullmatch(span)
     if match is None:
-        raise InvalidInput("duration", f"got {span[:40]!r}", "an ISO 8601 duration such as PT1H or P90D")
+        raise InvalidInput(field, f"got {span[:40]!r}", "an ISO 8601 duration such as PT1H or P90D")
     return float(sum(float(part) * each for part, each in zip(match.groups(), _SECONDS, strict=True) if part))
 
 

@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from gateway.cli.harvest_acts import add_acts
+from gateway.cli.harvest_rule import rule
 from gateway.cli.moments import spelled_out
-from gateway.cli.remote import EXIT_FAILED, EXIT_REFUSED, Remote, print_json, remote_options
+from gateway.cli.remote import EXIT_FAILED, EXIT_REFUSED, CommandFailed, Remote, print_json, remote_options
 from gateway.cli.tables import show
 from gateway.placement.rank import size
 
@@ -38,6 +40,9 @@ def _wish_options(command: Command) -> Command:
         click.option("--filter", "filter", help='A CQL2 text filter, as "eo:cloud_cover < 20".'),
         click.option("--assets", help="Asset keys, separated by commas; all where left out."),
         click.option("--prefix", help="A folder below your group's own; the common pool where left out."),
+        click.option("--lifetime", help="How long the copies are counted on, as P90D; for ever where left out."),
+        click.option("--temporary", is_flag=True, default=None, help="In no catalogue, read by signed links."),
+        click.option("--priority", type=click.IntRange(1, 5), help="5 is the most urgent."),
         click.option(
             "--integrity", type=click.Choice(["require", "prefer", "size"]), default="prefer", show_default=True,
             help="What counts as proof of a copy: a checksum, one where there is one, or the size.",
@@ -175,7 +180,16 @@ def _end(context: click.Context, remote: Remote, job: dict[str, Any], *, as_json
 
 
 def _tell_failures(remote: Remote, job: dict[str, Any]) -> None:
-    results = remote.call("GET", f"/jobs/{job['jobID']}/results")
+    try:
+        results = remote.call("GET", f"/jobs/{job['jobID']}/results")
+    except CommandFailed as error:
+        if error.problem is None or "objects" not in error.problem:
+            raise
+        results = error.problem  # what a failed job brought all the same stands beside the reason
     failed = [each for each in results["objects"] if each["reason"]]
     for each in [*failed, *results["failures"]]:
         click.echo(f"{each['collection']} {each['item_id']} {each['asset']}: {each['reason']}", err=True)
+
+
+harvest.add_command(rule)
+add_acts(harvest, "/jobs")

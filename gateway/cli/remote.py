@@ -27,13 +27,14 @@ STREAM_SECONDS = 180.0
 
 
 class CommandFailed(click.ClickException):
-    """A failed call, with the exit code for scripts."""
+    """A failed call, with the exit code for scripts, and the problem document where the gateway gave one."""
 
     exit_code: int  # type: ignore[misc]  # click has it on the class; each of ours has its own
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int, problem: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.problem = problem
 
 
 class Remote:
@@ -104,7 +105,7 @@ async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 def _refusal(status: int, answer: JSON) -> CommandFailed:
     problem = answer if isinstance(answer, dict) else {}
     text = problem.get("detail") or problem.get("title") or problem.get("error") or str(answer)
-    return CommandFailed(f"{text} (HTTP {status})", EXIT_REFUSED if status < 500 else EXIT_FAILED)
+    return CommandFailed(f"{text} (HTTP {status})", EXIT_REFUSED if status < 500 else EXIT_FAILED, problem)
 
 
 def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:

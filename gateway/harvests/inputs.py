@@ -86,7 +86,7 @@ def _integrity(given: Any) -> Any:
 def _instant(given: Any) -> float:
     try:
         return parse_instant(given) / 1e6
-    except (InvalidInput, TypeError, AttributeError) as error:
+    except (InvalidInput, ValueError, TypeError, AttributeError) as error:
         raise InvalidInput("expires", f"got {given!r}"[:200], "an instant (RFC 3339)") from error
 
 

@@ -26,7 +26,7 @@ from edges.settings import Secret, StorageSettings
 from edges.storage.s3 import S3Store
 from harvest.harvester import Harvester
 from harvest.model import FoundItem, Order, OrderRequest
-from harvest.seams import Place, World, unobserved
+from harvest.seams import Place, Webhooks, World, unobserved
 from harvest.settings import HarvestSettings
 from quotas.model import Charge, Policy
 from quotas.sqlite import SqliteLedger
@@ -337,7 +337,13 @@ class Scene:
             raise DestinationRefused("not allowed")
 
     @asynccontextmanager
-    async def running(self, *, workers: int | None = None, checkpoint: Callable[[str], None] = unobserved):
+    async def running(
+        self,
+        *,
+        workers: int | None = None,
+        checkpoint: Callable[[str], None] = unobserved,
+        webhooks: Webhooks | None = None,
+    ):
         """Enter a harvester over this scene."""
         settings = self.settings
         if workers is not None:
@@ -371,6 +377,7 @@ class Scene:
                 ledger=ledger,
                 session=session,
                 check=self.check,
+                webhooks=webhooks or Webhooks(),
             )
             harvester = Harvester(
                 path=self.folder / "harvest.db",

@@ -1,0 +1,67 @@
+"""A harvester is killed (SIGKILL) between any two writes of a removal; the next one goes on from there."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from harvest_scene import HUB, Scene, make_item, sha256
+
+from harvest.model import FoundItem
+
+pytestmark = pytest.mark.service
+
+BODY = b"pixels" * 500
+WRITES = ["released", "registered", "registration-remembered", "deleted", "given-back", "give-back-remembered"]
+
+
+def run_until_killed(scene: Scene, name: str) -> None:
+    """Run a harvester in this process, and kill the process at the first such write after the hold has ended."""
+    released = False
+
+    def checkpoint(reached: str) -> None:
+        nonlocal released
+        released = released or reached == "released"
+        if released and reached == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def work() -> None:
+        async with scene.running(workers=1, checkpoint=checkpoint):
+            await asyncio.sleep(60)  # it is killed long before
+
+    asyncio.run(work())
+
+
+@pytest.fixture(scope="session")
+def processes():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harvest_scene", "harvest.harvester", "test_harvest_removed"])
+    return context
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_a_removal_killed_after_any_write_leaves_nothing_and_gives_the_storage_back(
+    processes, scene, origin, name
+):
+    origin.add("B02.tif", BODY)
+    asset = {"href": f"{origin.url}/B02.tif", "file:checksum": sha256(BODY), "file:size": len(BODY)}
+    scene.found.append(FoundItem(site=HUB, item=make_item("i1", {"B02": asset})))
+    async with scene.running(workers=1) as live:
+        order = await live.order(lifetime=2.0)
+        await live.settled(order.id)
+    portable = Scene(folder=Path(scene.folder), endpoint=scene.endpoint, bucket=scene.bucket, settings=scene.settings)
+    process = processes.Process(target=run_until_killed, args=(portable, name))
+    process.start()
+    await asyncio.to_thread(process.join, 60)
+    assert process.exitcode == -signal.SIGKILL
+    async with scene.running(workers=1) as live:
+        for _ in range(600):
+            left = [found.key async for found in live.store.list_objects()]
+            if not left and (await live.taken())["storage_bytes"] == (0, 0):
+                break
+            await asyncio.sleep(0.02)
+        assert left == []
+        assert (await live.taken())["storage_bytes"] == (0, 0)
+        assert await live.catalogue.plain("s2", "i1") is None
