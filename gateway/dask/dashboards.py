@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
 from yarl import URL
 
 from edges.compute.model import Upstream
@@ -80,7 +81,7 @@ class DashboardHost:
             raise Unauthenticated("open the dashboard by its link at the gateway")
         return remembered
 
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """Return the middleware that lets nothing but dashboards be served at their host name."""
 
         @web.middleware

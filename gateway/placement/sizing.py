@@ -132,7 +132,8 @@ def _by_grid(asset: _Asset, shape_of_item: Any) -> int:
         return 0
     bands = _list(asset.raster) or _list(asset.bands) or [{}]
     kinds = [asset.kind or (band.get("data_type") if isinstance(band, dict) else None) for band in bands]
-    return min(LARGEST, math.prod(shape) * sum(_BYTES.get(str(kind), _DEFAULT_BYTES) for kind in kinds))
+    samples: int = math.prod(shape)
+    return min(LARGEST, samples * sum(_BYTES.get(str(kind), _DEFAULT_BYTES) for kind in kinds))
 
 
 def _list(raw: msgspec.Raw) -> list[Any]:
