@@ -46,6 +46,7 @@ class Anchor(msgspec.Struct, frozen=True, array_like=True):
     ``count`` is the whole walk's. Where copies are given one by one, ``within`` is the site of the last one that was
     given of that item. Where the values are too long for a cursor, ``values`` are only the leading ones, ``beginning``
     is how the next one begins, if it is a text, and ``proof`` is the digest of the whole key (:func:`proof_of`).
+    ``alone``: the items beside it have other values of what is sorted by, so that few can be tied with it.
     """
 
     values: tuple[Any, ...]
@@ -53,6 +54,7 @@ class Anchor(msgspec.Struct, frozen=True, array_like=True):
     within: str = ""
     beginning: str | None = None
     proof: bytes = b""
+    alone: bool = False
 
 
 class _Token(msgspec.Struct, frozen=True, array_like=True):

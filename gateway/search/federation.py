@@ -172,7 +172,7 @@ class Federation:
         groups = kept[: query.limit]
         return Page(
             groups=groups,
-            next=self._next(groups[-1], making, count, user) if len(kept) > query.limit else None,
+            next=self._next(kept, making, count, user) if len(kept) > query.limit else None,
             matched=count.value if count.exact else None,
             at_least=max(count.value, len(kept)),
             reports=reports(making.plan, tallies, failures, groups, codes),
@@ -238,10 +238,12 @@ class Federation:
                 break
         return kept
 
-    def _next(self, last: Group, making: Making, count: Count, user: str) -> str:
+    def _next(self, kept: Sequence[Group], making: Making, count: Count, user: str) -> str:
+        """Return the cursor of what follows the page; ``kept`` are its groups, and one more at least."""
+        last = kept[making.query.limit - 1]
         values = compile_values(making.plan.order)(last[0].item)
         within = last[0].site if making.query.dedup == "none" else ""
-        anchor = Anchor(values=values, count=count, within=within)
+        anchor = Anchor(values=values, count=count, within=within, alone=_alone(kept, making.query.limit - 1))
         return self._cursors.write(anchor, making.query, user, now=self._clock())
 
     async def _audited(self, order: tuple[SortKey, ...]) -> None:
@@ -311,6 +313,12 @@ def _streams(making: Making) -> dict[str, SiteStream]:
         )
         for call in making.plan.calls
     }
+
+
+def _alone(groups: Sequence[Group], place: int) -> bool:
+    """Tell whether a group's first value in the order is neither that of the one before it, nor of the one after."""
+    here = groups[place][0].key[0]
+    return place > 0 and here != groups[place - 1][0].key[0] and here != groups[place + 1][0].key[0]
 
 
 def _accept(page: Page, required: frozenset[str]) -> None:

@@ -166,7 +166,7 @@ def after(
         return (query,)
     (first, value), *rest = pairs
     conjuncts = [_compared(first, "<=" if first.descending else ">=", value)]
-    if rest:
+    if rest and not anchor.alone:  # else the few that are tied are sooner dropped here than sifted out there
         conjuncts.append(_any(_compared(first, "<>", value), *_beyond(rest, closed=closed)))
     segments = [_with(query, *conjuncts)]
     if field_path(first.field) not in NAMING_FIELDS:
