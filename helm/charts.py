@@ -86,8 +86,9 @@ def settings_definitions() -> dict[str, Any]:
 
 def _structure(node: dict[str, Any]) -> dict[str, Any]:
     """Leave out what tells nothing of what is allowed: the chart is then stale only where the settings changed."""
-    told = {"description", "default", "title"}
-    return {key: value for key, value in node.items() if key not in told or isinstance(value, dict) and "type" in value}
+    words = {"description", "default", "title"}
+    named = {key for key, value in node.items() if isinstance(value, dict) and "type" in value}  # properties
+    return {key: value for key, value in node.items() if key not in words or key in named}
 
 
 def comments(text: str) -> Iterator[tuple[str, str]]:

@@ -56,6 +56,9 @@ Templates give text only, hence JSON in an envelope {"v": ...}.
 {{- define "lakegate.configFile" -}}
 {{- $config := get (include "lakegate.resolved" .root.Values.config | fromJson) "v" -}}
 {{- $_ := set $config "server" (include "lakegate.server" .root | fromJson) -}}
+{{- if .root.Values.operator.enabled -}}
+{{- $_ := set $config "sites_from" (append (default (list) $config.sites_from) "/etc/lakegate/sites/sites.yaml") -}}
+{{- end -}}
 {{- if hasKey . "workers" -}}
 {{- $_ := set $config "harvest" (mergeOverwrite (default (dict) $config.harvest) (dict "workers" .workers)) -}}
 {{- end -}}
@@ -80,6 +83,9 @@ Templates give text only, hence JSON in an envelope {"v": ...}.
 {{- end -}}
 {{- if and (include "lakegate.several" .) (not (.Values.config.auth).signing_key) -}}
 {{- fail "config.auth.signing_key: several replicas must sign page cursors and cookies alike; name a key, such as {existingSecret: lakegate-signing, key: key}" -}}
+{{- end -}}
+{{- if and .Values.operator.enabled (not .Values.operator.tokenSecret) -}}
+{{- fail "operator.tokenSecret: name the Secret with an administrator's API token, such as {name: lakegate-operator, key: token}" -}}
 {{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.parentRefs: name the Gateway that carries the route" -}}

@@ -93,6 +93,9 @@ spec:
         {{- range include "lakegate.secretNames" .root.Values.config | splitList "\n" | compact | uniq | sortAlpha }}
         - {name: secret-{{ . | trunc 50 | trimSuffix "-" | replace "." "-" }}, mountPath: /etc/lakegate/secrets/{{ . }}, readOnly: true}
         {{- end }}
+        {{- if .root.Values.operator.enabled }}
+        - {name: sites, mountPath: /etc/lakegate/sites, readOnly: true}
+        {{- end }}
         {{- with .root.Values.extraVolumeMounts }}
         {{- tpl (toYaml .) $.root | nindent 8 }}
         {{- end }}
@@ -114,6 +117,10 @@ spec:
     {{- range include "lakegate.secretNames" .root.Values.config | splitList "\n" | compact | uniq | sortAlpha }}
     - name: secret-{{ . | trunc 50 | trimSuffix "-" | replace "." "-" }}
       secret: {secretName: {{ . }}, defaultMode: 0440}
+    {{- end }}
+    {{- if .root.Values.operator.enabled }}
+    - name: sites # made by the operator
+      secret: {secretName: {{ include "lakegate.fullname" .root }}-sites, optional: true, defaultMode: 0440}
     {{- end }}
     {{- with .root.Values.extraVolumes }}
     {{- tpl (toYaml .) $.root | nindent 4 }}
