@@ -30,6 +30,8 @@ Name = tuple[str, str]
 
 _MEMBERS = msgspec.json.Decoder(Members)
 _PAGE_ITEMS = 20_000
+_PATIENCE = 180.0
+"""Seconds that a search may take where a test is not about time: real items are many, and machines may be busy."""
 
 
 def free_port() -> int:
@@ -128,7 +130,7 @@ async def gateway_over(
         sites=sites,
         server=ServerSettings(port=port or free_port(), state=str(state)),
         auth=AuthSettings(anonymous=anonymous, tokens=tuple(_token(state, *each) for each in tokens)),  # type: ignore[arg-type]
-        limits=limits or LimitSettings(page_items=_PAGE_ITEMS, probe_seconds=3600.0),
+        limits=limits or LimitSettings(page_items=_PAGE_ITEMS, probe_seconds=3600.0, deadline_seconds=_PATIENCE),
     )
     headers = {"Authorization": f"Bearer {tokens[0][1]}"} if tokens else {}
     async with running_gateway(settings) as url, aiohttp.ClientSession(headers=headers) as session:
