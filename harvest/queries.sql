@@ -217,8 +217,9 @@ DELETE FROM parts WHERE object = :id;
 INSERT OR REPLACE INTO parts (object, number, etag, size) VALUES (:id, :number, :etag, :size);
 
 -- name: object_part_done
-UPDATE objects SET done = :done, hash_state = :hash_state, attempts = 0
-WHERE id = :id AND fence = :fence AND state = 'TRANSFERRING';
+-- One that was put off and is gone on with is CLAIMED until its next part.
+UPDATE objects SET state = 'TRANSFERRING', done = :done, hash_state = :hash_state, attempts = 0
+WHERE id = :id AND fence = :fence AND state IN ('CLAIMED', 'TRANSFERRING');
 
 -- name: parts_of
 SELECT number, etag, size FROM parts WHERE object = :id ORDER BY number;

@@ -139,9 +139,9 @@ class Transfer:
 
     async def _attempt(self, claim: ObjectClaim, source: Source, *, absent: bool) -> None:
         upload = await self._resume(claim, source)
-        if upload is None:
+        if upload is None and claim.upload_id is not None:
             claim = await self.discard(claim)
-        elif upload.start == claim.total:
+        elif upload is not None and upload.start == claim.total:
             return await self._conclude(claim, upload, upload.start)
         start, validator = (upload.start, claim.validator) if upload else (0, None)
         async with self._sources.reading(source, start=start, validator=validator) as reading:

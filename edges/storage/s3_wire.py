@@ -23,6 +23,9 @@ PIECE = 256 * 1024
 """Bytes handed to a socket at once: small enough that a stall shows soon, large enough to cost nothing."""
 
 
+_CREATED = frozenset({200, 201, 204})
+
+
 class Whole:
     """A body that can be sent again: ``__aiter__`` starts anew each time (an async generator cannot)."""
 
@@ -98,7 +101,8 @@ class S3Wire:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._stall),
                 allow_redirects=False,
             ) as response:
-                await self._expect(response, operation, 200)
+                created = response.status in _CREATED  # Amazon says 200, some that speak WebDAV too 201 or 204
+                await self._expect(response, operation, response.status if created else 200)
                 return response.headers
 
     async def copy(

@@ -1,0 +1,1 @@
+"""Programs and work for the benchmark of harvests."""

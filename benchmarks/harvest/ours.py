@@ -1,0 +1,108 @@
+"""The harvester whole: an order is planned, reserved, carried out, registered and settled, by a journal on disk."""
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from benchmarks.harvest.servers import ACCESS, BUCKET, SECRET
+from benchmarks.harvest.work import Job
+from edges.catalogues.memory import MemoryCatalogue
+from edges.model import Json, Query
+from edges.settings import Secret, StorageSettings
+from edges.storage.s3 import S3Store
+from harvest.harvester import Harvester
+from harvest.model import FoundItem, OrderRequest
+from harvest.seams import Place, World
+from harvest.settings import HarvestSettings
+from quotas.model import Charge
+from quotas.sqlite import SqliteLedger
+
+
+async def copied(job: Job) -> tuple[float, float]:
+    """Carry out a job; return the seconds and the CPU seconds of the work itself.
+
+    Raises:
+        RuntimeError: the order did not end well.
+    """
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(), connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4)
+            )
+        )
+        places = {"target": await _place(stack, session, "target", job.endpoint)}
+        if job.kind == "s3":
+            places["hub"] = await _place(stack, session, "hub", job.source)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ledger = await stack.enter_async_context(SqliteLedger(folder / "quota.sqlite", []))
+        world = World(
+            search=lambda _: _found(job),
+            describe=_nothing,
+            places=places,
+            ledger=ledger,
+            session=session,
+            check=lambda _: None,
+        )
+        settings = HarvestSettings(workers=job.at_once, idle_seconds=0.2)
+        harvester = Harvester(path=folder / "harvest.sqlite", settings=settings, world=world)
+        await stack.enter_async_context(harvester)
+        began, cpu = time.monotonic(), time.process_time()
+        request = OrderRequest(query=Query(collections=("bench",)), target="target")
+        order = await harvester.submit(request, Charge(group="bench", user="bench"))
+        while not order.settled:
+            await asyncio.sleep(0.1 if job.count < 100 else 0.5)
+            order = await harvester.status(order.id)
+        if order.state != "OK":
+            raise RuntimeError(f"the order ended as {order.state}: {order.message}")
+        return time.monotonic() - began, time.process_time() - cpu
+
+
+async def _place(stack: AsyncExitStack, session: aiohttp.ClientSession, site: str, endpoint: str) -> Place:
+    os.environ["BENCH_ACCESS"], os.environ["BENCH_SECRET"] = ACCESS, SECRET
+    settings = StorageSettings(
+        endpoint=endpoint,
+        bucket=BUCKET,
+        access_key=Secret(env="BENCH_ACCESS"),
+        secret_key=Secret(env="BENCH_SECRET"),
+        connections=64,
+    )
+    store = await stack.enter_async_context(S3Store(site=site, settings=settings, session=session))
+    catalogue = MemoryCatalogue() if site == "target" else None
+    return Place(site=site, store=store, bucket=BUCKET, endpoint=endpoint, region=settings.region, catalogue=catalogue)
+
+
+async def _nothing(collection: str) -> Json | None:  # noqa: ARG001 - the seam names it
+    return None
+
+
+async def _found(job: Job) -> AsyncIterator[FoundItem]:
+    for number in range(job.count):
+        name = f"{job.prefix}o{number}"
+        href = f"s3://{BUCKET}/{name}" if job.kind == "s3" else f"{job.source}/{name}"
+        asset = {"href": href, "file:size": job.size}
+        item: Json = {
+            "type": "Feature",
+            "stac_version": "1.1.0",
+            "id": f"i{number}",
+            "collection": "bench",
+            "geometry": {"type": "Point", "coordinates": [7.0, 46.0]},
+            "bbox": [7.0, 46.0, 7.0, 46.0],
+            "properties": {"datetime": "2026-05-01T10:00:00Z"},
+            "links": [],
+            "assets": {"data": asset},
+        }
+        yield FoundItem(site="hub", item=item)
+
+
+if __name__ == "__main__":
+    seconds, cpu = asyncio.run(copied(msgspec.json.decode(sys.argv[1], type=Job)))
+    sys.stdout.write(json.dumps({"seconds": seconds, "cpu": cpu}) + "\n")

@@ -1,0 +1,71 @@
+"""What is copied, by whom, and what it cost: one program at a time, its seconds, CPU and memory read at its end."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """Copy ``count`` objects of ``size`` bytes, ``o0`` and on, from a base URL or bucket to a bucket, so many at once.
+
+    ``source`` is ``http://host:port/prefix`` or an S3 endpoint, by ``kind``; ``endpoint`` is the target's.
+    """
+
+    kind: str
+    source: str
+    endpoint: str
+    count: int
+    size: int
+    at_once: int
+    prefix: str = ""
+
+    @property
+    def gigabytes(self) -> float:
+        """Return what moves, in GB."""
+        return self.count * self.size / 1e9
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds of the wall clock and of CPU, and the most memory held (bytes)."""
+
+    seconds: float
+    cpu: float
+    memory: int
+
+    def speed(self, job: Job) -> float:
+        """Return MB per second."""
+        return job.gigabytes * 1000 / self.seconds
+
+
+class ProgramFailed(Exception):
+    """A program under measurement did not do its work."""
+
+
+def measured(command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> Cost:
+    """Run a program to its end.
+
+    A program that starts slowly, as Python does, may print ``{"seconds", "cpu"}`` of its work alone as its last line.
+
+    Raises:
+        ProgramFailed: it ended otherwise than well.
+    """
+    with log.open("wb") as output:
+        started = time.monotonic()
+        with subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | (environment or {})) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.monotonic() - started
+            process.returncode = os.waitstatus_to_exitcode(status)
+    lines = log.read_text(errors="replace").splitlines()
+    told = json.loads(lines[-1]) if lines and lines[-1].startswith('{"seconds"') else {}
+    if process.returncode:
+        raise ProgramFailed(f"{command[0]} ended with {process.returncode}: {' '.join(lines[-5:])[-500:]}")
+    return Cost(
+        seconds=told.get("seconds", seconds),
+        cpu=told.get("cpu", usage.ru_utime + usage.ru_stime),
+        memory=usage.ru_maxrss * 1024,
+    )
