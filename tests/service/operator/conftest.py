@@ -73,7 +73,7 @@ class Cluster:
     async def get(self, resource, name, *, namespace=""):
         return await self.api.get(resource.path(namespace, name))
 
-    async def settled(self, condition, seconds=20.0):
+    async def settled(self, condition, seconds=60.0):
         """Wait until an asynchronous condition gives a value that is true; return it."""
         async with asyncio.timeout(seconds):
             while not (found := await condition()):  # noqa: ASYNC110 - what is waited for is behind a socket
