@@ -13,7 +13,7 @@ import hashlib
 import sys
 from typing import Literal, Protocol
 
-from awscrt import checksums  # type: ignore[import-untyped] # it has no type information
+from awscrt import checksums
 
 from harvest import multihash
 from harvest.multihash import Checksum

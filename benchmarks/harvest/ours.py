@@ -80,7 +80,7 @@ async def _place(stack: AsyncExitStack, session: aiohttp.ClientSession, site: st
     return Place(site=site, store=store, bucket=BUCKET, endpoint=endpoint, region=settings.region, catalogue=catalogue)
 
 
-async def _nothing(collection: str) -> Json | None:  # noqa: ARG001 - the seam names it
+async def _nothing(collection: str) -> Json | None:
     return None
 
 
