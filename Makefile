@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONCE_FLAG := $(if $(filter 1 yes true,$(ONCE)),--once,)
 
-.PHONY: help demo test test-unit test-seam test-service test-e2e lint check check-main check-search check-quotas bench clean
+.PHONY: help demo test test-unit test-seam test-service test-e2e lint check check-main check-search check-quotas check-compute check-harvest check-operate bench clean
 
 help: ## Say what the targets do
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,15 @@ check-search: $(VENV)/.dev ## Show the harmonised search in a fresh clone, with 
 
 check-quotas: $(VENV)/.dev ## Show identity and group quotas in a fresh clone, with their figures last
 	@$(BIN)/python tests/check_quotas.py $(ARGS)
+
+check-compute: $(VENV)/.dev ## Show compute at the data in a fresh clone, with its figures last
+	@$(BIN)/python tests/check_compute.py $(ARGS)
+
+check-harvest: $(VENV)/.dev ## Show harvests in a fresh clone, with their figures last
+	@$(BIN)/python tests/check_harvest.py $(ARGS)
+
+check-operate: $(VENV)/.dev ## Show charts, operator and several replicas in a fresh clone, with their figures last
+	@$(BIN)/python tests/check_operate.py $(ARGS)
 
 clean: ## Remove the environment and caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
