@@ -29,7 +29,7 @@ TABLE: tuple[tuple[str, Scope, Scope], ...] = (
     ("/placement", "read", "read"),
     ("/processes", "read", "harvest"),
     ("/jobs", "read", "harvest"),
-    ("/harvest", "read", "harvest"),
+    ("/harvests", "read", "harvest"),
     ("/hook", "read", "harvest"),
     ("/odata", "read", "harvest"),
     ("/search", "read", "read"),

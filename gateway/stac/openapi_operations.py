@@ -187,7 +187,25 @@ _PROCESSES = (
     Operation("/jobs", "get", "My group's jobs", statuses=(200, 401)),
     Operation("/jobs/{job}", "get", "How a job is", statuses=(200, 401, 404)),
     Operation("/jobs/{job}", "delete", "Dismiss a job", statuses=(200, 401, 404, 410)),
-    Operation("/jobs/{job}/results", "get", "What a job has brought", statuses=(200, 401, 404)),
+    Operation("/jobs/{job}/results", "get", "What a job has brought", statuses=(200, 401, 404, 410, 502)),
+    Operation("/jobs/{job}/explain", "get", "Why a job is where it is", statuses=(200, 401, 404)),
+    Operation(
+        "/jobs/{job}/{act}", "post", "Suspend, resume, retry, approve, reject", statuses=(200, 401, 403, 404, 409)
+    ),
+    Operation("/harvests", "get", "My group's harvest rules", statuses=(200, 401)),
+    Operation("/harvests", "post", "Make a harvest rule", body=OBJECT, statuses=(200, 201, 400, 401, 403, 422)),
+    Operation("/harvests/{rule}", "get", "A harvest rule", statuses=(200, 401, 404)),
+    Operation("/harvests/{rule}", "patch", "Change a harvest rule", body=OBJECT, statuses=(200, 400, 401, 404, 410)),
+    Operation("/harvests/{rule}", "delete", "End a harvest rule", statuses=(200, 401, 404, 410)),
+    Operation("/harvests/{rule}/items", "get", "The copies of a rule", statuses=(200, 400, 401, 404)),
+    Operation("/harvests/{rule}/explain", "get", "Why a rule is where it is", statuses=(200, 401, 404)),
+    Operation(
+        "/harvests/{rule}/{act}", "post", "Suspend, resume, retry, approve, reject", statuses=(200, 401, 403, 404, 409)
+    ),
+    Operation("/harvests/audits", "get", "The latest audits", statuses=(200, 401, 403)),
+    Operation("/harvests/audits", "post", "Audit an edge's copies", body=OBJECT, statuses=(201, 400, 401, 403)),
+    Operation("/harvests/audits/{audit}", "get", "An audit and its report", statuses=(200, 401, 403, 404)),
+    Operation("/harvests/deliveries", "get", "Events that did not reach anybody", statuses=(200, 400, 401, 403)),
 )
 _CLUSTER = "/api/v1/clusters/{name}"
 _DASK = (
