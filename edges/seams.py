@@ -62,9 +62,7 @@ class ObjectStore(Protocol):
         """Tell size, ETag and metadata of an object, or None."""
         ...
 
-    def get(
-        self, key: str, *, start: int = 0, stop: int | None = None, chunk: int = 1 << 20
-    ) -> AsyncIterator[bytes]:
+    def get(self, key: str, *, start: int = 0, stop: int | None = None, chunk: int = 1 << 20) -> AsyncIterator[bytes]:
         """Stream an object from byte ``start`` up to ``stop`` (not included), in pieces of at most ``chunk`` bytes."""
         ...
 

@@ -23,7 +23,8 @@ async def look_up(registry: Registry, wanted: Query, *, seconds: float) -> tuple
         site
         for site in registry.sites()
         if not came_around()
-        and (among is None or site.id in among) and (site.collection_ids is None or collection in site.collection_ids)
+        and (among is None or site.id in among)
+        and (site.collection_ids is None or collection in site.collection_ids)
     ]
     answers = await asyncio.gather(*(_asked(registry, site, wanted, seconds) for site in sites))
     group = [
