@@ -87,6 +87,7 @@ class Turns:
 
     def admit(self, now: float) -> None:
         """Open the leases of those whose turn it is and who fit, and claim what the others wait for."""
+        self._drop_served()
         looked_lately = 0 <= now - self._looked_at < LOOK_SECONDS
         nobody = not self._line and not self._book.judge.claimed
         if nobody or (looked_lately and not self._book.freed):
@@ -99,6 +100,13 @@ class Turns:
         for waiting, demand in self._in_order(now):
             self._claim(claimed, waiting, demand, now)
         self._book.judge.claimed = claimed
+
+    def _drop_served(self) -> None:
+        """Give up the places of those who got their lease in another way meanwhile: it must not be opened twice."""
+        journal = self._book.journal
+        for key in self._line.keys() & (journal.opened.keys() | journal.ended.keys()):
+            if self._book.known(key) is not None:
+                self.leave(key)
 
     def _claim(self, claimed: dict[tuple[str, str], int], waiting: Waiting, demand: Demand, now: float) -> None:
         book = self._book

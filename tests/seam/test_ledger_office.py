@@ -17,7 +17,7 @@ from test_ledger import (
 )
 
 from quotas.errors import InvalidPolicies, KeyReused, UnknownGrant, UnknownPolicy
-from quotas.model import Lease, Refusal
+from quotas.model import Lease, Line, Refusal
 from quotas.records import Grant, Observed, Wanted
 from quotas.replay import KEEP_HISTORY_SECONDS, replay
 
@@ -306,3 +306,19 @@ async def test_another_configuration_at_a_restart_is_in_the_history(opened):
         assert [each for each in told if each[0] == "policy"] == [("policy", "p", 10, 20)]
         assert len(told) == 3
         assert {lease.key for lease in await ledger.leases()} == {"a", "b"}
+
+
+async def test_who_waits_and_is_found_running_is_not_admitted_a_second_time(opened, clock):
+    queued = policy(amount=10, on_exceed="queue")
+    async with opened(queued, policy("pace", "gpus", amount=9)) as ledger:
+        await reserve(ledger, "a", [cores(8)])
+        await ledger.line_up("b", BOB, [cores(6)], ttl=60, why="waits")
+        running = Observed(key="b", charge=CAROL, lines=(Line(resource="gpus", amount=2, edge="a"),))
+        await ledger.reconcile("b", [running], ttl=60, grace=0)
+        await ledger.release("a")
+        (lease,) = await ledger.leases()
+        assert (lease.key, lease.charge, await ledger.waiting()) == ("b", CAROL, [])
+        assert set(replay(await ledger.history("*")).open) == {"b"}
+        await ledger.release("b")
+        assert replay(await ledger.history("*")).open == {}
+        assert [each.reserved for each in await ledger.usage(["eo"])] == [0, 0]
