@@ -26,6 +26,9 @@ TABLE: tuple[tuple[str, Scope, Scope], ...] = (
     ("/api", "read", "admin"),
     ("/kernelspecs", "read", "compute"),
     ("/clusters", "compute", "compute"),
+    ("/dask", "compute", "compute"),
+    ("/bridges.json", "read", "admin"),
+    ("/edges", "admin", "admin"),  # edges show a secret of their own, no token
     ("/placement", "read", "read"),
     ("/processes", "read", "harvest"),
     ("/jobs", "read", "harvest"),

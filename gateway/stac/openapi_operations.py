@@ -174,6 +174,9 @@ _SIGN_IN = (
     Operation("/auth/login/{issuer}", "get", "Go and sign in there", STRING, statuses=(303, 404), kinds=_HTML),
     Operation("/auth/callback/{issuer}", "get", "Come back from there", STRING, statuses=(303, 400), kinds=_HTML),
     Operation("/auth/logout", "post", "Sign out"),
+    Operation("/auth/tokens", "get", "My API tokens", statuses=(200, 401)),
+    Operation("/auth/tokens", "post", "Make an API token of my own", body=OBJECT, statuses=(201, 400, 401, 403)),
+    Operation("/auth/tokens/{id}", "delete", "Revoke one of mine", statuses=(204, 401, 404)),
     Operation("/admin/tokens", "get", "The issued API tokens", statuses=(200, 401, 403)),
     Operation("/admin/tokens", "post", "Issue an API token", body=OBJECT, statuses=(201, 400, 401, 403)),
     Operation("/admin/tokens/{id}", "delete", "Revoke an API token", statuses=(200, 401, 403, 404)),
@@ -208,7 +211,7 @@ _PROCESSES = (
     Operation("/harvests/deliveries", "get", "Events that did not reach anybody", statuses=(200, 400, 401, 403)),
 )
 _CLUSTER = "/api/v1/clusters/{name}"
-_DASK = (
+_GATEWAY = (
     Operation("/api/health", "get", "Dask Gateway: whether it works"),
     Operation("/api/version", "get", "Dask Gateway: its version"),
     Operation("/api/v1/options", "get", "Dask Gateway: options of clusters", statuses=(200, 401)),
@@ -219,6 +222,18 @@ _DASK = (
     Operation(f"{_CLUSTER}/scale", "post", "Dask Gateway: scale a cluster", body=OBJECT, statuses=(200, 401, 404)),
     Operation(f"{_CLUSTER}/adapt", "post", "Dask Gateway: let it scale", body=OBJECT, statuses=(200, 401, 404)),
     Operation("/clusters/{name}/{path}", "get", "Dask Gateway: its dashboard", STRING, statuses=(200, 401, 404)),
+)
+_DASK = (
+    *_GATEWAY,
+    *(one._replace(path=f"/dask/{{edge}}{one.path}", summary=f"{one.summary}, at one edge") for one in _GATEWAY),
+    Operation("/bridges.json", "get", "The Dask Gateways of all edges"),
+)
+_SLICE = "/edges/{edge}/slices/{id}"
+_SLICES = (
+    Operation("/edges/{edge}/slices", "get", "The slices of quota that an edge holds", statuses=(200, 401, 404)),
+    Operation(_SLICE, "put", "Set a slice of quota aside", body=OBJECT, statuses=(200, 201, 400, 401, 404, 429)),
+    Operation(f"{_SLICE}/renew", "post", "Keep a slice for longer", body=OBJECT, statuses=(200, 400, 401, 404)),
+    Operation(f"{_SLICE}/settle", "post", "Tell what was spent of a slice", body=OBJECT, statuses=(200, 400, 401, 404)),
 )
 _KERNEL = "/api/kernels/{id}"
 _JUPYTER = (
@@ -236,7 +251,7 @@ _JUPYTER = (
 
 OPERATIONS: dict[str, tuple[Operation, ...]] = {
     "STAC": _STAC,
-    "Lakegate": _OWN,
+    "Lakegate": (*_OWN, *_SLICES),
     "Sign-in": _SIGN_IN,
     "Processes": _PROCESSES,
     "Dask Gateway": _DASK,
