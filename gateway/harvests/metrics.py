@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.background import beside
 from harvest.harvester import Harvester
 from harvest.stats import NOTHING
 
@@ -28,13 +29,8 @@ class HarvestMetrics(Collector):
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Read regularly."""
-        reading = asyncio.create_task(self._read_regularly(), name="harvest metrics")
-        try:
+        async with beside(self._read_regularly(), name="harvest metrics"):
             yield
-        finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
 
     async def _read_regularly(self) -> None:
         while True:

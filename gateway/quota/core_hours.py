@@ -4,8 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
+from gateway.background import beside
 from quotas.book import SLICES
 from quotas.errors import QuotaError
 from quotas.ledger import Ledger
@@ -49,13 +50,8 @@ class CoreHours:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Read at each full minute."""
-        reading = asyncio.create_task(self._read_regularly(), name="core hours")
-        try:
+        async with beside(self._read_regularly(), name="core hours"):
             yield
-        finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
 
     async def _read_regularly(self) -> None:
         while True:

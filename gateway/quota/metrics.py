@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter
@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from edges.model import Frozen
+from gateway.background import beside
 from quotas.errors import QuotaError
 from quotas.ledger import Ledger, PolicyOffice
 from quotas.model import Explanation, Usage
@@ -82,13 +83,8 @@ class LevelMetrics(Collector):
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Read regularly."""
-        reading = asyncio.create_task(self._read_regularly(), name="quota metrics")
-        try:
+        async with beside(self._read_regularly(), name="quota metrics"):
             yield
-        finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
 
     async def _read_regularly(self) -> None:
         while True:

@@ -1,13 +1,8 @@
-import asyncio
 import base64
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from dask_gateway import Gateway
-from dask_gateway.auth import BasicAuth
+from compute_clients import client, ended, nothing_held
 from dask_gateway.client import GatewayWarning
 
 from quotas.model import Line
@@ -15,35 +10,8 @@ from quotas.model import Line
 pytestmark = pytest.mark.service
 
 
-def client(url: str, user: str = "alice", **options) -> Gateway:
-    return Gateway(url, auth=BasicAuth(user, f"t-{user}"), asynchronous=True, **options)
-
-
 def basic(user: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:t-{user}".encode()).decode()}
-
-
-async def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true"
-        await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def ended(gateway: Gateway) -> AsyncIterator[Gateway]:
-    """Close a client and all clusters that its user still has."""
-    async with gateway:
-        try:
-            yield gateway
-        finally:
-            for report in await gateway.list_clusters():
-                await gateway.stop_cluster(report.name)
-
-
-async def nothing_held(running) -> None:
-    await until(lambda: not any(route.open for route in running.routes))
-    assert await running.ledger.leases() == []
 
 
 async def test_an_unmodified_client_computes_on_the_edge_that_holds_the_data(dask_edges, serve_dask) -> None:
