@@ -9,9 +9,9 @@ from aiohttp import web
 from edges.model import MAX_LIMIT, Json
 from edges.stac.links import QUERYABLES_REL, SORTABLES_REL, link, page_link
 from edges.stac.request import SearchRequest, search_from_get, search_from_post
+from gateway.answers import json_answer, json_only
 from gateway.principal import principal_of
-from gateway.stac.answers import json_answer, json_only
-from gateway.stac.collection_search import CollectionPage, search_collections
+from gateway.search.collection_search import CollectionPage, search_collections
 from gateway.stac.harmonised import Harmonised
 from gateway.stac.sampling import Sampling
 from gateway.stac.schemas import (

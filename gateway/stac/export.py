@@ -21,6 +21,7 @@ from edges.model import Frozen, Json, Members
 from edges.registry import Registry
 from edges.stac.fields import apply_fields
 from edges.stac.request import SearchRequest, search_from_get, search_from_post
+from gateway.answers import NotAcceptable
 from gateway.principal import Principal, principal_of
 from gateway.quota.charging import Charging
 from gateway.search.export import PAGE_ITEMS, Export, walk
@@ -30,7 +31,6 @@ from gateway.search.page import Page
 from gateway.search.render import preference, render_item
 from gateway.search.safety import safe_item
 from gateway.settings import LimitSettings
-from gateway.stac.answers import NotAcceptable
 from gateway.stac.demand import demand_of
 from gateway.stac.export_file import chunks, spooled
 from gateway.stac.export_places import Places

@@ -6,11 +6,11 @@ from edges.errors import InvalidInput
 from edges.model import Json
 from edges.registry import Registry, Site
 from edges.stac.documents import conformance_page
+from gateway.answers import body_answer, json_answer, json_only
 from gateway.principal import principal_of
 from gateway.quota.charging import Charging
 from gateway.search.federation import Federation
 from gateway.settings import LimitSettings
-from gateway.stac.answers import body_answer, json_answer, json_only
 from gateway.stac.collections_face import CollectionsFace
 from gateway.stac.conformance import CONFORMANCE, OF_A_CATALOGUE
 from gateway.stac.harmonised import Harmonised

@@ -15,6 +15,7 @@ from edges.stac.fields import apply_fields
 from edges.stac.hrefs import looks_unsafe
 from edges.stac.links import GEOJSON_TYPE, next_by_get, next_by_post
 from edges.stac.request import SearchRequest, parse_dedup, parse_flag, search_from_get, search_from_post
+from gateway.answers import json_only
 from gateway.principal import principal_of
 from gateway.quota.charging import Charging
 from gateway.search.federation import Federation
@@ -22,7 +23,6 @@ from gateway.search.page import Page
 from gateway.search.render import preference, render_item
 from gateway.search.safety import made_safe
 from gateway.settings import LimitSettings
-from gateway.stac.answers import json_only
 from gateway.stac.demand import demand_of
 from gateway.stac.harmonised import Harmonised
 from gateway.stac.scope import Scope

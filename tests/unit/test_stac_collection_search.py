@@ -10,8 +10,8 @@ from random_examples import examples
 from edges.errors import InvalidInput
 from edges.model import Query, SortKey
 from edges.stac.request import SearchRequest
+from gateway.search.collection_search import CollectionPage, search_collections
 from gateway.search.collections import unite
-from gateway.stac.collection_search import CollectionPage, search_collections
 
 LONG = "x" * 5_000
 TITLES = st.sampled_from([None, "b", "a", "B", 5, True, LONG, LONG + "y", {"a": 1}, ["t"]])

@@ -1,4 +1,4 @@
-"""Answers of the STAC face: what a client may send and accept, and what it may keep (RFC 9110, 9111)."""
+"""Answers of the faces that speak STAC: what a client may send and accept, and what it may keep (RFC 9110, 9111)."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
