@@ -57,6 +57,11 @@ def _has(request: web.Request, tag: str) -> bool:
     ]
 
 
+def only_utf8(body: bytes) -> bytes:
+    """Let no invalid UTF-8 of a site pass: raw members were never decoded."""
+    return body if body.isascii() else body.decode("utf-8", "replace").encode()
+
+
 def json_only(handler: Handler, kinds: tuple[str, ...] = ()) -> Handler:
     """Wrap a handler: it gives JSON (or one of ``kinds``), and takes no body of another kind.
 

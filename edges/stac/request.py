@@ -45,6 +45,15 @@ def search_from_get(
     Raises:
         InvalidInput: naming the parameter, what was wrong and what would be right.
     """
+    return search_of_body(body_of_get(params), default_limit, max_limit, default_dedup)
+
+
+def body_of_get(params: Mapping[str, str]) -> Json:
+    """Return the parameters of ``GET /search`` as the members of a body.
+
+    Raises:
+        InvalidInput: naming the parameter, what was wrong and what would be right.
+    """
     given = {name: value for name, value in params.items() if value.strip()}
     plain = ("datetime", "q", "dedup", "token", "filter-lang", "filter-crs", "provenance")
     body: Json = {name: given[name] for name in plain if name in given}
@@ -67,7 +76,7 @@ def search_from_get(
         lang = given.get("filter-lang", "cql2-text")
         body["filter"] = decode_object("filter", given["filter"]) if lang == "cql2-json" else given["filter"]
         body["filter-lang"] = lang
-    return _parse(body, default_limit, max_limit, default_dedup)
+    return body
 
 
 def search_from_post(
@@ -81,10 +90,11 @@ def search_from_post(
     if len(body) > MAX_BODY_BYTES:
         raise InvalidInput("body", f"{len(body)} bytes", f"at most {MAX_BODY_BYTES}")
     given = decode_object("body", body) if body.strip() else {}
-    return _parse(given, default_limit, max_limit, default_dedup)
+    return search_of_body(given, default_limit, max_limit, default_dedup)
 
 
-def _parse(body: Json, default_limit: int, max_limit: int, default_dedup: Dedup) -> SearchRequest:
+def search_of_body(body: Json, default_limit: int, max_limit: int, default_dedup: Dedup = "replica") -> SearchRequest:
+    """Read the decoded body of a search; see :func:`search_from_post`."""
     given = {name: value for name, value in body.items() if value is not None}
     if isinstance(given.get("collections"), str):  # clients forget the array around one
         given["collections"] = [given["collections"]]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from edges.model import Dedup, Frozen
+from edges.model import Dedup, Frozen, Json
 from gateway.search.cursor import Count
 from gateway.search.merge import Group
 from gateway.search.plan import Call, Plan, Skip
@@ -72,6 +72,19 @@ class Page(Frozen):
     def missing(self) -> list[str]:
         """Return the sites whose part of the answer is missing."""
         return [report.site for report in self.reports if report.missing]
+
+
+def told_of_sites(page: Page, only: str | None = None) -> Json:
+    """Return what an answer tells of its sites, or of one: what became of them, whose part is missing, the count."""
+    return {
+        "federation": {
+            report.site: {name: value for name, value in msgspec.to_builtins(report).items() if name != "site"}
+            for report in page.reports
+            if only in (None, report.site)
+        },
+        "federation:missing": page.missing,
+        "federation:matched": {"value": page.at_least, "exact": page.matched is not None},
+    }
 
 
 def reports(

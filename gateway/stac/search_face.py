@@ -15,11 +15,11 @@ from edges.stac.fields import apply_fields
 from edges.stac.hrefs import looks_unsafe
 from edges.stac.links import GEOJSON_TYPE, next_by_get, next_by_post
 from edges.stac.request import SearchRequest, parse_dedup, parse_flag, search_from_get, search_from_post
-from gateway.answers import json_only
+from gateway.answers import json_only, only_utf8
 from gateway.principal import principal_of
 from gateway.quota.charging import Charging
 from gateway.search.federation import Federation
-from gateway.search.page import Page
+from gateway.search.page import Page, told_of_sites
 from gateway.search.render import preference, render_item
 from gateway.search.safety import made_safe
 from gateway.settings import LimitSettings
@@ -77,7 +77,7 @@ class SearchFace:
         item = render_item(group, base=scope.url(), prefer=self._preference(request))
         (item,), left_out = made_safe([item], [group])
         self._caught(left_out)
-        return web.Response(body=_checked(msgspec.json.encode(item)), content_type=GEOJSON_TYPE)
+        return web.Response(body=only_utf8(msgspec.json.encode(item)), content_type=GEOJSON_TYPE)
 
     async def items(self, request: web.Request) -> web.Response:
         """``GET /collections/{collection}/items`` (OGC API Features, with the search parameters)."""
@@ -131,7 +131,7 @@ class SearchFace:
         if page.next is not None:
             link = _next(own, request, page.next) if members is None else next_by_post(own, members, page.next)
         body = self._encoded(items, page, scope, documents.page_links(scope.base, own, link))
-        response = web.Response(body=_checked(body), content_type=GEOJSON_TYPE)
+        response = web.Response(body=only_utf8(body), content_type=GEOJSON_TYPE)
         if link is not None and members is None and len(link["href"]) <= _LONGEST_LINK:
             response.headers[hdrs.LINK] = f'<{link["href"]}>; rel="next"; type="{GEOJSON_TYPE}"'
         if page.missing:
@@ -141,12 +141,13 @@ class SearchFace:
     def _encoded(self, items: list[Members], page: Page, scope: Scope, links: list[Json]) -> bytes:
         """Return the page as bytes; where they look unsafe, what is unsafe in the items is left out, and told."""
         encode = functools.partial(documents.item_collection, links=links, matched=page.matched)
-        body = encode(items, extra=_report(page, scope))
+        body = encode(items, extra=told_of_sites(page, scope.site))
         if not looks_unsafe(body):
             return body
         safe, left_out = made_safe(items, page.groups)
         self._caught(left_out)
-        return encode(safe, extra=_report(page, scope) | {"federation:unsafe": left_out}) if left_out else body
+        told = told_of_sites(page, scope.site) | {"federation:unsafe": left_out}
+        return encode(safe, extra=told) if left_out else body
 
     def _caught(self, left_out: Mapping[str, int]) -> None:
         for name, count in left_out.items():
@@ -179,23 +180,3 @@ class SearchFace:
 
 def _next(own: str, request: web.Request, token: str) -> Json:
     return next_by_get(own, list(request.query.items()), token)
-
-
-def _report(page: Page, scope: Scope) -> Json:
-    reports = {
-        report.site: {k: v for k, v in msgspec.to_builtins(report).items() if k != "site"}
-        for report in page.reports
-        if scope.site in (None, report.site)
-    }
-    return {
-        "federation": reports,
-        "federation:missing": page.missing,
-        "federation:matched": {"value": page.at_least, "exact": page.matched is not None},
-    }
-
-
-def _checked(body: bytes) -> bytes:
-    """Let no invalid UTF-8 of a site pass: raw members were never decoded."""
-    if body.isascii():
-        return body
-    return body.decode("utf-8", "replace").encode()
