@@ -1,6 +1,7 @@
 """``lakegate quota``: where one stands, what would be refused, what happened."""
 
 import json
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -118,8 +119,8 @@ def _show_history(entries: list[dict[str, Any]]) -> None:
 @remote_options
 def usage(remote: Remote, as_json: bool, group: str, resource: str, by: str, **span: float) -> None:
     """Show what GROUP took of RESOURCE over time; with --json as series for a plot."""
-    now = time.time()
-    times = {"since": f"{now - span['last']:.0f}", "until": f"{now:.0f}", "step": int(span["step"])}
+    until = math.ceil(time.time())  # whole seconds, this one included: what was taken a moment ago counts
+    times = {"since": until - int(span["last"]), "until": until, "step": int(span["step"])}
     query = urlencode({"resource": resource, "by": by, **times})
     answer = remote.call("GET", f"/quotas/{quote(group)}/usage?{query}")
     if as_json:
