@@ -1,11 +1,12 @@
 # Lakegate: every target makes the environment it needs, and is quick when run again.
 PYTHON ?= python3
 PORT ?= 8400
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 ONCE_FLAG := $(if $(filter 1 yes true,$(ONCE)),--once,)
 
-.PHONY: help demo test test-unit test-seam test-service test-e2e lint check check-main check-search check-quotas check-compute check-harvest check-operate bench clean
+.PHONY: help demo test test-unit test-seam test-service test-e2e lint check check-main check-search check-hda check-quotas check-compute check-harvest check-operate bench clean
 
 help: ## Say what the targets do
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,9 +31,9 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/uv
 demo: $(VENV)/.demo ## Run the main job on this machine (ONCE=1: end after the tour; PORT=8400)
 	@$(BIN)/lakegate demo --port $(PORT) $(ONCE_FLAG)
 
-test: $(VENV)/.dev ## Pass all tests
+test: $(VENV)/.dev ## Pass all tests, in JOBS=2 processes
 	@echo "Running all tests; make test-unit runs those that start no servers ..."
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 test-unit: $(VENV)/.dev ## Pass the tests that start no servers
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
@@ -62,6 +63,9 @@ check-main: $(VENV)/.dev ## Show the whole main job in a fresh clone, with its f
 
 check-search: $(VENV)/.dev ## Show the harmonised search in a fresh clone, with its figures last
 	@$(BIN)/python tests/check_search.py $(ARGS)
+
+check-hda: $(VENV)/.dev ## Show harmonised data access in a fresh clone, with its figures last
+	@$(BIN)/python tests/check_hda.py $(ARGS)
 
 check-quotas: $(VENV)/.dev ## Show identity and group quotas in a fresh clone, with their figures last
 	@$(BIN)/python tests/check_quotas.py $(ARGS)
