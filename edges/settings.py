@@ -117,6 +117,75 @@ class StorageSettings(Frozen):
     connections: int = 16
 
 
+class SiteCredentials(Frozen):
+    """What a site's data is asked with: a ``bearer`` token, ``basic`` (``user`` and the secret), or a ``header``.
+
+    They go to the origins of the site's catalogue and to ``origins`` (``https://data.example``), and nowhere else:
+    not to where an item of the site points beyond them, nor along with a redirect.
+    """
+
+    secret: Secret
+    kind: Literal["bearer", "basic", "header"] = "bearer"
+    user: str = ""
+    header: str = ""
+    origins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.kind == "header") is not bool(self.header) or (self.kind == "basic") is not bool(self.user):
+            raise ValueError("credentials: `header` belongs to kind header and `user` to kind basic, and only there")
+        if not all(each.isascii() and (each.isalnum() or each == "-") for each in self.header):
+            raise ValueError(f"credentials: header {self.header!r} may hold ASCII letters, digits and '-' only")
+
+
+class DirectSettings(Frozen):
+    """Direct access to the site's own S3 store, beside the gateway: signed URLs, and keys that live for a while.
+
+    Those in one of ``groups`` (or below) may have it; none named are all named users. A signed URL lives
+    ``url_seconds``. ``sts`` is the URL of the store's Security Token Service, and ``role`` the ARN to assume there
+    (some services need none): without ``sts`` no keys are given. Keys live ``key_seconds``, and read no more than
+    what was asked for.
+    """
+
+    groups: tuple[str, ...] = ()
+    url_seconds: int = 3600
+    sts: str = ""
+    role: str = ""
+    key_seconds: int = 3600
+
+    def __post_init__(self) -> None:
+        for name, least, most in (("url_seconds", 1, 3600), ("key_seconds", 900, 43_200)):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"direct: {name} must be {least} to {most}, not {getattr(self, name)}")
+
+
+class DownloadSettings(Frozen):
+    """How a site's data is given to users.
+
+    ``give``: ``stream``, through the gateway; ``redirect``, by an address that the user's program goes to itself,
+    signed for ``signed_seconds`` where the data is in the site's own S3 store (what can be given no such address is
+    streamed); ``refuse``, not at all. ``credentials`` are the site's, never a user's. The storage's keys read its
+    bucket and ``buckets``, no others. ``in_flight`` downloads run at once. ``public_endpoint`` is where users reach
+    the S3 store, if not where the gateway does. ``direct`` gives access beside the gateway.
+    """
+
+    give: Literal["stream", "redirect", "refuse"] = "stream"
+    credentials: SiteCredentials | None = None
+    buckets: tuple[str, ...] = ()
+    in_flight: int = 512
+    signed_seconds: int = 300
+    public_endpoint: str = ""
+    direct: DirectSettings | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.signed_seconds <= _LONGEST_SIGNED:
+            raise ValueError(f"downloads: signed_seconds must be 1 to {_LONGEST_SIGNED}, not {self.signed_seconds}")
+        if self.in_flight < 1:
+            raise ValueError(f"downloads: in_flight must be at least 1, not {self.in_flight}; `give: refuse` gives none")
+
+
+_LONGEST_SIGNED = 600
+
+
 class DaskSettings(Frozen):
     """A site's Dask Gateway. ``proxy_address`` (``host:port``) is where its TLS comms are, by default the URL's.
 
@@ -166,6 +235,21 @@ class EscrowSettings(Frozen):
             raise ValueError(f"escrow: longest_seconds must be more than 0, got {self.longest_seconds}")
 
 
+class AccessRule(Frozen):
+    """Collections that ask for a role; ``collections`` are patterns of harmonised ids (``EO.ECMWF.DAT.DT_*``).
+
+    Who lacks the role sees ``without`` it ``nothing`` of them, or the ``metadata`` only: items, and no data.
+    """
+
+    collections: tuple[str, ...]
+    role: str
+    without: Literal["nothing", "metadata"] = "nothing"
+
+    def __post_init__(self) -> None:
+        if not self.role or not self.collections or not all(self.collections):
+            raise ValueError("an access rule names a role, and patterns of the collections that ask for it")
+
+
 class SiteSettings(Frozen):
     """One site. An edge can compute; a hub is a catalogue only."""
 
@@ -180,9 +264,14 @@ class SiteSettings(Frozen):
     asset_origins: tuple[str, ...] = ()
     """Private origins (``scheme://host:port``) from which its assets may be fetched; public ones need no mention."""
     storage: StorageSettings | None = None
+    downloads: DownloadSettings = DownloadSettings()
     dask: DaskSettings | None = None
     kernels: KernelSettings | None = None
     escrow: EscrowSettings | None = None
+    access: tuple[AccessRule, ...] = ()
+    """Collections that ask for a role; where several rules fit, all of their roles are needed."""
+    scope_roles: bool = False
+    """Whether collections may ask for roles themselves, by their member ``scope`` (``search``, ``download``)."""
 
     def __post_init__(self) -> None:
         if not self.id or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.id):

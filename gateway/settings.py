@@ -29,13 +29,17 @@ class ServerSettings(Frozen):
 
 
 class ApiTokenSettings(Frozen):
-    """A static API token of one user: the configuration names the file or variable that holds it."""
+    """A static API token of one user: the configuration names the file or variable that holds it.
+
+    ``roles`` are those that collections may ask for.
+    """
 
     user: str
     token: Secret
     groups: tuple[str, ...] = ()
     charging_group: str = ""
     admin: bool = False
+    roles: tuple[str, ...] = ()
 
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -49,7 +53,7 @@ class IssuerSettings(Frozen):
     none is any. ``user_claim`` and ``groups_claim`` are paths into the claims (``realm_access.roles``).
     ``user_prefix`` keeps the users of two issuers apart. A value of the groups claim becomes the path that
     ``group_map`` names for it, else ``group_prefix`` and itself (unless ``only_mapped``); ``groups`` are for all
-    its users. ``scope_map``: scopes of the token that restrict it to some of ours; one that has none of them may
+    its users. ``roles_claim`` is the path to the roles that collections may ask for. ``scope_map``: scopes of the token that restrict it to some of ours; one that has none of them may
     read only. ``leeway_seconds`` is how far its clock may be off. ``keys_seconds`` is how long its keys are kept
     before they are asked for again, ``stale_seconds`` how long they count while it does not answer.
     ``client_id`` signs browsers in, for ``session_seconds``, asking for ``login_scopes``.
@@ -63,6 +67,7 @@ class IssuerSettings(Frozen):
     user_claim: str = "sub"
     user_prefix: str = ""
     groups_claim: str = "groups"
+    roles_claim: str = "realm_access.roles"
     group_prefix: str = ""
     group_map: Mapping[str, str] = {}
     only_mapped: bool = False
@@ -101,6 +106,7 @@ class AuthSettings(Frozen):
     ``signing_key`` authenticates page cursors and cookies; by default one is made and kept in the state folder. Page
     cursors that were signed with one of the ``former_signing_keys`` are read as well, so that a key can be changed.
     ``own_token_days`` is how long API tokens live at most that users make for themselves; 0: they make none.
+    ``open_roles`` are those that everybody has, of the roles that collections ask for (``hda-public-data-access``).
     """
 
     anonymous: Literal["read", "none"] = "read"
@@ -110,6 +116,7 @@ class AuthSettings(Frozen):
     signing_key: Secret | None = None
     former_signing_keys: tuple[Secret, ...] = ()
     own_token_days: float = 90.0
+    open_roles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.own_token_days <= _LONGEST_OWN_DAYS:
@@ -166,6 +173,46 @@ class LimitSettings(Frozen):
     audit_items: int = 20
 
 
+class HdaService(Frozen):
+    """A service that is offered beside the data: ``describes`` are its own addresses, ``describedby`` its documents."""
+
+    id: str
+    title: str = ""
+    description: str = ""
+    describes: tuple[str, ...] = ()
+    describedby: tuple[str, ...] = ()
+    thumbnail: str = ""
+
+
+class HdaSettings(Frozen):
+    """The face that clients of the Destination Earth Data Lake (HDA) and of EODAG speak to, under ``/stac/v2``.
+
+    ``compatible``: members of a search that nobody knows are passed over, and known ones taken in any case (``BBox``);
+    else they are refused. ``backends`` are the names by which clients call sites (``cop_cds``), each with the site's
+    id. ``services`` are told beside what the gateway offers by itself; one of the same id stands in its place.
+    """
+
+    compatible: bool = False
+    backends: Mapping[str, str] = {}
+    services: tuple[HdaService, ...] = ()
+
+
+class DataSettings(Frozen):
+    """Downloads through the gateway. ``anonymous``: whether they need no named user.
+
+    ``per_user`` downloads of one user run at once. A client that takes nothing for ``stall_seconds`` is dropped, and
+    so is a site that gives nothing. Where an item's data is, is looked up once and kept for ``item_seconds``, of at
+    most ``items``. ``signed_urls`` are given at most in one answer, for access beside the gateway.
+    """
+
+    anonymous: bool = False
+    per_user: int = 64
+    stall_seconds: float = 60.0
+    item_seconds: float = 300.0
+    items: int = 2_000
+    signed_urls: int = 1_000
+
+
 class ComputeSettings(Frozen):
     """Clusters and kernels: caps per cluster and how often leases are reconciled with the edges' word, in seconds.
 
@@ -199,7 +246,9 @@ class Settings(Frozen):
     quotas: QuotaSettings = QuotaSettings()
     harvest: HarvestSettings = HarvestSettings()
     compute: ComputeSettings = ComputeSettings()
+    data: DataSettings = DataSettings()
     limits: LimitSettings = LimitSettings()
+    hda: HdaSettings = HdaSettings()
 
     def __post_init__(self) -> None:
         ids = [site.id for site in self.sites]
