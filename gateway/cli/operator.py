@@ -13,7 +13,7 @@ from gateway.cli.remote import EXIT_FAILED, EXIT_USAGE, CommandFailed
 from gateway.logs import set_up_logs
 from gateway.operator.edge_sites import Placing
 from gateway.operator.errors import KubernetesError
-from gateway.operator.running import OperatorSettings, serve_operator
+from gateway.operator.running import LEASE, OperatorSettings, serve_operator
 
 
 @click.command()
@@ -23,6 +23,13 @@ from gateway.operator.running import OperatorSettings, serve_operator
 @click.option("--deployment", default="", help="The gateway's Deployment, restarted when sites change.")
 @click.option("--sites-secret", default="lakegate-sites", show_default=True, help="The Secret that sites go to.")
 @click.option("--sites-folder", default="/etc/lakegate/sites", show_default=True, help="Where the gateway has it.")
+@click.option("--lease", default=LEASE, show_default=True, help="The Lease by which one of several leads.")
+@click.option(
+    "--watch-namespace",
+    "namespaces",
+    multiple=True,
+    help="Follow the HarvestRequests of this namespace only, and no EdgeSite or GroupQuota; may be given again.",
+)
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="For an operator outside of the cluster.")
 @click.option(
     "--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"])
@@ -35,6 +42,8 @@ def operator(  # noqa: PLR0917 - one parameter per option: the framework calls b
     deployment: str,
     sites_secret: str,
     sites_folder: str,
+    lease: str,
+    namespaces: tuple[str, ...],
     kubeconfig: Path | None,
     log_level: str,
     as_json: bool,
@@ -51,6 +60,8 @@ def operator(  # noqa: PLR0917 - one parameter per option: the framework calls b
         token_file=str(token_file),
         placing=Placing(namespace=namespace, deployment=deployment, secret=sites_secret, folder=sites_folder),
         kubeconfig=str(kubeconfig) if kubeconfig is not None else "",
+        namespaces=namespaces,
+        lease=lease,
     )
     serving = serve_operator(settings, ready=lambda identity: click.echo(f"Lakegate's operator is {identity}"))
     try:

@@ -19,6 +19,8 @@ MANAGER = "lakegate-operator"
 """The field manager: what we apply is ours, what others apply is theirs (server-side apply)."""
 
 _PAGE = 500
+_MAX_EVENT = 16 << 20
+"""Longest line of a watch: etcd keeps objects of 1.5 MiB, whose JSON with all managed fields is a few times that."""
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _ERRORS: dict[int, type[KubernetesError]] = {403: Forbidden, 404: NotThere, 409: Conflicted, 410: Expired}
@@ -104,7 +106,7 @@ class KubernetesApi:
         try:
             response = await self._send("GET", f"{path}?{urlencode(query)}", times=timeout)
             try:
-                async for line in response.content:
+                async for line in _lines(response.content):
                     yield _event(line)
             finally:
                 response.close()
@@ -139,6 +141,20 @@ class KubernetesApi:
         if response.status >= 400:
             raise _refusal(response.status, await response.read())
         return response
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Yield whole lines: the reader's own are bounded at 128 KiB, and one object above that would end every watch."""
+    held = bytearray()
+    async for chunk in content.iter_any():
+        held += chunk
+        *lines, rest = held.split(b"\n") if b"\n" in chunk else [held]
+        for line in lines:
+            if line:
+                yield bytes(line)
+        held = rest
+        if len(held) > _MAX_EVENT:
+            raise ValueError("an event is longer than any object")
 
 
 def _event(line: bytes) -> Event:

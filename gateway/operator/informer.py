@@ -12,6 +12,7 @@ from gateway.operator.errors import Expired, KubernetesError
 from gateway.operator.resources import Resource, key_of
 
 _log = logging.getLogger(__name__)
+_FAILURES_UNTIL_LISTED = 3
 
 
 class WatchTimes(Frozen):
@@ -35,16 +36,25 @@ class Informer:
     Guarantees: a change that happens after ``synced`` is told, however many watches are lost, since after each
     loss the watch goes on from the last version seen, and where that is forgotten (410) all are listed again and
     compared. Changes that follow each other closely may be told once.
+
+    ``namespace`` bounds it to one; empty is all of them.
     """
 
     def __init__(
-        self, *, api: KubernetesApi, resource: Resource, on_change: Callable[[str], None], times: WatchTimes = USUAL
+        self,
+        *,
+        api: KubernetesApi,
+        resource: Resource,
+        on_change: Callable[[str], None],
+        namespace: str = "",
+        times: WatchTimes = USUAL,
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
         self.listings = 0
         self._api = api
         self._on_change = on_change
+        self._path = resource.path(namespace)
         self._times = times
         self._objects: dict[str, Json] = {}
         self._version = ""
@@ -69,6 +79,8 @@ class Informer:
                 failures += 1
             except KubernetesError as error:
                 failures += 1
+                if failures % _FAILURES_UNTIL_LISTED == 0:
+                    self._version = ""  # going on from there may be what fails
                 extra = {"kind": self.resource.kind, "reason": str(error)[:300], "failures": failures}
                 _log.warning("not watching", extra=extra)
             if failures:
@@ -84,7 +96,7 @@ class Informer:
                 self._on_change(key)
 
     async def _list(self) -> None:
-        listing = await self._api.list(self.resource.path())
+        listing = await self._api.list(self._path)
         self.listings += 1
         found = {key_of(each): each for each in listing.items}
         before, self._objects, self._version = self._objects, found, listing.version
@@ -94,8 +106,8 @@ class Informer:
         self.synced.set()
 
     async def _follow(self) -> None:
-        path, times = self.resource.path(), self._times
-        async for event in self._api.watch(path, self._version, seconds=times.watch, silence=times.silence):
+        times = self._times
+        async for event in self._api.watch(self._path, self._version, seconds=times.watch, silence=times.silence):
             self._take(event)
 
     def _take(self, event: Event) -> None:

@@ -40,12 +40,16 @@ class OperatorSettings(Frozen):
     """What an operator is told: the gateway's URL, the file of its token, and where things are.
 
     ``kubeconfig`` is for an operator outside of the cluster; without one it comes in as its pod's service account.
+    ``namespaces`` bounds it to the HarvestRequests of these: EdgeSite and GroupQuota are of the whole cluster, and so
+    are not followed then. Operators agree who works by ``lease``: those of another gateway need another one.
     """
 
     gateway: str
     token_file: str
     placing: Placing
     kubeconfig: str = ""
+    namespaces: tuple[str, ...] = ()
+    lease: str = LEASE
     times: OperatorTimes = OperatorTimes()
 
 
@@ -104,7 +108,7 @@ async def _built(settings: OperatorSettings, stack: AsyncExitStack) -> Operator:
     leadership = Leadership(
         api=KubernetesApi(api=client),
         namespace=placing.namespace,
-        name=LEASE,
+        name=settings.lease,
         identity=f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
         times=times.lease,
     )
@@ -123,18 +127,21 @@ def _controllers(
 ) -> list[Controller]:
     recorder, times = Recorder(api=api, instance=identity), settings.times
 
-    def controller(kind: Kind) -> Controller:
+    def controller(kind: Kind, namespace: str = "") -> Controller:
         def informer(on_change: Callable[[str], None]) -> Informer:
-            return Informer(api=api, resource=kind.resource, on_change=on_change, times=times.watch)
+            resource = kind.resource
+            return Informer(api=api, resource=resource, on_change=on_change, namespace=namespace, times=times.watch)
 
         return Controller(kind=kind, api=api, informer=informer, recorder=recorder, times=times.controller)
 
+    harvests = HarvestRequests(gateway=gateway, api=api, again_seconds=times.harvest_seconds)
+    if settings.namespaces:
+        return [controller(harvests, namespace) for namespace in dict.fromkeys(settings.namespaces)]
     sites = controller(
         EdgeSites(
             gateway=gateway, api=api, placing=settings.placing, objects=lambda: list(sites.informer.objects.values())
         )
     )
-    harvests = HarvestRequests(gateway=gateway, api=api, again_seconds=times.harvest_seconds)
     return [sites, controller(GroupQuotas(gateway=gateway)), controller(harvests)]
 
 

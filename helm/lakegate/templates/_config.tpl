@@ -56,7 +56,7 @@ Templates give text only, hence JSON in an envelope {"v": ...}.
 {{- define "lakegate.configFile" -}}
 {{- $config := get (include "lakegate.resolved" .root.Values.config | fromJson) "v" -}}
 {{- $_ := set $config "server" (include "lakegate.server" .root | fromJson) -}}
-{{- if .root.Values.operator.enabled -}}
+{{- if and .root.Values.operator.enabled .root.Values.operator.clusterWide -}}
 {{- $_ := set $config "sites_from" (append (default (list) $config.sites_from) "/etc/lakegate/sites/sites.yaml") -}}
 {{- end -}}
 {{- if hasKey . "workers" -}}

@@ -93,7 +93,7 @@ spec:
         {{- range include "lakegate.secretNames" .root.Values.config | splitList "\n" | compact | uniq | sortAlpha }}
         - {name: secret-{{ . | trunc 50 | trimSuffix "-" | replace "." "-" }}, mountPath: /etc/lakegate/secrets/{{ . }}, readOnly: true}
         {{- end }}
-        {{- if .root.Values.operator.enabled }}
+        {{- if and .root.Values.operator.enabled .root.Values.operator.clusterWide }}
         - {name: sites, mountPath: /etc/lakegate/sites, readOnly: true}
         {{- end }}
         {{- with .root.Values.extraVolumeMounts }}
@@ -118,7 +118,7 @@ spec:
     - name: secret-{{ . | trunc 50 | trimSuffix "-" | replace "." "-" }}
       secret: {secretName: {{ . }}, defaultMode: 0440}
     {{- end }}
-    {{- if .root.Values.operator.enabled }}
+    {{- if and .root.Values.operator.enabled .root.Values.operator.clusterWide }}
     - name: sites # made by the operator
       secret: {secretName: {{ include "lakegate.fullname" .root }}-sites, optional: true, defaultMode: 0440}
     {{- end }}

@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from conftest import ADMIN
+from conftest import ADMIN, NAMESPACES
 
 from gateway.operator.errors import NotThere
 from gateway.operator.resources import HARVEST_REQUESTS, SECRETS
@@ -42,6 +42,39 @@ async def test_a_token_that_is_not_there_or_not_known_is_told(cluster, operator)
         for each in (name, other):
             await cluster.delete(HARVEST_REQUESTS, each, namespace=namespace)
             await gone(cluster, each)
+
+
+async def test_an_object_as_large_as_they_come_keeps_nobody_else_waiting(cluster, operator):
+    large, name, namespace = named(), named(), cluster.namespace
+    ring = [[number / 1_000, 40 + number / 10_000] for number in range(30_000)]
+    geometry = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+    await cluster.secret(SECRETS, "token", namespace, token=ADMIN)
+    async with operator(cluster) as running:
+        await cluster.settled(lambda: synced(running))
+        await cluster.put(HARVEST_REQUESTS, large, wish(intersects=geometry), namespace=namespace)
+        await cluster.put(HARVEST_REQUESTS, name, wish(), namespace=namespace)
+        for each in (name, large):
+            await cluster.until(HARVEST_REQUESTS, each, "Refused", namespace=namespace)
+        for each in (name, large):
+            await cluster.delete(HARVEST_REQUESTS, each, namespace=namespace)
+            await gone(cluster, each)
+
+
+async def test_an_operator_of_some_namespaces_looks_at_no_other(cluster, operator):
+    name, namespace, other = named(), cluster.namespace, f"{cluster.namespace}-b"
+    await cluster.put(NAMESPACES, other)
+    for each in (namespace, other):
+        await cluster.secret(SECRETS, "token", each, token=ADMIN)
+        await cluster.put(HARVEST_REQUESTS, name, wish(), namespace=each)
+    async with operator(cluster, namespaces=(other,)) as running:
+        await cluster.until(HARVEST_REQUESTS, name, "Refused", namespace=other)
+        assert [each.informer.resource.kind for each in running.controllers] == ["HarvestRequest"]
+        assert set(running.controllers[0].informer.objects) == {f"{other}/{name}"}
+    assert "status" not in await cluster.get(HARVEST_REQUESTS, name, namespace=namespace)
+
+
+async def synced(running):
+    return bool(running.controllers) and all(each.informer.synced.is_set() for each in running.controllers)
 
 
 async def gone(cluster, name):
