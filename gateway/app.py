@@ -21,6 +21,7 @@ from gateway.house.adapters import allowed_origins, public_url, signing_key_of, 
 from gateway.house.catalogue_room import add_catalogue
 from gateway.house.compute_room import add_clusters, add_kernels
 from gateway.house.harvest_room import add_harvests
+from gateway.house.hda_room import add_hda
 from gateway.house.house import Calls, House
 from gateway.listener import Listener
 from gateway.settings import Settings
@@ -46,6 +47,7 @@ async def furnish(settings: Settings, stack: AsyncExitStack) -> tuple[House, Clu
     clusters = await add_clusters(house)
     await add_kernels(house)
     await add_harvests(house)
+    await add_hda(house)
     return house, clusters
 
 

@@ -26,6 +26,7 @@ _OPEN_TO_BROWSERS = frozenset(
     {
         *("", "search", "collections", "collections-queryables", "collections-sortables", "catalogs", "children"),
         *("conformance", "api", "api.html", "queryables", "sortables", "aggregations", "aggregate", "sites"),
+        *("stac", "services"),
     }
 )
 """First path segments that pages of other origins may read; but nothing below ``/api/``, which runs code."""

@@ -44,6 +44,7 @@ TABLE: tuple[tuple[str, Scope, Scope], ...] = (
     ("/aggregations", "read", "read"),
     ("/explain", "read", "read"),
     ("/stac", "read", "read"),
+    ("/services", "read", "admin"),
     ("/export", "read", "read"),
     ("/download", "read", "read"),
     ("/portal", "read", "read"),

@@ -141,6 +141,22 @@ _STAC = (
     Operation("/search/export", "get", "All matches as a stream", STRING, _EXPORT, None, _FOUND, _EXPORTED),
     Operation("/search/export", "post", "All matches as a stream", STRING, (), _BODY, _FOUND, _EXPORTED),
 )
+_OF_HDA = (
+    Operation("", "get", "Landing page", ref("Catalog"), statuses=(200, 304, 406)),
+    Operation("/", "get", "Landing page", ref("Catalog"), statuses=(200, 304, 406)),
+    Operation("/conformance", "get", "Conformance classes", ref("Conformance"), statuses=(200, 304, 406)),
+    Operation("/collections", "get", "Search collections", ref("Collections"), (*_MATCHING, *_PAGING), None, _FOUND),
+    Operation(_ONE, "get", "One collection", ref("Collection"), statuses=(200, 304, 404, 406)),
+    Operation(f"{_ONE}/items", "get", "Its items", ref("ItemCollection"), _MATCHING, None, _FOUND, _GEOJSON),
+    Operation(f"{_ONE}/items/{{item}}", "get", "One item, or an order", ref("Item"), (), None, _FOUND, _GEOJSON),
+    Operation("/search", "get", "Search items", ref("ItemCollection"), (*_MATCHING, *_PAGING), None, _FOUND, _GEOJSON),
+    Operation("/search", "post", "Search items", ref("ItemCollection"), (), _BODY, (*_FOUND, 415), _GEOJSON),
+)
+_HDA = (
+    *(one._replace(path=f"/stac{version}{one.path}") for version in ("/v2", "") for one in _OF_HDA),
+    Operation("/services", "get", "What is offered beside the data", ref("ItemCollection"), ("q",), kinds=_GEOJSON),
+    Operation("/services/{service}", "get", "One service", statuses=(200, 404), kinds=_GEOJSON),
+)
 _OWN = (
     Operation("/sites", "get", "The sites and how they are"),
     Operation("/sites/{site}", "get", "One site", statuses=(200, 404)),
@@ -251,6 +267,7 @@ _JUPYTER = (
 
 OPERATIONS: dict[str, tuple[Operation, ...]] = {
     "STAC": _STAC,
+    "Harmonised Data Access": _HDA,
     "Lakegate": (*_OWN, *_SLICES),
     "Sign-in": _SIGN_IN,
     "Processes": _PROCESSES,

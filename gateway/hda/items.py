@@ -1,0 +1,239 @@
+"""Items as clients of HDA read them. Pure; once for each item given.
+
+Every item tells ``order:status`` and ``storage:tier``, one backend, and where its bytes are had through the gateway,
+the provider's own address beside it (``alternate.origin``). The rest stays the site's bytes.
+"""
+
+import functools
+import mimetypes
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from edges.model import Json, Members
+from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, link, url_of
+from gateway.data.hrefs import download_href
+from gateway.hda.order_bodies import order_body
+from gateway.search.alternates import ALTERNATE_EXTENSION
+from gateway.search.availability import Availability, availability
+from gateway.search.merge import Group
+from gateway.search.render import Preference, merged_copies, sort_out
+from gateway.search.rewriting import SAFE_SCHEMES
+
+WHOLE = "downloadLink"
+"""The key of the asset that is the whole product."""
+ORDER_EXTENSION = "https://stac-extensions.github.io/order/v1.1.0/schema.json"
+STORAGE_EXTENSION = "https://stac-extensions.github.io/storage/v1.0.0/schema.json"
+OCTETS = "application/octet-stream"
+
+_TELLS: Mapping[Availability, tuple[str, str]] = {
+    "online": ("succeeded", "online"),
+    "orderable": ("orderable", "offline"),
+    "ordered": ("shipping", "offline"),
+}
+"""``order:status`` and ``storage:tier``: in answers of searches EODAG knows these three words and no others."""
+_OWN_RELS = frozenset({"self", "root", "parent", "collection", "items", "next", "prev", "retrieve", "order"})
+_WHOLE_KEYS = frozenset({"product", "download", "data", "archive", "zip", "safe"})
+_WHOLE_TYPES = (b"zip", b"x-tar", b"octet-stream", b"gtar")
+_EXTRAS = (b'"thumbnail"', b'"overview"', b'"metadata"')
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+_MEMBERS = msgspec.json.Decoder(Members)
+_ASSETS = msgspec.json.Decoder(dict[str, Members])
+_TEXT = msgspec.json.Decoder(str)
+_TEXTS = msgspec.json.Decoder(list[str])
+_LINKS = msgspec.json.Decoder(list[dict[str, Any]])
+_NONE = msgspec.Raw(b"{}")
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class View(msgspec.Struct, frozen=True):
+    """What an item is seen through: our addresses, and how backends and collections are called.
+
+    ``base`` is the address of the face, ``root`` of the gateway. ``orders`` are the sites that take orders.
+    ``legacy`` puts the product's own link first, with its name, as version 1 did.
+    """
+
+    base: str
+    root: str
+    names: Mapping[str, str]
+    titles: Callable[[str], str]
+    prefer: Preference
+    orders: frozenset[str] = frozenset()
+    legacy: bool = False
+
+
+def render(group: Group, view: View) -> Members:
+    """Return the best copy of an item as clients of HDA read it, with the others as alternates."""
+    if len(group) == 1:
+        site, item = group[0].site, group[0].item
+    else:
+        site, item = sort_out(group, prefer=view.prefer).stands.site, merged_copies(group, prefer=view.prefer)
+    return rendered(item, site, view)
+
+
+def rendered(item: Members, site: str, view: View) -> Members:
+    """Return one item of one site; see :func:`render`."""
+    collection, item_id = _TEXT.decode(item["collection"]), _TEXT.decode(item["id"])
+    state = availability(item)
+    links = _links(item, collection, item_id, view)
+    if state == "orderable" and site in view.orders:
+        links.append(_retrieve(item, collection, item_id, site, view))
+    place = functools.partial(download_href, view.root, site=site, collection=collection, item=item_id)
+    return item | {
+        "links": msgspec.Raw(msgspec.json.encode(links)),
+        "properties": with_state(item.get("properties", _NONE), view.names.get(site, site), state),
+        "assets": with_downloads(item.get("assets", _NONE), place),
+        "stac_extensions": _extensions(bytes(item.get("stac_extensions", b"[]"))),
+    }
+
+
+def with_state(properties: msgspec.Raw, backend: str, state: Availability) -> msgspec.Raw:
+    """Return properties with the one backend, and how the data can be had in the words that clients compare with."""
+    body = bytes(properties)
+    status, tier = _TELLS[state]
+    told = b"order:status" in body or b"storage:tier" in body or b"federation:backends" in body
+    if not told and body[:2] == b'{"':
+        return msgspec.Raw(b"".join((b"{", _state(backend, status, tier), b",", body[1:])))
+    own: Json = {"federation:backends": [backend], "order:status": status, "storage:tier": tier}
+    return msgspec.Raw(msgspec.json.encode(_MEMBERS.decode(body) | own))
+
+
+@functools.lru_cache(maxsize=1024)
+def _state(backend: str, status: str, tier: str) -> bytes:
+    own = {"federation:backends": [backend], "order:status": status, "storage:tier": tier}
+    return msgspec.json.encode(own)[1:-1]
+
+
+def with_downloads(assets: msgspec.Raw, place: Callable[..., str]) -> msgspec.Raw:
+    """Return assets to be had through the gateway; ``place`` gives the address of an asset by its key.
+
+    ``downloadLink`` is added where there is none: the asset that is the whole product, or the first one with data.
+    """
+    try:
+        told = _ASSETS.decode(assets)
+    except _UNREADABLE:
+        return _NONE  # assets that are no assets
+    if not told:
+        return _NONE
+    front = place(asset="x")[:-1]
+    main = WHOLE if WHOLE in told else _main(told)
+    found: dict[str, Any] = {}
+    for key, asset in told.items():
+        href = asset.get("href")
+        if href is None or bytes(href[:1]) != b'"':
+            continue
+        ours = front + key if _PLAIN.fullmatch(key) else place(asset=key)
+        if key == main:
+            found[WHOLE] = _whole(asset, ours, key)
+        if key != WHOLE:
+            found[key] = _own(asset, ours)
+    return msgspec.Raw(msgspec.json.encode(found))
+
+
+def _own(asset: Members, ours: str) -> Json:
+    """Return an asset with our address, and the provider's as its origin."""
+    href = asset["href"]
+    if not _is_address(href):
+        return dict(asset) | {"href": ours}
+    origin: Json = {"href": href, "title": "Origin asset link"}
+    if "type" in asset:
+        origin["type"] = asset["type"]
+    others = asset.get("alternate")
+    alternate = _alternates(others) | {"origin": origin} if others is not None else {"origin": origin}
+    return dict(asset) | {"href": ours, "alternate": alternate}
+
+
+def _whole(asset: Members, ours: str, key: str) -> Json:
+    """Return the asset of the whole product: clients split its type at the slash, so it has one."""
+    own = _own(asset, ours) | {"title": "Download link" if key == WHOLE else f"Download link ({key})"}
+    if "type" not in own:
+        own["type"] = _type_of(_text(asset["href"]))
+    return own
+
+
+def _type_of(href: str) -> str:
+    kind, _ = mimetypes.guess_type(href.partition("?")[0], strict=False)
+    return kind or OCTETS
+
+
+def _main(assets: Mapping[str, Members]) -> str | None:
+    """Return the key of what comes nearest to the whole product."""
+    data = [key for key, asset in assets.items() if "href" in asset and not _is_extra(asset)]
+    ranked = sorted(data, key=lambda key: _rank(key, assets[key]))  # stable: the first of equals
+    return ranked[0] if ranked else None
+
+
+def _rank(key: str, asset: Members) -> tuple[bool, bool, bool]:
+    kind = bytes(asset.get("type", b""))
+    return (
+        key.lower() not in _WHOLE_KEYS,
+        not any(word in kind for word in _WHOLE_TYPES),
+        b'"data"' not in bytes(asset.get("roles", b"")),
+    )
+
+
+def _is_extra(asset: Members) -> bool:
+    roles = bytes(asset.get("roles", b""))
+    return b'"data"' not in roles and any(role in roles for role in _EXTRAS)
+
+
+def _is_address(href: msgspec.Raw) -> bool:
+    return _text(href).startswith(SAFE_SCHEMES)
+
+
+def _text(raw: msgspec.Raw) -> str:
+    try:
+        return _TEXT.decode(raw)
+    except _UNREADABLE:
+        return ""
+
+
+def _alternates(raw: msgspec.Raw) -> Json:
+    try:
+        return dict(_MEMBERS.decode(raw))
+    except _UNREADABLE:
+        return {}
+
+
+def _links(item: Members, collection: str, item_id: str, view: View) -> list[Json]:
+    parent = url_of(view.base, "collections", collection)
+    own = link("self", url_of(parent, "items", item_id), GEOJSON_TYPE, "Original item link")
+    above = link("collection", parent, JSON_TYPE, view.titles(collection))
+    ours = [own | {"title": item_id}, above] if view.legacy else [above, own]
+    return [*ours, *(each for each in told_links(item) if _is_foreign(each))]
+
+
+def told_links(item: Members) -> list[Json]:
+    """Return the links that came with an item; none where they cannot be read."""
+    raw = item.get("links")
+    if raw is None or len(raw) <= len(b"[]"):
+        return []
+    try:
+        return _LINKS.decode(raw)
+    except _UNREADABLE:
+        return []
+
+
+def _is_foreign(told: Json) -> bool:
+    href = told.get("href")
+    return told.get("rel") not in _OWN_RELS and isinstance(href, str) and href.startswith(SAFE_SCHEMES)
+
+
+def _retrieve(item: Members, collection: str, item_id: str, site: str, view: View) -> Json:
+    told = next((each.get("body") for each in told_links(item) if each.get("rel") in ("retrieve", "order")), None)
+    href = url_of(view.base, "collections", collection, "order")
+    body = order_body(told, item_id, view.names.get(site, site))
+    return link("retrieve", href, GEOJSON_TYPE, "Retrieve") | {"method": "POST", "body": body}
+
+
+@functools.lru_cache(maxsize=256)
+def _extensions(told: bytes) -> msgspec.Raw:
+    try:
+        names: Sequence[str] = _TEXTS.decode(told)
+    except _UNREADABLE:
+        names = []
+    added = (ALTERNATE_EXTENSION, ORDER_EXTENSION, STORAGE_EXTENSION)
+    return msgspec.Raw(msgspec.json.encode([*names, *(name for name in added if name not in names)]))

@@ -1,0 +1,198 @@
+"""Items as HDA serves them: search in all forms of its clients, items of a collection, one item by its id."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from edges.errors import NotFound
+from edges.model import Json, Members, Query
+from edges.registry import Registry
+from edges.stac.documents import item_collection
+from edges.stac.fields import apply_fields
+from edges.stac.hrefs import looks_unsafe
+from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, link, next_by_get, url_of
+from gateway.answers import json_only, only_utf8
+from gateway.hda.catalogue_face import ROOTS
+from gateway.hda.collections import HdaCollections, Naming
+from gateway.hda.items import View, render
+from gateway.hda.requests import HdaSearch, Terms, following, search_of_get, search_of_post, sites_of, with_sites
+from gateway.principal import Principal, principal_of
+from gateway.quota.charging import ONE_REQUEST, Charging
+from gateway.search.federation import Federation
+from gateway.search.page import Page, told_of_sites
+from gateway.search.render import Preference, preference
+from gateway.search.safety import made_safe
+from gateway.settings import HdaSettings, LimitSettings
+from quotas.model import Line
+
+
+class SearchFace:
+    """Serves searches and items. ``root`` is the gateway's address, ``base`` that of the face."""
+
+    def __init__(  # noqa: PLR0913 - what a search needs, each of it once
+        self,
+        *,
+        federation: Federation,
+        registry: Registry,
+        charging: Charging,
+        limits: LimitSettings,
+        settings: HdaSettings,
+        collections: HdaCollections,
+        naming: Naming,
+        orders: Collection[str],
+        root: str,
+        base: str,
+    ) -> None:
+        self._federation = federation
+        self._registry = registry
+        self._charging = charging
+        self._page_items = limits.page_items
+        self._collections = collections
+        self._naming = naming
+        self._orders = frozenset(orders)
+        self._root = root
+        self._base = base
+        self._terms = Terms(
+            default_limit=limits.default_page_items,
+            max_limit=limits.page_items,
+            default_dedup=limits.default_dedup,
+            compatible=settings.compatible,
+            sites=naming.sites,
+        )
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of both roots."""
+        return [
+            route
+            for root in ROOTS
+            for route in (
+                web.get(f"{root}/search", json_only(self.by_get)),
+                web.post(f"{root}/search", json_only(self.by_post)),
+                web.get(f"{root}/collections/{{collection}}/items", json_only(self.items)),
+                web.get(f"{root}/collections/{{collection}}/items/{{item}}", json_only(self.item)),
+            )
+        ]
+
+    async def by_post(self, request: web.Request) -> web.Response:
+        """``POST /stac/v2/search``."""
+        principal = principal_of(request)
+        asked = search_of_post(await request.read(), self._terms)
+        own = url_of(self._base, "search")
+        page = await self._found(principal, asked)
+
+        def next_link(token: str) -> Json:
+            body = following(asked.members, token, asked.search.query.sites)
+            return link("next", own, GEOJSON_TYPE, "Next page") | {"method": "POST", "body": body}
+
+        return self._answer(request, page, asked.search.query, own, next_link)
+
+    async def by_get(self, request: web.Request) -> web.Response:
+        """``GET /stac/v2/search``."""
+        return await self._got(request, url_of(self._base, "search"))
+
+    async def items(self, request: web.Request) -> web.Response:
+        """``GET /stac/v2/collections/{collection}/items``."""
+        name = request.match_info["collection"]
+        self._collections.one(name)
+        return await self._got(request, url_of(self._base, "collections", name, "items"), name)
+
+    async def _got(self, request: web.Request, own: str, collection: str | None = None) -> web.Response:
+        principal = principal_of(request)
+        asked = search_of_get(request.query, self._terms)
+        if collection is not None:
+            query = msgspec.structs.replace(asked.search.query, collections=(collection,))
+            search = msgspec.structs.replace(asked.search, query=query)
+            asked = msgspec.structs.replace(asked, search=search)
+        page = await self._found(principal, asked)
+
+        def next_link(token: str) -> Json:
+            kept = [(name, value) for name, value in request.query.items() if name != "page"]
+            return next_by_get(own, kept, with_sites(token, asked.search.query.sites))
+
+        return self._answer(request, page, asked.search.query, own, next_link)
+
+    async def item(self, request: web.Request) -> web.Response:
+        """``GET /stac/v2/collections/{collection}/items/{item}``."""
+        principal = principal_of(request)
+        collection, item_id = request.match_info["collection"], request.match_info["item"]
+        pins = [name for key in ("provider", "federation:backends") for name in request.query.getall(key, [])]
+        sites = sites_of(pins, self._naming.sites) if pins else None
+        async with self._charging.request(principal, ONE_REQUEST):
+            group = await self._federation.item(collection, item_id, sites=sites)
+        if not group:
+            backend = ", ".join(pins) or None
+            raise NotFound(f"Could not find any item in {collection} collection for backend {backend}.")
+        (item,), left_out = made_safe([render(group, self.view(request))], [group])
+        self._caught(left_out)
+        return web.Response(body=only_utf8(msgspec.json.encode(item)), content_type=GEOJSON_TYPE)
+
+    def view(self, request: web.Request) -> View:
+        """Return what a request's items are seen through."""
+        return View(
+            base=self._base,
+            root=self._root,
+            names=self._naming.names,
+            titles=self._collections.title,
+            prefer=self._preference(request),
+            orders=self._orders,
+            legacy=not request.path.startswith(ROOTS[0]),
+        )
+
+    async def _found(self, principal: Principal, asked: HdaSearch) -> Page:
+        """Search; where a page is asked by its number, go there first."""
+        query = asked.search.query
+        lines = [Line(resource="requests", amount=1), Line(resource="items", amount=query.limit)]
+        async with self._charging.request(principal, lines) as spending:
+            token, left = asked.search.token, (asked.page - 1) * query.limit
+            while left > 0:
+                stride = msgspec.structs.replace(query, limit=min(left, self._page_items))
+                before = await self._federation.search(stride, user=principal.user, token=token)
+                token, left = before.next, left - stride.limit
+                if token is None:
+                    spending.actual("items", 0)
+                    return msgspec.structs.replace(before, groups=[], next=None)
+            page = await self._federation.search(query, user=principal.user, token=token)
+            spending.actual("items", len(page.groups))
+        return page
+
+    def _answer(
+        self, request: web.Request, page: Page, query: Query, own: str, next_link: Callable[[str], Json]
+    ) -> web.Response:
+        view = self.view(request)
+        items: list[Members] = [render(group, view) for group in page.groups]
+        if query.fields is not None:
+            items = [apply_fields(item, query.fields) for item in items]
+        links = [link("self", own, JSON_TYPE, "Current Page"), link("root", url_of(self._base))]
+        if page.next is not None:
+            links.append(next_link(page.next))
+        body = self._encoded(items, page, links)
+        response = web.Response(body=only_utf8(body), content_type=GEOJSON_TYPE)
+        if page.missing:
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def _encoded(self, items: list[Members], page: Page, links: list[Json]) -> bytes:
+        """Return the page as bytes; where they look unsafe, without what is unsafe in the items."""
+        told = told_of_sites(page)
+        body = item_collection(items, links=links, matched=page.matched, extra=told)
+        if not looks_unsafe(body):
+            return body
+        safe, left_out = made_safe(items, page.groups)
+        if not left_out:
+            return body
+        self._caught(left_out)
+        return item_collection(safe, links=links, matched=page.matched, extra=told | {"federation:unsafe": left_out})
+
+    def _caught(self, left_out: dict[str, int]) -> None:
+        for name, count in left_out.items():
+            site = self._registry.get(name)
+            if site is not None:
+                site.caught("unsafe", count=count)
+
+    def _preference(self, request: web.Request) -> Preference:
+        sites = self._registry.sites()
+        priorities: dict[str, Any] = {site.id: site.settings.priority for site in sites}
+        unwell = {site.id for site in sites if site.health.status in ("degraded", "down")}
+        return preference(priorities, request.query.get("near"), unwell=unwell)
