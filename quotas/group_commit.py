@@ -21,12 +21,23 @@ CLOSE_SECONDS = 30.0
 
 
 class Job(Generic[Result]):
-    """An operation on its way: what to do, and where its outcome goes."""
+    """An operation on its way: what to do, and where its outcome goes.
 
-    __slots__ = ("error", "future", "keys", "result", "run")
+    ``fresh`` tells that its keys were most likely never used before.
+    """
 
-    def __init__(self, keys: tuple[str, ...], run: Callable[[float], Result], future: asyncio.Future[Result]) -> None:
+    __slots__ = ("error", "fresh", "future", "keys", "result", "run")
+
+    def __init__(
+        self,
+        keys: tuple[str, ...],
+        run: Callable[[float], Result],
+        future: asyncio.Future[Result],
+        *,
+        fresh: bool = False,
+    ) -> None:
         self.keys = keys
+        self.fresh = fresh
         self.run = run
         self.future = future
         self.result: Result | None = None

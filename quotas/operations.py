@@ -44,8 +44,10 @@ class LedgerOperations(ABC):
         """The policies that hold, as far as is known without I/O."""
 
     @abstractmethod
-    async def _call(self, run: Call[Result], *keys: str) -> Result:
+    async def _call(self, run: Call[Result], *keys: str, fresh: bool = False) -> Result:
         """Run an operation; ``keys`` are those that it must know about. Return when it is durable.
+
+        ``fresh``: they were most likely never used before. A store may rely on it to be faster, not to be right.
 
         Raises:
             LedgerUnavailable: the ledger cannot be read or written.
@@ -66,7 +68,9 @@ class LedgerOperations(ABC):
         self, key: str, charge: Charge, lines: Sequence[Line], *, ttl: float, why: str
     ) -> Lease | Refusal:
         """Reserve (see :class:`quotas.ledger.Ledger`)."""
-        return await self._call(lambda state, now: state.book.reserve(now, key, charge, lines, ttl, why), key)
+        return await self._call(
+            lambda state, now: state.book.reserve(now, key, charge, lines, ttl, why), key, fresh=True
+        )
 
     async def reserve_some(
         self, key: str, charge: Charge, lines: Sequence[Line], *, ttl: float, why: str

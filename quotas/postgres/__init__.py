@@ -6,6 +6,7 @@ all before it (one function call, one round trip, one disk flush for all that wa
 wrote since. So all gateways decide one after the other on one state, whatever the number of policies is.
 """
 
-from quotas.postgres.ledger import PostgresLedger, Upkeep
+from quotas.postgres.ledger import PostgresLedger
+from quotas.postgres.upkeep import Upkeep
 
 __all__ = ["PostgresLedger", "Upkeep"]

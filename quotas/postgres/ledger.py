@@ -15,29 +15,17 @@ from quotas.errors import LedgerUnavailable
 from quotas.group_commit import MAX_BATCH, AnyJob, Job, deliver
 from quotas.journal import entry_of
 from quotas.judging import Observer
-from quotas.model import Entry, Frozen, Policy
+from quotas.model import Entry, Policy
 from quotas.operations import Call, LedgerOperations, Result
 from quotas.postgres.connecting import LOST, connect
+from quotas.postgres.pruning import read_checkpoint
 from quotas.postgres.schema import QUERIES, checked_schema
-from quotas.postgres.store import PostgresStore, read_checkpoint
+from quotas.postgres.store import PostgresStore
+from quotas.postgres.upkeep import USUAL, Upkeep
 from quotas.records import Wanted
-from quotas.replay import KEEP_HISTORY_SECONDS, Replayed
+from quotas.replay import Replayed
 
 logger = logging.getLogger(__name__)
-
-
-class Upkeep(Frozen):
-    """What a ledger does by itself, in seconds.
-
-    ``sweep_seconds``: how often it looks through the leases whose time is over; any operation ends them too.
-    ``keep_history_seconds``: how long the history is kept.
-    """
-
-    sweep_seconds: float = 5.0
-    keep_history_seconds: float = KEEP_HISTORY_SECONDS
-
-
-USUAL = Upkeep()
 
 
 class PostgresLedger(LedgerOperations):
@@ -70,14 +58,17 @@ class PostgresLedger(LedgerOperations):
         PolicySet(configured)  # wrong ones are told before anything is opened
         self._dsn = dsn
         self._schema = checked_schema(schema)
+        self._told = asyncio.Event()
+        """Set when another gateway has changed policies or grants."""
         self._store = PostgresStore(
             dsn,
             self._schema,
             configured,
             clock=clock,
             observer=observer,
-            keep_history_seconds=upkeep.keep_history_seconds,
+            upkeep=upkeep,
         )
+        self._store.heard = self._told.set
         self._sweep_seconds = upkeep.sweep_seconds
         self._jobs: deque[AnyJob] = deque()
         self._asked = asyncio.Event()
@@ -106,12 +97,12 @@ class PostgresLedger(LedgerOperations):
         """The policies that hold, as of the last operation."""
         return self._store.policies
 
-    async def _call(self, run: Call[Result], *keys: str) -> Result:
+    async def _call(self, run: Call[Result], *keys: str, fresh: bool = False) -> Result:
         if not self._running:
             raise LedgerUnavailable("the ledger is closed")
         store = self._store
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._jobs.append(Job(keys, lambda now: run(store.state, now), future))
+        self._jobs.append(Job(keys, lambda now: run(store.state, now), future, fresh=fresh))
         self._asked.set()
         return await future
 
@@ -139,7 +130,10 @@ class PostgresLedger(LedgerOperations):
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(self._sweep_seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._sweep_seconds):
+                    await self._told.wait()
+            self._told.clear()
             with suppress(LedgerUnavailable):  # logged where it failed; the next turn tries again
                 await self.expire()
 

@@ -16,6 +16,13 @@ SELECT writer FROM batch WHERE writer = ANY ($1::uuid[]);
 -- name: write_batch
 SELECT write_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
+-- name: write_fresh
+SELECT write_fresh($15, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+
+-- name: tell_policies
+-- The channel is that of `quotas.postgres.store`; told when the transaction commits.
+SELECT pg_notify($1, '');
+
 -- name: write_rest
 SELECT write_rest($1, $2, $3, $4, $5, $6, $7);
 

@@ -16,21 +16,15 @@ import asyncpg
 from quotas.binding import PolicySet
 from quotas.errors import LedgerUnavailable, QuotaError
 from quotas.group_commit import AnyJob
-from quotas.journal import Journal, entry_of
+from quotas.journal import Journal
 from quotas.judging import Observer
 from quotas.model import Policy
+from quotas.postgres.company import Company
 from quotas.postgres.connecting import AGAIN, LOST, connect
+from quotas.postgres.pruning import prune
 from quotas.postgres.rows import batch_rows, meet, read_office, read_state, rest_rows
 from quotas.postgres.schema import QUERIES, migrate
-from quotas.replay import (
-    FORGET_AT_ONCE,
-    KEEP_HISTORY_SECONDS,
-    Replayed,
-    checkpoint_rows,
-    forgotten,
-    from_checkpoint,
-    horizon_of,
-)
+from quotas.postgres.upkeep import USUAL, Upkeep
 from quotas.replication import absorb, encode
 from quotas.rows import rate_definition
 from quotas.state import State
@@ -48,26 +42,21 @@ MOST_PAUSE_SECONDS = 1.0
 MOST_LOCKED = 1_024
 """Batches that are decided under the lock after somebody else came in between; fewer at first."""
 
-KEEP_BATCHES = 10_000
-KEEP_BATCH_SECONDS = 600.0
-"""How many batches, and for how long, are kept for other gateways at least; who is further behind loads all."""
-
-KEEP_SECONDS = 30 * 86_400.0
-"""How long the key of an ended lease is recognised, in seconds: longer than any retry."""
-
-CLOCK_SECONDS = 86_400.0
-"""By how much the clock may be set back: what came free so lately is not forgotten."""
-
 PRUNE_SECONDS = 3_600.0
 """How often what is too old is forgotten, in seconds."""
 
 
-Attempts = dict[uuid.UUID, list[tuple[object, BaseException | None]]]
+Answers = list[tuple[object, BaseException | None]]
+Attempts = dict[uuid.UUID, Answers]
 """What was told to jobs by attempts of which it is not known whether they were written."""
 
 
 class _Outrun(Exception):
     """Somebody else wrote what we have not seen: nothing was written, and all is to be loaded anew."""
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class PostgresStore:
@@ -81,14 +70,17 @@ class PostgresStore:
         *,
         clock: Callable[[], float] | None,
         observer: Observer | None,
-        keep_history_seconds: float = KEEP_HISTORY_SECONDS,
+        upkeep: Upkeep = USUAL,
     ) -> None:
         self._dsn = dsn
         self._schema = schema
         self._configured = policies
         self._given_clock = clock
         self._observer = observer
-        self._keep_history_seconds = keep_history_seconds
+        self._keep_history_seconds = upkeep.keep_history_seconds
+        self._company = Company(upkeep.quiet_batches)
+        self.heard: Callable[[], None] = _nothing
+        """Called when another gateway tells that policies or grants have changed: there is something to see."""
         self._connection: asyncpg.Connection | None = None
         self._state: State | None = None
         self._version = -1
@@ -146,7 +138,17 @@ class PostgresStore:
             started = time.monotonic()
             now = await self._connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::double precision")
             self._offset = now - (started + time.monotonic()) / 2
+            await self._connection.add_listener(self._channel, self._told)
         return self._connection
+
+    @property
+    def _channel(self) -> str:
+        return f"{self._schema}_policies"
+
+    def _told(self, connection: object, pid: int, channel: str, payload: object) -> None:
+        """Hear what a gateway tells, which may be this one."""
+        if self._connection is not None and pid != self._connection.get_server_pid():
+            self.heard()
 
     def _now(self) -> float:
         """Return the database's time, the same for all gateways."""
@@ -244,6 +246,7 @@ class PostgresStore:
             done = await self._decide(connection, jobs, attempt, attempts)
         except _Outrun:
             attempts.pop(attempt, None)
+            self._company.wrong()
             self._locked_next = self._locked_for = min(MOST_LOCKED, self._locked_next * 2)
             self._state = None
             return 0
@@ -267,11 +270,45 @@ class PostgresStore:
         self, connection: asyncpg.Connection, jobs: Sequence[AnyJob], attempt: uuid.UUID, attempts: Attempts
     ) -> int:
         """Run jobs on the newest state, up to one that changes policies, and write what they changed."""
-        await self._look(connection, list({key for job in jobs for key in job.keys}))
         state = self.state
-        now = self._now()
+        keys = list({key for job in jobs for key in job.keys})
+        fresh = self._unseen(jobs)
+        if fresh is None:
+            await self._look(connection, keys)
+        else:
+            meet(state.book, None, None)
+        done = self._do(jobs)
+        if fresh is not None and not state.journal and await self._look(connection, keys):
+            fresh = None
+            done = self._do(jobs)  # nothing was granted, for reasons that hold no more
+        if state.journal:
+            attempts[attempt] = done
+            body = encode(state.journal, state.book.seq, state.book.fence)
+            await self._write(connection, state.journal, (self._version, attempt, body, state.book.fence), fresh)
+            self._version += 1
+            state.written()
+        if fresh is not None:
+            self._company.right()
+        return len(done)
+
+    def _unseen(self, jobs: Sequence[AnyJob]) -> list[str] | None:
+        """Return the keys that must be unknown for a batch to be decided without a look; None where one is needed."""
+        if not self._company.alone or self._locked_for > 0:
+            return None
+        leases = self.state.book.leases
+        unknown: list[str] = []
+        for job in jobs:
+            new = [key for key in job.keys if key not in leases]
+            if not job.keys or (new and not job.fresh):
+                return None
+            unknown += new
+        return unknown
+
+    def _do(self, jobs: Sequence[AnyJob]) -> Answers:
+        """Run jobs, up to one that changes policies; return what they were told."""
+        state, now = self.state, self._now()
         state.begin(now)
-        done: list[tuple[object, BaseException | None]] = []
+        done: Answers = []
         for job in jobs:
             job.result = job.error = None
             try:
@@ -282,16 +319,10 @@ class PostgresStore:
             if state.stale:
                 break
         state.finish(now)
-        if state.journal:
-            attempts[attempt] = done
-            body = encode(state.journal, state.book.seq, state.book.fence)
-            await self._write(connection, state.journal, (self._version, attempt, body, state.book.fence))
-            self._version += 1
-            state.written()
-        return len(done)
+        return done
 
-    async def _look(self, connection: asyncpg.Connection, keys: list[str]) -> None:
-        """Take over what others wrote, and look up what is known of the keys."""
+    async def _look(self, connection: asyncpg.Connection, keys: list[str]) -> bool:
+        """Take over what others wrote, and look up what is known of the keys; tell whether there was anything."""
         state = self.state
         row = await connection.fetchrow(QUERIES["look"], self._version, keys)
         batches = row["batches"] or []
@@ -300,20 +331,32 @@ class PostgresStore:
         if batches:
             self._version = row["version"]
             self._locked_for = max(self._locked_for, 1)
+        self._company.met(others=bool(batches))
         meet(state.book, row["ended"], row["returned"])
+        return bool(batches or row["ended"] or row["returned"])
 
     async def _write(
-        self, connection: asyncpg.Connection, journal: Journal, head: tuple[int, uuid.UUID, bytes, int]
+        self,
+        connection: asyncpg.Connection,
+        journal: Journal,
+        head: tuple[int, uuid.UUID, bytes, int],
+        fresh: list[str] | None = None,
     ) -> None:
-        rows = batch_rows(journal, self._definitions)
+        """Write a journal; ``fresh`` are keys that must be unknown, None where that has been seen."""
+        values: list[object] = [*head, self._now(), *batch_rows(journal, self._definitions)]
+        query = QUERIES["write_batch"] if fresh is None else QUERIES["write_fresh"]
+        if fresh is not None:
+            values.append(fresh)
         rest = rest_rows(journal)
         if rest is None:
-            written = await connection.fetchval(QUERIES["write_batch"], *head, self._now(), *rows)
+            written = await connection.fetchval(query, *values)
         else:
             async with connection.transaction():
-                written = await connection.fetchval(QUERIES["write_batch"], *head, self._now(), *rows)
+                written = await connection.fetchval(query, *values)
                 if written:
                     await connection.execute(QUERIES["write_rest"], *rest)
+                    if journal.policies or journal.grants:
+                        await connection.execute(QUERIES["tell_policies"], self._channel)
         if not written:
             raise _Outrun
 
@@ -323,41 +366,16 @@ class PostgresStore:
             job.result = None
             job.error = LedgerUnavailable(f"the ledger cannot be written: {type(error).__name__}")
 
-    async def _forget_history(self, connection: asyncpg.Connection, now: float) -> None:
-        """Put a checkpoint in place of the oldest part of the history, if it is too old."""
-        spans = [span for _, span in self.policies.spans()]
-        horizon = horizon_of(now, self._keep_history_seconds, spans)
-        async with connection.transaction():
-            await connection.execute(QUERIES["lock"])
-            start = await read_checkpoint(connection)
-            before = start.seq
-            oldest = await connection.fetch(QUERIES["read_oldest"], FORGET_AT_ONCE)
-            state = forgotten((entry_of(tuple(row)) for row in oldest), start, horizon)
-            if state.seq > before:
-                await connection.execute(QUERIES["clear_checkpoint"])
-                await connection.execute(QUERIES["write_checkpoint"], checkpoint_rows(state))
-                await connection.execute(QUERIES["write_forgotten"], state.seq, horizon)
-                await connection.execute(QUERIES["forget_entries"], state.seq)
-
     async def _prune(self, connection: asyncpg.Connection) -> None:
         now = self._now()
         if abs(now - self._pruned_at) < PRUNE_SECONDS:
             return
         self._pruned_at = now
         try:
-            await connection.execute(QUERIES["prune_batches"], KEEP_BATCHES, now - KEEP_BATCH_SECONDS)
-            for name in ("prune_ended", "prune_returned", "prune_rates", "prune_permits"):
-                await connection.execute(QUERIES[name], now - KEEP_SECONDS)
-            await connection.execute(QUERIES["prune_spent"], now - CLOCK_SECONDS, BUCKETS)
-            await self._forget_history(connection, now)
+            spans = [span for _, span in self.policies.spans()]
+            await prune(connection, now, self._keep_history_seconds, spans)
         except (asyncpg.PostgresError, *LOST) as error:
             logger.warning("the ledger cannot be pruned", extra={"error": str(error)})
-
-
-async def read_checkpoint(connection: asyncpg.Connection) -> Replayed:
-    """Read where the history begins; to be called in a transaction that sees one moment, or alone can change it."""
-    seq = await connection.fetchval(QUERIES["read_forgotten"])
-    return from_checkpoint(seq, [tuple(row) for row in await connection.fetch(QUERIES["read_checkpoint"])])
 
 
 def _definitions(policies: PolicySet) -> dict[str, str]:

@@ -98,7 +98,7 @@ class OnPostgres:
         self.dsn = dsn
 
     def ledger(self, name):
-        upkeep = Upkeep(sweep_seconds=1e6)
+        upkeep = Upkeep(sweep_seconds=1e6, quiet_batches=1)
         return PostgresLedger(self.dsn, POLICIES, schema=f"killed_{name}", clock=lambda: NOW, upkeep=upkeep)
 
     def arm(self, points):

@@ -9,7 +9,7 @@ import pytest
 from quotas.errors import InvalidAmount, KeyReused, LeaseLost, QuotaExceeded
 from quotas.memory import MemoryLedger
 from quotas.model import Charge, Lease, Line, Policy, Refusal
-from quotas.postgres import PostgresLedger
+from quotas.postgres import PostgresLedger, Upkeep
 from quotas.sqlite import SqliteLedger
 
 pytestmark = pytest.mark.seam
@@ -34,6 +34,8 @@ def clock():
     return Clock()
 
 
+BOLD = Upkeep(quiet_batches=1)
+"""Decides without a look as soon as one has found nothing of others: the contract holds both ways."""
 STORES = ["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.service)]
 FULL_STORES = STORES[1:]
 """The stores that do all: the one in memory takes reservations only."""
@@ -51,7 +53,7 @@ async def ledger_on(store, policies, *, clock, tmp_path, request):
     else:
         schema = f"ledger_{zlib.crc32(str(tmp_path).encode())}"
         dsn = request.getfixturevalue("postgresql")
-        async with PostgresLedger(dsn, policies, schema=schema, clock=clock) as ledger:
+        async with PostgresLedger(dsn, policies, schema=schema, clock=clock, upkeep=BOLD) as ledger:
             yield ledger
 
 

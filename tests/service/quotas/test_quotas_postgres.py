@@ -13,7 +13,7 @@ import pytest
 
 from quotas.errors import LedgerUnavailable
 from quotas.model import Charge, Lease, Line, Policy
-from quotas.postgres import PostgresLedger
+from quotas.postgres import PostgresLedger, Upkeep
 from quotas.replay import replay
 
 pytestmark = pytest.mark.service
@@ -24,8 +24,16 @@ ALICE = Charge(group="eo", user="alice")
 ONE = (Line(resource="cores", amount=1),)
 
 
-async def gateways(stack, dsn, schema, count, policies=(CORES,)):
-    return [await stack.enter_async_context(PostgresLedger(dsn, policies, schema=schema)) for _ in range(count)]
+BOLD = Upkeep(quiet_batches=1)
+"""Decides without a look as soon as a single one has found nothing of others."""
+SLEEPY = Upkeep(sweep_seconds=3_600)
+
+
+async def gateways(stack, dsn, schema, count, policies=(CORES,), upkeep=BOLD):
+    return [
+        await stack.enter_async_context(PostgresLedger(dsn, policies, schema=schema, upkeep=upkeep))
+        for _ in range(count)
+    ]
 
 
 async def whole_history(ledger):
@@ -77,6 +85,44 @@ async def test_a_policy_that_is_put_at_one_gateway_holds_at_the_others(postgresq
         refused = await other.reserve("b", ALICE, ONE, ttl=600, why="after")
         assert [each.limit for each in refused.violated] == [1]
         assert other.binds(ALICE, ONE)[0].amount == 1
+
+
+async def test_a_changed_policy_binds_at_the_others_without_their_asking(postgresql):
+    async with AsyncExitStack() as stack:
+        one, other = await gateways(stack, postgresql, "told", 2, upkeep=SLEEPY)
+        await one.put_policy(Policy(**{**_fields(CORES), "amount": 1}), by="ops", why="maintenance")
+        for _ in range(4_000):
+            if other.binds(ALICE, ONE)[0].amount == 1:
+                break
+            await asyncio.sleep(0.005)
+        assert other.binds(ALICE, ONE)[0].amount == 1
+
+
+async def test_who_was_long_alone_still_sees_what_another_writes(postgresql):
+    async with AsyncExitStack() as stack:
+        one, other = await gateways(stack, postgresql, "alone", 2)
+        for n in range(40):
+            assert isinstance(await one.reserve(f"a{n}", ALICE, ONE, ttl=600, why="alone"), Lease)
+        refused = await one.reserve("b", ALICE, ONE, ttl=600, why="full")
+        assert [each.reserved for each in refused.violated] == [40]
+        await other.release("a7")
+        assert isinstance(await one.reserve("b", ALICE, ONE, ttl=600, why="room"), Lease)
+        await one.release("b")
+        await other.reserve("c", ALICE, ONE, ttl=600, why="first")
+        refused = await one.reserve("d", ALICE, ONE, ttl=600, why="full again")
+        assert [each.reserved for each in refused.violated] == [40]
+        await check(one)
+
+
+async def test_a_key_that_was_used_up_is_known_without_a_look_too(postgresql):
+    async with AsyncExitStack() as stack:
+        (ledger,) = await gateways(stack, postgresql, "known", 1)
+        first = await ledger.reserve("a", ALICE, ONE, ttl=600, why="work")
+        await ledger.commit("a")
+        for n in range(4):
+            await ledger.reserve(f"b{n}", ALICE, ONE, ttl=600, why="more work")
+        assert await ledger.reserve("a", ALICE, ONE, ttl=600, why="again") == first
+        assert set((await check(ledger)).open) == {f"b{n}" for n in range(4)}
 
 
 def _fields(policy):
