@@ -1,11 +1,10 @@
 """Quota for harvests: reserved before anything is written, renewed, and settled by what was done."""
 
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 
 from harvest.admission_ledger import HarvestLedger
-from harvest.database import Connection, Database
+from harvest.database import Connection, Database, Row
 from harvest.estimate import spread
 from harvest.model import Value
 from harvest.places import is_private
@@ -180,7 +179,7 @@ def holding_of(connection: Connection, order_id: str) -> Holding:
     return as_holding(row)
 
 
-def as_holding(row: sqlite3.Row) -> Holding:
+def as_holding(row: Row) -> Holding:
     """Return a row of an order as the ledger sees it."""
     charge = Charge(group=row["charged"], user=row["user"])
     return Holding(id=row["id"], charge=charge, target=row["target"], priority=row["priority"])

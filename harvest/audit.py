@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from edges.model import Json, ObjectInfo, Query
 from edges.seams import WritableCatalogue
 from harvest import multihash
 from harvest.audit_model import MAX_TOLD, Audit, Finding, Kind, Known, Report
-from harvest.database import Connection, Database, Journal
+from harvest.database import Connection, Database, Journal, Row
 from harvest.digest import Digest
 from harvest.errors import AuditNotFound
 from harvest.registrar import as_json
@@ -238,7 +237,7 @@ class _Run:
         while True:
             values = {"target": self._audit.target, "after": after, "limit": PAGE}
             rows = await self._database.run(lambda c, values=values: c.all("audited_items", **values))  # type: ignore[misc] # a default binds the loop's value
-            by_collection: dict[str, list[sqlite3.Row]] = {}
+            by_collection: dict[str, list[Row]] = {}
             for row in rows:
                 by_collection.setdefault(row["collection"], []).append(row)
             for collection, each in by_collection.items():
@@ -248,7 +247,7 @@ class _Run:
             after = rows[-1]["id"]
 
     async def _compare(
-        self, catalogue: WritableCatalogue, collection: str, rows: Sequence[sqlite3.Row], findings: _Findings
+        self, catalogue: WritableCatalogue, collection: str, rows: Sequence[Row], findings: _Findings
     ) -> None:
         told = await _told(catalogue, collection, [row["item_id"] for row in rows])
         for row in rows:
@@ -296,7 +295,7 @@ async def _told(catalogue: WritableCatalogue, collection: str, ids: Sequence[str
             return found
 
 
-def _audit(row: sqlite3.Row) -> Audit:
+def _audit(row: Row) -> Audit:
     kept = {name: row[name] for name in Audit.__struct_fields__}
     report = msgspec.json.decode(kept["report"], type=Report)
     return Audit(**kept | {"report": report, "repair": bool(kept["repair"]), "deep": bool(kept["deep"])})

@@ -4,14 +4,13 @@ A claim carries a fence that grows with each taking; every later write names it,
 over cannot write any more (:class:`harvest.errors.ClaimLost`).
 """
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from edges.model import Part
-from harvest.database import Connection
+from harvest.database import Connection, Row
 from harvest.errors import ClaimLost
 from harvest.model import Integrity, ObjectState, Source, Value
 from harvest.states import ObjectEvent, object_after
@@ -99,7 +98,7 @@ def claim_objects(connection: Connection, now: float, until: float, most: int = 
     return [_object(row) for row in claimed if row is not None]
 
 
-def _object(row: sqlite3.Row) -> ObjectClaim:
+def _object(row: Row) -> ObjectClaim:
     kept = {name: row[name] for name in ObjectClaim.__struct_fields__}
     source = _SOURCE.decode(kept["source"]) if kept["source"] else None
     return ObjectClaim(**kept | {"sources": _SOURCES.decode(kept["sources"]), "source": source})

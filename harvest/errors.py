@@ -10,6 +10,13 @@ class HarvestError(Exception):
     title: ClassVar[str] = "Harvest failed"
 
 
+class DatabaseUnavailable(HarvestError):
+    """The orders' database cannot be read or written now."""
+
+    status = 503
+    title = "The harvests' database is not available"
+
+
 class OrderNotFound(HarvestError):
     """There is no such order (or the caller may not see it, which reads the same)."""
 

@@ -6,7 +6,6 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict
 
@@ -17,7 +16,8 @@ from harvest import orders, stats
 from harvest.admission import Admission
 from harvest.audit import Audits
 from harvest.control import Control
-from harvest.database import Connection, Database, Journal
+from harvest.database import Connection, Journal
+from harvest.database_thread import DatabaseThread
 from harvest.errors import HarvestError, OrderGone
 from harvest.estimate import with_rate
 from harvest.intake import Intake
@@ -62,14 +62,14 @@ class Harvester:
     """Takes orders and carries them out; entering it starts the workers, leaving it stops them.
 
     Work that is cut off, by leaving or by the death of the process, goes on where it was when a harvester
-    with the same ``path`` is entered again. ``lease_seconds`` is how long quota stays reserved without us.
+    with the same database is entered again. ``lease_seconds`` is how long quota stays reserved without us.
     ``clock`` gives epoch seconds; ``checkpoint`` is told of each write.
     """
 
     def __init__(
         self,
         *,
-        path: Path,
+        database: DatabaseThread,
         settings: HarvestSettings,
         world: World,
         lease_seconds: float = 60.0,
@@ -82,7 +82,7 @@ class Harvester:
         self._meter = Meter()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._database = Database(path)
+        self._database = database
         journal = Journal(database=self._database, clock=clock, checkpoint=checkpoint)
         self._admission = Admission(
             ledger=world.ledger, database=self._database, lease_seconds=lease_seconds, clock=clock
@@ -194,7 +194,7 @@ class Harvester:
             rows = connection.all(
                 "jobs",
                 charged=wanted.group,
-                states=None if wanted.states is None else msgspec.json.encode(wanted.states).decode(),
+                states=None if wanted.states is None else f",{','.join(wanted.states)},",
                 since=wanted.since,
                 until=wanted.until,
                 least=wanted.least,

@@ -1,6 +1,5 @@
 """Orders in the database. Each function runs inside one transaction."""
 
-import sqlite3
 import uuid
 from typing import Any
 
@@ -10,7 +9,7 @@ from edges.model import Json
 from harvest.admission import Reserved, as_holding
 from harvest.announcing import Announcement, announce
 from harvest.claims import as_json
-from harvest.database import Connection
+from harvest.database import Connection, Row
 from harvest.errors import KeyReused, OrderInFlight, OrderNotFound
 from harvest.holds import hold, leave
 from harvest.model import (
@@ -139,9 +138,9 @@ def move(
     return after
 
 
-def row_of(connection: Connection, order_id: str) -> sqlite3.Row:
+def row_of(connection: Connection, order_id: str) -> Row:
     """Return an order's row; raise OrderNotFound where there is none."""
-    row = connection.one("order_by_id", id=order_id)
+    row: Row | None = connection.one("order_by_id", id=order_id)
     if row is None:
         raise OrderNotFound(f"no order {order_id!r}")
     return row
@@ -159,7 +158,7 @@ def enlist(connection: Connection) -> int:
     return len(rows)
 
 
-def _enlist_item(connection: Connection, row: sqlite3.Row) -> None:
+def _enlist_item(connection: Connection, row: Row) -> None:
     collection, item_id = item_id_of(msgspec.json.decode(row["doc"])) or ("", "")
     named = {"target": row["target"], "collection": collection, "item_id": item_id}
     stored = connection.one("item_upsert", doc=row["doc"], **named)
@@ -175,7 +174,7 @@ def _enlist_item(connection: Connection, row: sqlite3.Row) -> None:
         connection.change("object_link", **link)
 
 
-def _enlist_object(connection: Connection, row: sqlite3.Row, item: int, wish: Wish) -> tuple[int, bool]:
+def _enlist_object(connection: Connection, row: Row, item: int, wish: Wish) -> tuple[int, bool]:
     """Return the object of a wish, and whether this order pays for it."""
     wanted = wish.wanted
     values: dict[str, Any] = {
@@ -203,7 +202,7 @@ def _enlist_object(connection: Connection, row: sqlite3.Row, item: int, wish: Wi
     return int(there["id"]), True
 
 
-def _shared(there: sqlite3.Row, wish: Wish, ordered: float) -> bool:
+def _shared(there: Row, wish: Wish, ordered: float) -> bool:
     """Tell whether the work on an object, going on or just done, serves this wish too."""
     if not _same_bytes(there, wish):
         return False
@@ -213,7 +212,7 @@ def _shared(there: sqlite3.Row, wish: Wish, ordered: float) -> bool:
     return bool(there["state"] == "AVAILABLE" and fresh)
 
 
-def _same_bytes(there: sqlite3.Row, wish: Wish) -> bool:
+def _same_bytes(there: Row, wish: Wish) -> bool:
     pairs = ((there["checksum"], wish.wanted.checksum), (there["size"], wish.wanted.size))
     return all(known is None or asked is None or known == asked for known, asked in pairs)
 
@@ -271,7 +270,7 @@ def tell(connection: Connection, order_id: str, state: OrderState, now: float) -
 # -- what is told ------------------------------------------------------------------------------------------
 
 
-def order_of(connection: Connection, row: sqlite3.Row) -> Order:
+def order_of(connection: Connection, row: Row) -> Order:
     """Return an order as it stands."""
     return Order(
         id=row["id"],
@@ -290,7 +289,7 @@ def order_of(connection: Connection, row: sqlite3.Row) -> Order:
     )
 
 
-def _progress(connection: Connection, row: sqlite3.Row) -> Progress:
+def _progress(connection: Connection, row: Row) -> Progress:
     objects = connection.all("order_progress", id=row["id"])[0]
     items = connection.all("order_item_progress", id=row["id"])[0]
     planned = connection.all("planned_of_order", id=row["id"])[0]
@@ -306,7 +305,7 @@ def _progress(connection: Connection, row: sqlite3.Row) -> Progress:
     )
 
 
-def _reasons(connection: Connection, row: sqlite3.Row) -> str:
+def _reasons(connection: Connection, row: Row) -> str:
     reasons = connection.all("stuck_reasons", id=row["id"])
     return "; ".join(f"{each['times']} x {each['reason']}" for each in reasons)
 
@@ -326,7 +325,7 @@ def results(connection: Connection, order_id: str, bucket: str, after: int, limi
     )
 
 
-def _result(row: sqlite3.Row, bucket: str) -> ObjectResult:
+def _result(row: Row, bucket: str) -> ObjectResult:
     there = row["state"] == "AVAILABLE"
     return ObjectResult(
         collection=row["collection"],

@@ -7,7 +7,6 @@ import base64
 import hashlib
 import hmac
 import logging
-import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -18,7 +17,7 @@ from edges.errors import EdgeError
 from edges.model import Json
 from harvest import orders
 from harvest.announcing import Announcement, announce
-from harvest.database import Connection, Journal
+from harvest.database import Connection, Journal, Row
 from harvest.errors import HarvestError
 from harvest.model import Order, OrderRequest, Results, Value
 from harvest.seams import World
@@ -175,12 +174,12 @@ class Outbox:
         await self._database.run(tell)
 
 
-def _claimed(connection: Connection, now: float) -> list[sqlite3.Row]:
+def _claimed(connection: Connection, now: float) -> list[Row]:
     rows = connection.all("deliveries_due", now=now, limit=AT_ONCE)
     until = now + 2 * SEND_SECONDS * AT_ONCE
     return [row for row in rows if connection.change("delivery_claim", seq=row["seq"], now=now, until=until)]
 
 
-def _delivery(row: sqlite3.Row) -> Delivery:
+def _delivery(row: Row) -> Delivery:
     kept = {name: row[name] for name in Delivery.__struct_fields__}
     return Delivery(**kept | {"data": msgspec.json.decode(kept["data"], type=dict)})

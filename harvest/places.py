@@ -8,6 +8,9 @@ from edges.errors import InvalidInput
 PRIVATE = "~"
 """What the name of a group's own bucket begins with, as a target; no site's name does."""
 
+EXTERNAL = "!"
+"""What the name of a source begins with that one order brings, with credentials; no site's name does."""
+
 MAX_EXPRESSION = 1_000
 """Characters of an expression."""
 
@@ -22,6 +25,15 @@ def is_private(target: str) -> bool:
     (True, False)
     """
     return target.startswith(PRIVATE)
+
+
+def is_external(site: str) -> bool:
+    """Tell whether a source is one that an order brought.
+
+    >>> is_external("!5f2c"), is_external("hub-b")
+    (True, False)
+    """
+    return site.startswith(EXTERNAL)
 
 
 def chosen(expression: str, labels: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -73,6 +73,8 @@ class Planner:
         place = self._place(request, group)
         if request.temporary:
             prefix, template = temporary_prefix(order_id), None
+        elif place.folder is not None:
+            prefix, template = "", f"{place.folder}/{{item_id}}"
         elif request.prefix is not None and "{" in request.prefix:
             prefix, template = "", template_prefix(group, request.prefix)
         else:
@@ -87,6 +89,7 @@ class Planner:
             template=template,
             assets=request.assets,
             integrity=request.integrity,
+            always=request.temporary,
         )
 
     def _place(self, request: OrderRequest, group: str) -> Place:

@@ -1,13 +1,13 @@
 -- Each query has a name; Python only binds values. Every change of claimed work names the fence it was claimed with.
 
 -- name: order_insert
-INSERT INTO orders (id, user, charged, idempotency, fingerprint, request, target, state, created, updated, claim_until,
+INSERT INTO orders (id, "user", charged, idempotency, fingerprint, request, target, state, created, updated, claim_until,
     rule, content, priority, lifetime)
 VALUES (:id, :user, :charged, :idempotency, :fingerprint, :request, :target, 'PENDING_ESTIMATE', :now, :now, :until,
     :rule, :content, :priority, :lifetime);
 
 -- name: order_by_idempotency
-SELECT id, fingerprint, state FROM orders WHERE user = :user AND charged = :charged AND idempotency = :idempotency;
+SELECT id, fingerprint, state FROM orders WHERE "user" = :user AND charged = :charged AND idempotency = :idempotency;
 
 -- name: order_by_id
 SELECT * FROM orders WHERE id = :id;
@@ -26,7 +26,7 @@ UPDATE orders SET claim_until = :until WHERE id = :id AND state = 'PENDING_ESTIM
 UPDATE orders SET state = :after, message = :message, updated = :now, retry_at = :retry_at, claim_until = 0,
     started = CASE WHEN :after = 'ACTIVE' THEN coalesce(started, :now) ELSE started END,
     copies_until = CASE WHEN :after = 'ACTIVE' AND :before <> 'ACTIVE' THEN :now + lifetime ELSE copies_until END,
-    finished = CASE WHEN :ended THEN :now ELSE NULL END
+    finished = CASE WHEN :ended = 1 THEN :now ELSE NULL END
 WHERE id = :id AND state = :before;
 
 -- name: order_present
@@ -49,16 +49,17 @@ ORDER BY created DESC, id LIMIT :limit;
 
 -- name: order_progress
 SELECT count(*) AS objects,
-    coalesce(sum(o.state = 'AVAILABLE'), 0) AS available,
-    coalesce(sum(o.state IN ('BAD', 'NO_SOURCE')), 0) AS failed,
-    coalesce(sum(CASE WHEN o.state IN ('BAD', 'NO_SOURCE') THEN 0 ELSE coalesce(o.total, o.size, l.estimate) END), 0) AS bytes,
-    coalesce(sum(CASE WHEN o.state IN ('BAD', 'NO_SOURCE') THEN 0 ELSE o.done END), 0) AS done
+    count(*) FILTER (WHERE o.state = 'AVAILABLE') AS available,
+    count(*) FILTER (WHERE o.state IN ('BAD', 'NO_SOURCE')) AS failed,
+    CAST(coalesce(sum(CASE WHEN o.state IN ('BAD', 'NO_SOURCE') THEN 0 ELSE coalesce(o.total, o.size, l.estimate) END), 0)
+        AS BIGINT) AS bytes,
+    CAST(coalesce(sum(CASE WHEN o.state IN ('BAD', 'NO_SOURCE') THEN 0 ELSE o.done END), 0) AS BIGINT) AS done
 FROM order_objects l JOIN objects o ON o.id = l.object WHERE l.order_id = :id;
 
 -- name: order_item_progress
-SELECT count(*) AS items, coalesce(sum(i.changed = i.registered AND i.failed = 0 AND i.changed > 0
+SELECT count(*) AS items, count(*) FILTER (WHERE i.changed = i.registered AND i.failed = 0 AND i.changed > 0
     AND NOT EXISTS (SELECT 1 FROM objects o JOIN order_objects l ON l.object = o.id
-        WHERE l.order_id = :id AND o.item = i.id AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE'))), 0) AS done
+        WHERE l.order_id = :id AND o.item = i.id AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE'))) AS done
 FROM order_items l JOIN items i ON i.id = l.item WHERE l.order_id = :id;
 
 -- name: planned_insert
@@ -67,7 +68,7 @@ VALUES (:order_id, (SELECT coalesce(max(seq), 0) + 1 FROM planned WHERE order_id
     :doc, :wishes, :objects, :bytes);
 
 -- name: planned_of_order
-SELECT count(*) AS items, coalesce(sum(objects), 0) AS objects, coalesce(sum(bytes), 0) AS bytes
+SELECT count(*) AS items, CAST(coalesce(sum(objects), 0) AS BIGINT) AS objects, CAST(coalesce(sum(bytes), 0) AS BIGINT) AS bytes
 FROM planned WHERE order_id = :id;
 
 -- name: planned_next
@@ -88,11 +89,13 @@ ON CONFLICT (target, collection, item_id) DO UPDATE SET doc = excluded.doc, fail
 RETURNING id;
 
 -- name: item_link
-INSERT OR IGNORE INTO order_items (order_id, item) VALUES (:order_id, :item);
+INSERT INTO order_items (order_id, item) VALUES (:order_id, :item)
+ON CONFLICT DO NOTHING;
 
 -- name: skipped_insert
-INSERT OR IGNORE INTO skipped (order_id, collection, item_id, asset, reason)
-VALUES (:order_id, :collection, :item_id, :asset, :reason);
+INSERT INTO skipped (order_id, collection, item_id, asset, reason)
+VALUES (:order_id, :collection, :item_id, :asset, :reason)
+ON CONFLICT DO NOTHING;
 
 -- name: skipped_of_order
 SELECT collection, item_id, asset, reason FROM skipped WHERE order_id = :id ORDER BY collection, item_id, asset LIMIT 1000;
@@ -119,8 +122,9 @@ WHERE id = :id;
 UPDATE objects SET sources = :sources WHERE id = :id;
 
 -- name: object_link
-INSERT OR IGNORE INTO order_objects (order_id, object, estimate, reserved)
-VALUES (:order_id, :object, :estimate, :reserved);
+INSERT INTO order_objects (order_id, object, estimate, reserved)
+VALUES (:order_id, :object, :estimate, :reserved)
+ON CONFLICT DO NOTHING;
 
 -- name: object_reserved
 SELECT l.reserved, o.payer, r.round FROM objects o LEFT JOIN order_objects l ON l.object = o.id AND l.order_id = o.payer
@@ -214,7 +218,8 @@ WHERE id = :id AND fence = :fence;
 DELETE FROM parts WHERE object = :id;
 
 -- name: part_insert
-INSERT OR REPLACE INTO parts (object, number, etag, size) VALUES (:id, :number, :etag, :size);
+INSERT INTO parts (object, number, etag, size) VALUES (:id, :number, :etag, :size)
+ON CONFLICT (object, number) DO UPDATE SET etag = excluded.etag, size = excluded.size;
 
 -- name: object_part_done
 -- One that was put off and is gone on with is CLAIMED until its next part.
@@ -302,33 +307,34 @@ SELECT (SELECT count(*) FROM order_objects l JOIN objects o ON o.id = l.object
 
 -- name: order_charge_replaced
 -- Bytes that were charged to somebody for an earlier version of an object are theirs again.
-INSERT INTO refunds (id, order_id, charged, user, target, bytes, object, version)
-SELECT lower(hex(randomblob(16))), o.charge_order, r.charged, r.user, o.target, o.charged, o.id, o.charge_version
+INSERT INTO refunds (id, order_id, charged, "user", target, bytes, object, version)
+SELECT fresh_id(), o.charge_order, r.charged, r."user", o.target, o.charged, o.id, o.charge_version
 FROM objects o JOIN orders r ON r.id = o.charge_order
 WHERE o.payer = :id AND o.state = 'AVAILABLE' AND o.charged > 0 AND o.charge_version <> o.version;
 
 -- name: order_charge
 UPDATE objects SET charge_order = :id, charge_version = version, charge_settled = 0,
-    charged = CASE WHEN :free THEN 0 ELSE total END
+    charged = CASE WHEN :free = 1 THEN 0 ELSE total END
 WHERE payer = :id AND state = 'AVAILABLE' AND (charge_version IS NULL OR charge_version <> version)
     AND id IN (SELECT object FROM order_objects WHERE order_id = :id);
 
 -- name: order_stored
-SELECT coalesce(sum(charged), 0) AS stored FROM objects WHERE charge_order = :id AND charge_settled = 0;
+SELECT CAST(coalesce(sum(charged), 0) AS BIGINT) AS stored FROM objects WHERE charge_order = :id AND charge_settled = 0;
 
 -- name: order_charged
 UPDATE objects SET charge_settled = 1 WHERE charge_order = :id;
 
 -- name: orders_waiting
-SELECT id, user, charged, target, state, priority FROM orders WHERE state = 'WAITING_QUOTA' AND settled = 0 AND retry_at <= :now;
+SELECT id, "user", charged, target, state, priority FROM orders WHERE state = 'WAITING_QUOTA' AND settled = 0 AND retry_at <= :now;
 
 -- name: orders_holding
-SELECT r.id, r.user, r.charged, r.target, r.state, r.priority FROM orders r
+SELECT r.id, r."user", r.charged, r.target, r.state, r.priority FROM orders r
 WHERE r.settled = 0 AND r.state IN ('ACTIVE', 'CANCELLED', 'SUSPENDED', 'WAITING_QUOTA');
 
 -- name: lease_insert
-INSERT OR IGNORE INTO leases (key, order_id, amount, jobs, round)
-VALUES (:key, :order_id, :amount, :jobs, (SELECT round FROM orders WHERE id = :order_id));
+INSERT INTO leases (key, order_id, amount, jobs, round)
+VALUES (:key, :order_id, :amount, :jobs, (SELECT round FROM orders WHERE id = :order_id))
+ON CONFLICT DO NOTHING;
 
 -- name: leases_open
 SELECT key, amount, jobs FROM leases WHERE order_id = :id AND ended = 0 ORDER BY jobs DESC, key;

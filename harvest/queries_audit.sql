@@ -1,7 +1,7 @@
 -- Audits, and webhooks on their way.
 
 -- name: audit_insert
-INSERT INTO audits (id, target, user, repair, deep, state, created, claim_until)
+INSERT INTO audits (id, target, "user", repair, deep, state, created, claim_until)
 VALUES (:id, :target, :user, :repair, :deep, 'running', :now, 0);
 
 -- name: audit_by_id
@@ -27,7 +27,8 @@ SELECT id, key, total AS size, digest FROM objects WHERE target = :target AND st
 ORDER BY key LIMIT :limit;
 
 -- name: item_link_of_object
-INSERT OR IGNORE INTO order_items (order_id, item) SELECT :order_id, item FROM objects WHERE id = :object;
+INSERT INTO order_items (order_id, item) SELECT :order_id, item FROM objects WHERE id = :object
+ON CONFLICT DO NOTHING;
 
 -- name: audited_copy
 SELECT state, digest FROM objects WHERE target = :target AND key = :key;
@@ -49,16 +50,16 @@ SELECT key, state FROM objects WHERE item = :id AND key NOT LIKE '~tmp/%';
 -- The bytes are fetched again, at the charge of who paid for them.
 UPDATE objects SET state = 'WANTED', reason = :reason, payer = :order_id, source = NULL, validator = NULL, total = NULL,
     done = 0, hash_state = NULL, digest = NULL, attempts = 0, not_before = 0, fence = fence + 1, claim_until = 0,
-    version = lower(hex(randomblob(16))), visible = 1
+    version = fresh_id(), visible = 1
 WHERE id = :id AND state = 'AVAILABLE';
 
 -- name: audit_owner
 SELECT coalesce(o.charge_order, o.payer) AS order_id FROM objects o WHERE o.id = :id;
 
 -- name: audit_order
-INSERT INTO orders (id, user, charged, fingerprint, request, target, state, message, created, updated, started, rule,
+INSERT INTO orders (id, "user", charged, fingerprint, request, target, state, message, created, updated, started, rule,
     priority, lifetime, copies_until)
-SELECT :id, user, charged, '', json_set(request, '$.lifetime', NULL), target, 'ACTIVE', 'repair', :now, :now, :now, rule,
+SELECT :id, "user", charged, '', json_set(request, '$.lifetime', NULL), target, 'ACTIVE', 'repair', :now, :now, :now, rule,
     priority, NULL, copies_until FROM orders WHERE id = :like;
 
 -- name: deliveries_due

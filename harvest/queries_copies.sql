@@ -29,11 +29,13 @@ WHERE o.target = :target AND i.collection = :collection AND i.item_id = :item_id
     AND o.state IN ('AVAILABLE', 'DELETING') AND o.key NOT LIKE '~tmp/%';
 
 -- name: item_hold
-INSERT OR IGNORE INTO order_items (order_id, item)
-SELECT :order_id, id FROM items WHERE target = :target AND collection = :collection AND item_id = :item_id;
+INSERT INTO order_items (order_id, item)
+SELECT :order_id, id FROM items WHERE target = :target AND collection = :collection AND item_id = :item_id
+ON CONFLICT DO NOTHING;
 
 -- name: hold_insert
-INSERT OR IGNORE INTO holds (order_id, object) VALUES (:order_id, :object);
+INSERT INTO holds (order_id, object) VALUES (:order_id, :object)
+ON CONFLICT DO NOTHING;
 
 -- name: holds_superseded
 -- A rule holds a copy once, by its latest run.
@@ -82,8 +84,8 @@ WHERE id IN (SELECT item FROM objects WHERE state = 'DELETING' AND visible = 1 A
         WHERE r.id = :id AND r.content = 'catalogue' AND r.released = 1);
 
 -- name: refunds_of_leaving
-INSERT INTO refunds (id, order_id, charged, user, target, bytes, object, version)
-SELECT lower(hex(randomblob(16))), o.charge_order, r.charged, r.user, o.target, o.charged, o.id, o.version
+INSERT INTO refunds (id, order_id, charged, "user", target, bytes, object, version)
+SELECT fresh_id(), o.charge_order, r.charged, r."user", o.target, o.charged, o.id, o.version
 FROM objects o JOIN orders r ON r.id = o.charge_order
 WHERE o.state = 'DELETING' AND o.charged > 0 AND o.id IN (
     SELECT object FROM order_objects WHERE order_id = :id UNION SELECT object FROM holds WHERE order_id = :id);
@@ -117,7 +119,7 @@ UPDATE order_objects SET reserved = 0 WHERE order_id = :id
 -- name: objects_want_again
 -- What failed is tried once more, from the start.
 UPDATE objects SET state = 'WANTED', reason = '', payer = :id, source = NULL, validator = NULL, total = NULL, done = 0,
-    hash_state = NULL, digest = NULL, attempts = 0, not_before = 0, fence = fence + 1, claim_until = 0, version = lower(hex(randomblob(16)))
+    hash_state = NULL, digest = NULL, attempts = 0, not_before = 0, fence = fence + 1, claim_until = 0, version = fresh_id()
 WHERE state IN ('BAD', 'NO_SOURCE') AND id IN (SELECT object FROM order_objects WHERE order_id = :id);
 
 -- name: items_want_again

@@ -1,11 +1,11 @@
 -- Standing rules, their runs, and what is told of them.
 
 -- name: rule_insert
-INSERT INTO rules (id, name, user, charged, idempotency, fingerprint, request, state, created, updated, expires, next_run)
+INSERT INTO rules (id, name, "user", charged, idempotency, fingerprint, request, state, created, updated, expires, next_run)
 VALUES (:id, :title, :user, :charged, :idempotency, :fingerprint, :request, 'PENDING_ESTIMATE', :now, :now, :expires, :now);
 
 -- name: rule_by_idempotency
-SELECT id, fingerprint FROM rules WHERE user = :user AND charged = :charged AND idempotency = :idempotency;
+SELECT id, fingerprint FROM rules WHERE "user" = :user AND charged = :charged AND idempotency = :idempotency;
 
 -- name: rule_by_id
 SELECT * FROM rules WHERE id = :id;
@@ -52,14 +52,14 @@ SELECT id, state, message, request FROM rules WHERE expires <= :now AND state NO
 
 -- name: rules_at_work
 SELECT r.id, r.state, r.message, r.request, r.attempts,
-    coalesce(sum(o.settled = 0), 0) AS open, coalesce(sum(o.state = 'STUCK'), 0) AS stuck
+    count(*) FILTER (WHERE o.settled = 0) AS open, count(*) FILTER (WHERE o.state = 'STUCK') AS stuck
 FROM rules r LEFT JOIN orders o ON o.rule = r.id
 WHERE r.state IN ('ACTIVE', 'STUCK', 'OK') AND r.runs > 0 GROUP BY r.id;
 
 -- name: rule_repairable
 -- What is stuck is tried again, later each time.
 SELECT id FROM orders WHERE rule = :rule AND state = 'STUCK' AND settled = 1 AND released = 0 AND repairs < :most
-    AND finished + :pause * (1 << repairs) <= :now LIMIT 20;
+    AND finished + :pause * CAST(1 << CAST(repairs AS INTEGER) AS DOUBLE PRECISION) <= :now LIMIT 20;
 
 -- name: rule_orders
 SELECT id, state, settled, target, created FROM orders WHERE rule = :rule ORDER BY created DESC, id LIMIT :limit;
@@ -85,12 +85,14 @@ SELECT count(DISTINCT o.id) AS objects,
 FROM order_objects l JOIN objects o ON o.id = l.object JOIN orders r ON r.id = l.order_id WHERE r.rule = :rule;
 
 -- name: rule_bytes
-SELECT coalesce(sum(coalesce(o.total, o.size, 0)), 0) AS bytes, coalesce(sum(o.done), 0) AS done FROM objects o
+SELECT CAST(coalesce(sum(coalesce(o.total, o.size, 0)), 0) AS BIGINT) AS bytes,
+    CAST(coalesce(sum(o.done), 0) AS BIGINT) AS done FROM objects o
 WHERE o.state NOT IN ('BAD', 'NO_SOURCE') AND o.id IN (
     SELECT l.object FROM order_objects l JOIN orders r ON r.id = l.order_id WHERE r.rule = :rule);
 
 -- name: rule_planned
-SELECT count(*) AS items, coalesce(sum(p.objects), 0) AS objects, coalesce(sum(p.bytes), 0) AS bytes
+SELECT count(*) AS items, CAST(coalesce(sum(p.objects), 0) AS BIGINT) AS objects,
+    CAST(coalesce(sum(p.bytes), 0) AS BIGINT) AS bytes
 FROM planned p JOIN orders r ON r.id = p.order_id WHERE r.rule = :rule;
 
 -- name: rule_items
@@ -108,7 +110,7 @@ FROM order_objects l JOIN objects o ON o.id = l.object JOIN items i ON i.id = o.
 WHERE l.order_id = :id AND o.state <> 'AVAILABLE' GROUP BY o.state, o.reason ORDER BY times DESC LIMIT 20;
 
 -- name: item_reasons_of_order
-SELECT CASE WHEN i.failed THEN 'NOT_REGISTERED' ELSE 'REGISTERING' END AS state, i.reason, count(*) AS times,
+SELECT CASE WHEN i.failed = 1 THEN 'NOT_REGISTERED' ELSE 'REGISTERING' END AS state, i.reason, count(*) AS times,
     min(i.item_id) AS example, min(nullif(i.not_before, 0)) AS not_before
 FROM order_items l JOIN items i ON i.id = l.item
 WHERE l.order_id = :id AND i.changed > i.registered AND i.reason <> '' GROUP BY 1, i.reason LIMIT 20;
@@ -121,13 +123,13 @@ FROM skipped WHERE order_id = :id GROUP BY reason LIMIT 20;
 SELECT state, count(*) AS orders FROM orders GROUP BY state;
 
 -- name: stats_objects
-SELECT target, state, count(*) AS objects, coalesce(sum(total), 0) AS bytes FROM objects GROUP BY target, state;
+SELECT target, state, count(*) AS objects, CAST(coalesce(sum(total), 0) AS BIGINT) AS bytes FROM objects GROUP BY target, state;
 
 -- name: stats_rules
 SELECT state, count(*) AS rules FROM rules GROUP BY state;
 
 -- name: stats_moved
-SELECT target, coalesce(sum(moved), 0) AS moved, coalesce(sum(round), 0) AS rounds FROM orders GROUP BY target;
+SELECT target, CAST(coalesce(sum(moved), 0) AS BIGINT) AS moved, CAST(coalesce(sum(round), 0) AS BIGINT) AS rounds FROM orders GROUP BY target;
 
 -- name: stats_deliveries
 SELECT state, count(*) AS deliveries FROM deliveries GROUP BY state;
@@ -137,6 +139,6 @@ SELECT id, name, progress, created FROM rules
 WHERE state NOT IN ('EXPIRED', 'CANCELLED') AND json_extract(request, '$.mode') <> 'once' ORDER BY created LIMIT :limit;
 
 -- name: rates_of_target
-SELECT moved, max(finished - started, 0.001) AS seconds FROM orders
+SELECT moved, CASE WHEN finished - started > 0.001 THEN finished - started ELSE 0.001 END AS seconds FROM orders
 WHERE target = :target AND state = 'OK' AND moved > 0 AND started IS NOT NULL AND finished IS NOT NULL
 ORDER BY finished DESC LIMIT 10;

@@ -1,8 +1,6 @@
 """Why something is where it is, in words. Reads inside one transaction."""
 
-import sqlite3
-
-from harvest.database import Connection
+from harvest.database import Connection, Row
 from harvest.model import OrderState
 from harvest.rules_model import Explained, Reason
 from harvest.rules_store import TOLD_ORDERS
@@ -28,7 +26,7 @@ _ADVICE_OBJECT = {
 _QUERIES = ("reasons_of_order", "item_reasons_of_order", "skipped_reasons_of_order")
 
 
-def explain_order(connection: Connection, row: sqlite3.Row) -> Explained:
+def explain_order(connection: Connection, row: Row) -> Explained:
     """Tell why an order is where it is."""
     state: OrderState = row["state"]
     return Explained(
@@ -40,7 +38,7 @@ def explain_order(connection: Connection, row: sqlite3.Row) -> Explained:
     )
 
 
-def explain_rule(connection: Connection, row: sqlite3.Row) -> Explained:
+def explain_rule(connection: Connection, row: Row) -> Explained:
     """Tell why a rule is where it is, by its latest orders."""
     state: OrderState = row["state"]
     reasons: list[Reason] = []

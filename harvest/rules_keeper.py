@@ -1,7 +1,6 @@
 """Rules kept: estimated, run when due, repaired, ended. Repeatable, and safe beside others that do the same."""
 
 import logging
-import sqlite3
 from collections.abc import Mapping
 
 import msgspec
@@ -9,7 +8,7 @@ import msgspec
 from edges.errors import EdgeError
 from harvest import orders, rules_store
 from harvest.control import Control
-from harvest.database import Connection, Journal
+from harvest.database import Connection, Journal, Row
 from harvest.errors import HarvestError, OrderInFlight
 from harvest.intake import Intake
 from harvest.model import OrderRequest
@@ -74,7 +73,7 @@ class RulesKeeper:
             pause = min(LONGEST_PAUSE, self._pause * 2.0 ** min(row["attempts"], 20))
             await self._put_off(row, "fail", str(error), pause)
 
-    async def _run(self, row: sqlite3.Row, now: float) -> None:
+    async def _run(self, row: Row, now: float) -> None:
         request = rules_store.request_of(row)
         targets = await self._targets(row, request)
         if row["state"] == "PENDING_ESTIMATE":
@@ -97,7 +96,7 @@ class RulesKeeper:
         await self._database.run(ran)
         self._checkpoint("rule-ran")
 
-    async def _order(self, row: sqlite3.Row, request: OrderRequest, sighting: Sighting | None) -> None:
+    async def _order(self, row: Row, request: OrderRequest, sighting: Sighting | None) -> None:
         new = NewOrder(
             id=self._intake.new_id(),
             user=row["user"],
@@ -110,11 +109,11 @@ class RulesKeeper:
         )
         await self._intake.take(new, sighting)
 
-    async def _targets(self, row: sqlite3.Row, request: RuleRequest) -> list[str]:
+    async def _targets(self, row: Row, request: RuleRequest) -> list[str]:
         earlier = await self._database.run(lambda c: [each["target"] for each in c.all("rule_targets", rule=row["id"])])
         return targets_of(request, self._intake.labels(row["charged"]), earlier)
 
-    async def _estimate(self, row: sqlite3.Row, request: RuleRequest, targets: list[str], now: float) -> None:
+    async def _estimate(self, row: Row, request: RuleRequest, targets: list[str], now: float) -> None:
         """Let a rule begin, or wait for approval where it would bring much."""
         query = query_at(request, rules_store.watermark_of(row), now=now, created=row["created"])
         charge, total = rules_store.charge_of(row), 0
@@ -132,7 +131,7 @@ class RulesKeeper:
 
         await self._database.run(go)
 
-    async def _put_off(self, row: sqlite3.Row, event: RuleEvent | None, why: str, pause: float) -> None:
+    async def _put_off(self, row: Row, event: RuleEvent | None, why: str, pause: float) -> None:
         now = self._clock()
 
         def later(connection: Connection) -> None:

@@ -1,13 +1,12 @@
 """Rules in the database. Each function runs inside one transaction."""
 
 import hashlib
-import sqlite3
 
 import msgspec
 
 from edges.model import Json
 from harvest.announcing import Announcement, announce
-from harvest.database import Connection
+from harvest.database import Connection, Row
 from harvest.errors import KeyReused, RuleNotFound
 from harvest.model import ObjectResult, OrderState, Progress
 from harvest.rules_model import Rule, RuleRequest, Watermark
@@ -58,25 +57,25 @@ def _kept(request: RuleRequest) -> dict[str, str | float | None]:
     }
 
 
-def row_of(connection: Connection, rule_id: str) -> sqlite3.Row:
+def row_of(connection: Connection, rule_id: str) -> Row:
     """Return a rule's row; raise RuleNotFound where there is none."""
-    row = connection.one("rule_by_id", id=rule_id)
+    row: Row | None = connection.one("rule_by_id", id=rule_id)
     if row is None:
         raise RuleNotFound(f"no rule {rule_id!r}")
     return row
 
 
-def request_of(row: sqlite3.Row) -> RuleRequest:
+def request_of(row: Row) -> RuleRequest:
     """Return what a rule asks for."""
     return msgspec.json.decode(row["request"], type=RuleRequest)
 
 
-def watermark_of(row: sqlite3.Row) -> Watermark:
+def watermark_of(row: Row) -> Watermark:
     """Return how far a rule is."""
     return msgspec.json.decode(row["progress"], type=Watermark)
 
 
-def charge_of(row: sqlite3.Row) -> Charge:
+def charge_of(row: Row) -> Charge:
     """Return who pays."""
     return Charge(group=row["charged"], user=row["user"])
 
@@ -94,7 +93,7 @@ def move(connection: Connection, rule_id: str, event: RuleEvent, message: str, n
     return after
 
 
-def rule_of(connection: Connection, row: sqlite3.Row, now: float) -> Rule:
+def rule_of(connection: Connection, row: Row, now: float) -> Rule:
     """Return a rule as it stands."""
     request, mark = request_of(row), watermark_of(row)
     orders = connection.all("rule_orders", rule=row["id"], limit=TOLD_ORDERS)
@@ -120,7 +119,7 @@ def rule_of(connection: Connection, row: sqlite3.Row, now: float) -> Rule:
     )
 
 
-def lag_of(row: sqlite3.Row, oldest: float | None, now: float) -> float:
+def lag_of(row: Row, oldest: float | None, now: float) -> float:
     """Return how far a rule may be behind its source, in seconds: since it looked, or its oldest work is open."""
     looked = watermark_of(row).looked or row["created"]
     return max(0.0, now - (looked if oldest is None else min(oldest, looked)))
@@ -140,7 +139,7 @@ def _progress(connection: Connection, rule_id: str) -> Progress:
     )
 
 
-def item_of(row: sqlite3.Row, bucket: str) -> ObjectResult:
+def item_of(row: Row, bucket: str) -> ObjectResult:
     """Return one copy as it stands."""
     there = row["state"] == "AVAILABLE"
     return ObjectResult(

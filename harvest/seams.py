@@ -62,7 +62,8 @@ class Place:
 
     ``endpoint`` and ``region`` are told to readers of the copies (STAC Storage extension); no secrets.
     ``labels`` are what expressions go by (``region=eu-central``). ``owner`` is the group whose own bucket it is:
-    its copies are in no catalogue, and cost no storage of ours.
+    its copies are in no catalogue, and cost no storage of ours. ``folder`` is where in the bucket copies go, each item
+    in a folder of its own; None: by group and prefix.
     """
 
     site: str
@@ -73,11 +74,28 @@ class Place:
     catalogue: WritableCatalogue | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
+    folder: str | None = None
 
     @property
     def takes_copies(self) -> bool:
         """Whether harvests may write here."""
         return self.catalogue is not None or bool(self.owner)
+
+
+class Authorize(Protocol):
+    """How sources are asked that want to know who asks."""
+
+    async def __call__(self, site: str, url: str) -> Mapping[str, str]:
+        """Return the headers to send to a URL, in the name of the source ``site``; none where it is nobody's business.
+
+        Raises :class:`edges.errors.EdgeError` where there should be some and they cannot be had.
+        """
+        ...
+
+
+async def unauthorized(site: str, url: str) -> Mapping[str, str]:
+    """Show nobody anything: the sources of everyday harvests are open."""
+    return {}
 
 
 def _status_only(kind: str, order: Order, results: Results | None) -> Json:
@@ -103,7 +121,7 @@ class World:
 
     ``places`` are the sites' buckets; those with a catalogue can be targets. ``session`` fetches from
     sources, and ``check`` raises :class:`edges.errors.DestinationRefused` for an address that must not be
-    called; webhooks are checked by it too.
+    called; webhooks are checked by it too. ``authorize`` gives the headers that a source wants.
     """
 
     search: Search
@@ -113,3 +131,4 @@ class World:
     session: aiohttp.ClientSession
     check: Callable[[str], None]
     webhooks: Webhooks = field(default_factory=Webhooks)
+    authorize: Authorize = unauthorized

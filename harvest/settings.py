@@ -23,6 +23,45 @@ class PrivateBucket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"bucket name {self.name!r} may hold ASCII letters, digits, '-' and '_' only")
 
 
+class HookSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A catalogue outside, from which HOOK orders may harvest with the credentials that they bring (``EXTERNAL``).
+
+    All are URLs; a request must lie at or below one of them. ``url`` is the catalogue. ``token_urls`` are where tokens
+    for it are asked for: nowhere else do its users' passwords go. Its tokens are shown to the catalogue and to
+    ``downloads``, where its files are, and to nobody else.
+    """
+
+    url: str
+    token_urls: tuple[str, ...]
+    downloads: tuple[str, ...] = ()
+
+
+class HookOutput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An S3 service (``url``) to which HOOK orders may write with the keys that they bring (``PRIVATE``)."""
+
+    url: str
+    region: str = "us-east-1"
+
+
+class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How orders of the HOOK OData face are served.
+
+    ``target`` is the site whose bucket takes temporary outputs, by default the first that takes copies. Of one order at
+    most ``items`` products are ordered, and ``at_once`` are harvested at once. ``sources`` and ``outputs`` are all
+    that orders may name. A download link is good for ``link_seconds``, while the copy stays; ``downloads`` archives
+    are sent at once. Orders that have ended are told of for ``keep_days``.
+    """
+
+    target: str = ""
+    items: int = 1_000
+    at_once: int = 2
+    sources: tuple[HookSource, ...] = ()
+    outputs: tuple[HookOutput, ...] = ()
+    link_seconds: float = 86_400.0
+    downloads: int = 16
+    keep_days: float = 90.0
+
+
 class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How harvests run.
 
@@ -40,6 +79,7 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ``temporary_seconds`` is how long temporary copies stay where nothing else is said.
 
     An order of more than ``approval_bytes`` waits until an administrator approves it.
+    ``hook`` is of the HOOK OData face.
     ``assumed_bytes`` stands for the size of an asset of which nothing is known. ``idle_seconds`` is how often a
     worker without work looks for some.
     """
@@ -60,3 +100,4 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     webhook_keys: Mapping[str, Secret] = {}
     buckets: tuple[PrivateBucket, ...] = ()
     temporary_seconds: float = 7 * 86_400.0
+    hook: HookSettings = HookSettings()

@@ -18,11 +18,11 @@ import aiohttp
 import tenacity
 from yarl import URL
 
-from edges.errors import DestinationRefused, EdgeError, SiteUnavailable
+from edges.errors import EdgeError, SiteUnavailable
 from harvest.errors import NotYet, SourceChanged, SourceFailed
 from harvest.http_answers import Opened, judge, redirect_of
 from harvest.model import Source
-from harvest.seams import Place
+from harvest.seams import Authorize, Place, unauthorized
 
 _T = TypeVar("_T")
 
@@ -66,7 +66,8 @@ class Connection(Protocol):
 class Sources:
     """Opens sources: ``http(s)`` by the given session, each address checked; ``s3`` by the site's own store.
 
-    ``check`` raises :class:`edges.errors.DestinationRefused` for an address that must not be called.
+    ``check`` raises :class:`edges.errors.DestinationRefused` for an address that must not be called. ``authorize``
+    gives the headers that a source wants at an address: it is asked anew for each redirect.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Sources:
         check: Callable[[str], None],
         places: Mapping[str, Place],
         patience: Patience,
+        authorize: Authorize = unauthorized,
     ) -> None:
+        self._authorize = authorize
         self._session = session
         self._check = check
         self._places = places
@@ -95,22 +98,22 @@ class Sources:
         try:
             if source.href.startswith("s3:"):
                 return await self._connect_s3(source, start, validator)
-            return await self._connect_http(source.href, start, validator)
-        except DestinationRefused as error:
-            raise SourceFailed(str(error), again=False) from error
+            return await self._connect_http(source, start, validator)
+        except EdgeError as error:
+            raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SourceFailed(f"no connection: {type(error).__name__}", again=True) from error
 
-    async def _connect_http(self, href: str, start: int, validator: str | None) -> Connection:
+    async def _connect_http(self, source: Source, start: int, validator: str | None) -> Connection:
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers |= {"Range": f"bytes={start}-", "If-Range": validator or ""}
-        address = href
+        address = source.href
         for _ in range(MAX_REDIRECTS + 1):
             self._check(address)
             response = await self._session.get(
                 URL(address, encoded=address.isascii()),
-                headers=headers,
+                headers={**headers, **await self._authorize(source.site, address)},
                 allow_redirects=False,
                 read_bufsize=PIECE,
                 timeout=aiohttp.ClientTimeout(

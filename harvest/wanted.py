@@ -11,6 +11,7 @@ from edges.model import Json
 from harvest import multihash
 from harvest.keys import object_key, templated_key
 from harvest.model import Failure, FoundItem, Held, Integrity, Selection, Source, Value, Wanted
+from harvest.places import is_external
 
 SCHEMES = frozenset({"http", "https", "s3"})
 """What a remote catalogue may point at; anything else (``file:`` above all) is refused."""
@@ -28,7 +29,8 @@ ItemId = tuple[str, str]
 class Aim(Value, frozen=True):
     """Where copies go: the target site, its bucket, the encoded prefix, and which assets, how surely.
 
-    ``template`` is put below the prefix, for each item (``harvest.keys.templated_key``).
+    ``template`` is put below the prefix, for each item (``harvest.keys.templated_key``). ``always``: what the target
+    has already is copied all the same, for the copy is for somebody.
     """
 
     target: str
@@ -37,6 +39,7 @@ class Aim(Value, frozen=True):
     template: str | None = None
     assets: tuple[str, ...] | None = None
     integrity: Integrity = "prefer"
+    always: bool = False
 
 
 def item_id_of(item: Json) -> ItemId | None:
@@ -64,6 +67,7 @@ def select(found: Iterable[FoundItem], existing: Mapping[ItemId, Json], aim: Aim
     held: list[Held] = []
     for name, copies in grouped(found).items():
         here = existing.get(name) or next((copy.item for copy in copies if copy.site == aim.target), None)
+        here = None if aim.always else here
         for asset in _asked(copies, aim.assets):
             outcome = _judge(name, asset, copies, here, aim)
             if isinstance(outcome, Wanted):
@@ -124,14 +128,15 @@ def sources_of(copies: Sequence[FoundItem], asset: str, target: str) -> tuple[So
     """Return where an asset can be read: each copy's own address, then the alternates; the target's last.
 
     An ``s3:`` address is taken only from the site that tells it of itself: we would read it with that site's
-    credentials, and no other catalogue may choose what they open.
+    credentials, and no other catalogue may choose what they open. For the same reason nobody names a source of an
+    order's own (``harvest.places.is_external``) but itself.
     """
     own = [(copy.site, _address(copy.item, _assets(copy.item)[asset])) for copy in copies]
     others = [
         (site, _address(copy.item, told))
         for copy in copies
         for site, told in _mapping(_assets(copy.item)[asset].get("alternate")).items()
-        if isinstance(told, dict)
+        if isinstance(told, dict) and not is_external(site)
     ]
     usable = [(site, href) for site, href in own if href]
     usable += [(site, href) for site, href in others if href and not href.startswith("s3:")]

@@ -19,6 +19,7 @@ from edges.catalogues.memory import MemoryCatalogue
 from edges.model import Json, Query
 from edges.settings import Secret, StorageSettings
 from edges.storage.s3 import S3Store
+from harvest.database_sqlite import SqliteDatabase
 from harvest.harvester import Harvester
 from harvest.model import FoundItem, OrderRequest
 from harvest.seams import Place, World
@@ -53,7 +54,7 @@ async def copied(job: Job) -> tuple[float, float]:
             check=lambda _: None,
         )
         settings = HarvestSettings(workers=job.at_once, idle_seconds=0.2)
-        harvester = Harvester(path=folder / "harvest.sqlite", settings=settings, world=world)
+        harvester = Harvester(database=SqliteDatabase(folder / "harvest.sqlite"), settings=settings, world=world)
         await stack.enter_async_context(harvester)
         began, cpu = time.monotonic(), time.process_time()
         request = OrderRequest(query=Query(collections=("bench",)), target="target")

@@ -25,6 +25,9 @@ from gateway.records_postgres import PostgresRecordTable
 from gateway.records_sqlite import SqliteRecordTable
 from gateway.secrets import kept_key
 from gateway.settings import Settings
+from harvest.database_postgres import PostgresDatabase
+from harvest.database_sqlite import SqliteDatabase
+from harvest.database_thread import DatabaseThread
 from quotas.judging import Observer
 from quotas.postgres import PostgresLedger, Upkeep
 from quotas.sqlite import SqliteLedger
@@ -103,6 +106,13 @@ def records_of(settings: Settings, name: str, kind: type[Record]) -> AbstractAsy
     if settings.quotas.database is not None:
         return PostgresRecordTable(settings.quotas.database.reveal(), kind, name=name)
     return SqliteRecordTable(Path(settings.server.state) / f"{name}.sqlite", kind)
+
+
+def harvests_of(settings: Settings) -> DatabaseThread:
+    """Return the orders' database: the one that several gateways share, or a file in the state folder."""
+    if settings.quotas.database is not None:
+        return PostgresDatabase(settings.quotas.database.reveal())
+    return SqliteDatabase(Path(settings.server.state) / "harvest.sqlite")
 
 
 def public_url(settings: Settings) -> str:

@@ -6,6 +6,7 @@ from edges.registry import Site
 from edges.storage.s3 import S3Store
 from gateway.harvests.face import HarvestsFace
 from gateway.harvests.metrics import HarvestMetrics
+from gateway.house.adapters import harvests_of
 from gateway.house.house import House
 from gateway.placement.buckets import SiteBucket
 from gateway.processes.documents import callback_document
@@ -36,7 +37,7 @@ async def add_harvests(house: House) -> None:
         ),
     )
     harvester = Harvester(
-        path=house.state / "harvest.sqlite",
+        database=harvests_of(house.settings),
         settings=house.settings.harvest,
         world=world,
         lease_seconds=house.settings.quotas.lease_seconds,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -27,10 +28,18 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-async def scene(s3: str, tmp_path: Path) -> Scene:
+def dsn(request: pytest.FixtureRequest) -> str:
+    """The server of the orders' database, where the tests are run on one (``LAKEGATE_HARVEST_ON=postgresql``)."""
+    if os.environ.get("LAKEGATE_HARVEST_ON") != "postgresql":
+        return ""
+    return str(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture
+async def scene(s3: str, tmp_path: Path, dsn: str) -> Scene:
     bucket = f"b{uuid.uuid4().hex[:12]}"
     await asyncio.to_thread(make_bucket, s3, bucket)
-    return Scene(folder=tmp_path, endpoint=s3, bucket=bucket)
+    return Scene(folder=tmp_path, endpoint=s3, bucket=bucket, dsn=dsn, schema=f"harvest_{bucket}")
 
 
 @pytest.fixture

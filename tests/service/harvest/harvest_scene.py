@@ -24,6 +24,9 @@ from edges.catalogues.memory import MemoryCatalogue
 from edges.model import Json, Query
 from edges.settings import Secret, StorageSettings
 from edges.storage.s3 import S3Store
+from harvest.database_postgres import PostgresDatabase
+from harvest.database_sqlite import SqliteDatabase
+from harvest.database_thread import DatabaseThread
 from harvest.harvester import Harvester
 from harvest.model import FoundItem, Order, OrderRequest
 from harvest.seams import Place, Webhooks, World, unobserved
@@ -321,6 +324,19 @@ class Scene:
     limits: dict[str, float] = field(default_factory=dict)
     settings: HarvestSettings = field(default_factory=quick)
     refused: tuple[str, ...] = ()
+    dsn: str = ""
+    schema: str = ""
+
+    def portable(self) -> "Scene":
+        """Return what another process needs of this scene."""
+        kept = {name: getattr(self, name) for name in ("endpoint", "bucket", "settings", "dsn", "schema")}
+        return Scene(folder=Path(self.folder), **kept)
+
+    def database(self) -> DatabaseThread:
+        """Return the orders' database: a file, or a schema of its own on PostgreSQL."""
+        if self.dsn:
+            return PostgresDatabase(self.dsn, schema=self.schema)
+        return SqliteDatabase(self.folder / "harvest.db")
 
     async def search(self, query: Query) -> AsyncIterator[FoundItem]:
         for found in self.found:
@@ -380,7 +396,7 @@ class Scene:
                 webhooks=webhooks or Webhooks(),
             )
             harvester = Harvester(
-                path=self.folder / "harvest.db",
+                database=self.database(),
                 settings=settings,
                 world=world,
                 lease_seconds=30,

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-from pathlib import Path
 
 import pytest
 from harvest_scene import HUB, PART, Origin, Scene, make_item, sha256
@@ -86,7 +85,7 @@ def publish(scene: Scene, origin: Origin) -> dict[str, bytes]:
 async def killed(processes, scene, order_id, name, nth) -> int:
     import asyncio  # noqa: PLC0415 - beside its namesake above
 
-    portable = Scene(folder=Path(scene.folder), endpoint=scene.endpoint, bucket=scene.bucket, settings=scene.settings)
+    portable = scene.portable()
     process = processes.Process(target=run_until_killed, args=(portable, order_id, name, nth))
     process.start()
     await asyncio.to_thread(process.join, 60)

@@ -4,7 +4,6 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from pathlib import Path
 
 import pytest
 from harvest_scene import HUB, Scene, make_item, sha256
@@ -51,7 +50,7 @@ async def test_a_removal_killed_after_any_write_leaves_nothing_and_gives_the_sto
     async with scene.running(workers=1) as live:
         order = await live.order(lifetime=2.0)
         await live.settled(order.id)
-    portable = Scene(folder=Path(scene.folder), endpoint=scene.endpoint, bucket=scene.bucket, settings=scene.settings)
+    portable = scene.portable()
     process = processes.Process(target=run_until_killed, args=(portable, name))
     process.start()
     await asyncio.to_thread(process.join, 60)

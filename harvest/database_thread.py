@@ -1,0 +1,159 @@
+"""One thread that owns a connection, and carries out what is asked at the same time in one transaction."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
+
+from harvest.database import Connection
+
+_T = TypeVar("_T")
+
+GROUP = 256
+"""Acts that are committed together, at most."""
+
+
+class Session(Protocol):
+    """An open connection as its thread uses it; no other thread ever does."""
+
+    @property
+    def connection(self) -> Connection:
+        """What acts are given."""
+        ...
+
+    def begin(self) -> None:
+        """Begin a transaction that alone may write."""
+        ...
+
+    def commit(self) -> None:
+        """Make it durable."""
+        ...
+
+    def roll_back(self) -> None:
+        """Give the transaction up; raises nothing."""
+        ...
+
+    def mark(self) -> None:
+        """Remember where the transaction is."""
+        ...
+
+    def undo(self) -> bool:
+        """Go back to the mark; tell False where the whole transaction is lost."""
+        ...
+
+    def unmark(self) -> None:
+        """Forget the mark."""
+        ...
+
+    def told(self, error: Exception) -> Exception:
+        """Return an error as callers are told of it: the engine's own are translated."""
+        ...
+
+    def close(self) -> None:
+        """Close."""
+        ...
+
+
+class _Turn(NamedTuple):
+    act: Callable[[Connection], Any]
+    answer: "asyncio.Future[Any]"
+
+
+class _Outcome(NamedTuple):
+    result: Any = None
+    error: Exception | None = None
+
+
+class DatabaseThread:
+    """A :class:`harvest.database.Database` over a session, which ``connect`` opens, in the thread."""
+
+    def __init__(self, connect: Callable[[], Session]) -> None:
+        self._connect = connect
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="harvest-db")
+        self._session: Session | None = None
+        self._lock = threading.Lock()
+        self._waiting: list[_Turn] = []
+        self._busy = False
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._session = await asyncio.get_running_loop().run_in_executor(self._thread, self._connect)
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._session.close)
+            self._session = None
+        self._thread.shutdown(wait=True)
+
+    async def run(self, act: Callable[[Connection], _T]) -> _T:
+        """Run ``act`` in one transaction; see :class:`harvest.database.Database`."""
+        if self._session is None:
+            raise RuntimeError("the database is not open: enter it with `async with`")
+        turn = _Turn(act, asyncio.get_running_loop().create_future())
+        with self._lock:
+            self._waiting.append(turn)
+            idle, self._busy = not self._busy, True
+        if idle:
+            self._thread.submit(self._work, self._session, turn.answer.get_loop())
+        result: _T = await turn.answer
+        return result
+
+    def _work(self, session: Session, loop: asyncio.AbstractEventLoop) -> None:
+        """Carry out all that waits, many in one commit, until nothing does (in the thread)."""
+        while True:
+            with self._lock:
+                turns, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+                self._busy = bool(turns)
+            if not turns:
+                return
+            outcomes = _together(session, [turn.act for turn in turns])
+            loop.call_soon_threadsafe(_tell, turns, outcomes)
+
+
+def _together(session: Session, acts: Sequence[Callable[[Connection], Any]]) -> list[_Outcome]:
+    """Carry out several acts in one transaction; where it cannot be committed, all have failed."""
+    try:
+        session.begin()
+        try:
+            if len(acts) == 1:
+                outcomes = [_Outcome(result=acts[0](session.connection))]
+            else:
+                outcomes = [_apart(session, act) for act in acts]
+            session.commit()
+        except BaseException:
+            session.roll_back()
+            raise
+    except Exception as error:  # noqa: BLE001 - told to whoever waits
+        return [_Outcome(error=session.told(error)) for _ in acts]
+    return outcomes
+
+
+def _apart(session: Session, act: Callable[[Connection], Any]) -> _Outcome:
+    """Carry out one act; what it raises undoes it, and not the others."""
+    session.mark()
+    try:
+        outcome = _Outcome(result=act(session.connection))
+    except Exception as error:
+        if not session.undo():  # the database itself gave up (full, broken, gone)
+            raise
+        outcome = _Outcome(error=session.told(error))
+    session.unmark()
+    return outcome
+
+
+def _tell(turns: Sequence[_Turn], outcomes: Sequence[_Outcome]) -> None:
+    for turn, outcome in zip(turns, outcomes, strict=True):
+        if turn.answer.done():
+            continue
+        if outcome.error is not None:
+            turn.answer.set_exception(outcome.error)
+        else:
+            turn.answer.set_result(outcome.result)

@@ -1,0 +1,38 @@
+"""The schema's scripts and the named queries, as they are kept beside this module. Pure but for reading them."""
+
+import re
+from importlib import resources
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+def queries() -> dict[str, str]:
+    """Return all named queries, of every ``queries*.sql``."""
+    found: dict[str, str] = {}
+    for each in resources.files("harvest").iterdir():
+        if each.name.startswith("queries") and each.name.endswith(".sql"):
+            found |= _named(each.read_text(encoding="utf-8"))
+    return found
+
+
+def queries_of_postgres() -> dict[str, str]:
+    """Return the queries that PostgreSQL needs in words of its own, in place of those of the same name."""
+    return _named(resources.files("harvest").joinpath("postgres_queries.sql").read_text(encoding="utf-8"))
+
+
+def _named(text: str) -> dict[str, str]:
+    pieces = _NAME.split(text)[1:]
+    return {name: sql.strip().rstrip(";") for name, sql in zip(pieces[::2], pieces[1::2], strict=True)}
+
+
+def migrations() -> list[str]:
+    """Return the scripts that make the schema, in order; each one is a step forward."""
+    folder = resources.files("harvest").joinpath("migrations")
+    files = sorted((each for each in folder.iterdir() if each.name.endswith(".sql")), key=lambda each: each.name)
+    return [each.read_text(encoding="utf-8") for each in files]
+
+
+def not_newer(found: int, known: int) -> None:
+    """Raise RuntimeError where the schema that was found is of a newer release."""
+    if found > known:
+        raise RuntimeError(f"the orders' database is of a newer release (schema {found}, known {known})")
