@@ -123,7 +123,7 @@ def with_downloads(assets: msgspec.Raw, place: Callable[..., str]) -> msgspec.Ra
     found: dict[str, Any] = {}
     for key, asset in told.items():
         href = asset.get("href")
-        if href is None or bytes(href[:1]) != b'"':
+        if href is None or not bytes(href).startswith(b'"'):
             continue
         ours = front + key if _PLAIN.fullmatch(key) else place(asset=key)
         if key == main:
