@@ -14,6 +14,8 @@ class Principal(Frozen):
     charging_group: str
     anonymous: bool = False
     admin: bool = False
+    roles: tuple[str, ...] = ()
+    """What collections may ask for (``DPAD_Direct_Access``)."""
 
     @property
     def charge(self) -> Charge:

@@ -53,9 +53,10 @@ class IssuerSettings(Frozen):
     none is any. ``user_claim`` and ``groups_claim`` are paths into the claims (``realm_access.roles``).
     ``user_prefix`` keeps the users of two issuers apart. A value of the groups claim becomes the path that
     ``group_map`` names for it, else ``group_prefix`` and itself (unless ``only_mapped``); ``groups`` are for all
-    its users. ``roles_claim`` is the path to the roles that collections may ask for. ``scope_map``: scopes of the token that restrict it to some of ours; one that has none of them may
-    read only. ``leeway_seconds`` is how far its clock may be off. ``keys_seconds`` is how long its keys are kept
-    before they are asked for again, ``stale_seconds`` how long they count while it does not answer.
+    its users. ``roles_claim`` is the path to the roles that collections may ask for. ``scope_map``: scopes of the
+    token that restrict it to some of ours; one that has none of them may read only. ``leeway_seconds`` is how far its
+    clock may be off. ``keys_seconds`` is how long its keys are kept before they are asked for again,
+    ``stale_seconds`` how long they count while it does not answer.
     ``client_id`` signs browsers in, for ``session_seconds``, asking for ``login_scopes``.
     """
 

@@ -11,6 +11,8 @@ from edges.model import Json
 from edges.quirks import Quirk
 from edges.registry import Registry, Site
 from gateway.principal import Principal, principal_of
+from gateway.search.access import Access
+from gateway.search.sight import Sight
 from gateway.site_metrics import SiteMetrics
 
 
@@ -21,8 +23,16 @@ class SitesFace:
     a quirk are for administrators only, since they hold what users searched for.
     """
 
-    def __init__(self, *, registry: Registry, metrics: CollectorRegistry, watched: SiteMetrics) -> None:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        metrics: CollectorRegistry,
+        watched: SiteMetrics,
+        access: Access | None = None,
+    ) -> None:
         self._registry = registry
+        self._access = access or Access(registry=registry)
         self._metrics = metrics
         self._watched = watched
 
@@ -37,17 +47,20 @@ class SitesFace:
 
     async def sites(self, request: web.Request) -> web.Response:
         """``GET /sites``."""
-        told = not principal_of(request).anonymous
-        return _json({"sites": [_told(site, reasons=told) for site in self._registry.sites()]})
+        principal = principal_of(request)
+        sight, told = self._access.sight(principal), not principal.anonymous
+        sites = [site for site in self._registry.sites() if sight.present(site.id)]
+        return _json({"sites": [_told(site, sight, reasons=told) for site in sites]})
 
     async def site(self, request: web.Request) -> web.Response:
         """``GET /sites/{site}``: with what it claims, what it was caught at, and how its breaker stands."""
         principal = principal_of(request)
+        sight = self._access.sight(principal)
         site = self._registry.get(request.match_info["site"])
-        if site is None:
-            known = ", ".join(each.id for each in self._registry.sites())
+        if site is None or not sight.present(site.id):
+            known = ", ".join(each.id for each in self._registry.sites() if sight.present(each.id))
             raise NotFound(f"no site {request.match_info['site']!r}; sites: {known}")
-        return _json(_told(site, reasons=not principal.anonymous) | _reported(site, principal))
+        return _json(_told(site, sight, reasons=not principal.anonymous) | _reported(site, principal))
 
     async def health(self, request: web.Request) -> web.Response:
         """``GET /health``: 200 as long as we can answer; a lost site is no reason to restart the gateway."""
@@ -62,8 +75,9 @@ class SitesFace:
         return response
 
 
-def _told(site: Site, *, reasons: bool) -> Json:
+def _told(site: Site, sight: Sight, *, reasons: bool) -> Json:
     health = msgspec.to_builtins(site.health)
+    seen = None if site.collection_ids is None else sight.seen(site.id, site.collection_ids)
     return {
         "id": site.id,
         "title": site.settings.title or site.id,
@@ -71,7 +85,7 @@ def _told(site: Site, *, reasons: bool) -> Json:
         "profile": site.settings.catalogue.profile or None,
         "provider": site.settings.catalogue.eodag.provider if site.settings.catalogue.eodag is not None else None,
         "health": health if reasons else health | {"reason": ""},
-        "collections": sorted(site.collection_ids) if site.collection_ids is not None else None,
+        "collections": None if seen is None else sorted(seen),
         "capabilities": msgspec.to_builtins(site.capabilities),
         "quirks": site.quirks,
         "storage": site.settings.storage is not None,

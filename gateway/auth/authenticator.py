@@ -160,6 +160,7 @@ class TokenAuthenticator:
             admin=identity.admin,
             scopes=identity.scopes,
             kind="session",
+            roles=identity.roles,
         )
         _, session = await self.create(grant, seconds=left)
         return f"issued:{session.id}"
@@ -211,5 +212,6 @@ def _identity(token: ApiTokenSettings, digest: bytes) -> Identity:
         groups=token.groups,
         charging_group=token.charging_group,
         admin=token.admin,
+        roles=token.roles,
         via=f"static:{digest.hex()[:24]}",
     )

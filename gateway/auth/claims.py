@@ -133,7 +133,13 @@ def identity_of(claims: Json, settings: IssuerSettings, *, via: str, until: floa
         scopes=_scopes(claims, settings),
         via=via,
         expires_at=until,
+        roles=_roles(claims, settings),
     )
+
+
+def _roles(claims: Json, settings: IssuerSettings) -> tuple[str, ...]:
+    told = _texts(_at(claims, settings.roles_claim))[:MAX_GROUPS]
+    return tuple(sorted({role for role in told if 0 < len(role) <= MAX_NAME}))
 
 
 def _groups(claims: Json, settings: IssuerSettings) -> tuple[str, ...]:

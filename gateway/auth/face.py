@@ -28,6 +28,7 @@ class _NewToken(Frozen):
     scopes: tuple[Scope, ...] = ()
     note: str = ""
     expires_in: float | None = None
+    roles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.expires_in is not None and not 0 < self.expires_in <= LONGEST_SECONDS:
@@ -110,6 +111,7 @@ class AuthFace:
             admin=wanted.admin,
             scopes=wanted.scopes,
             note=wanted.note,
+            roles=wanted.roles,
         )
         secret, token = await self._authenticator.create(grant, seconds=wanted.expires_in)
         return json_answer({**told_token(token), "token": secret}, status=201)
@@ -131,7 +133,8 @@ def _parse(body: Json) -> _NewToken:
         wanted = msgspec.convert(body, _NewToken)
         TokenGrant(user=wanted.user, groups=wanted.groups, charging_group=wanted.charging_group)
     except (msgspec.ValidationError, ValueError) as error:
-        raise InvalidInput("body", str(error), "user, groups, charging_group, admin, scopes, expires_in") from error
+        right = "user, groups, charging_group, admin, scopes, roles, expires_in"
+        raise InvalidInput("body", str(error), right) from error
     return wanted
 
 

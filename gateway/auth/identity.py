@@ -33,6 +33,7 @@ class Identity(Frozen):
     ``charging_group`` pays unless the request names another of ``groups``. ``scopes`` restrict what the
     credentials can do; none is no restriction. ``via`` names the credentials (never their secret), so that a
     session that began with them ends with them; ``expires_at`` (epoch seconds) is when they end by themselves.
+    ``roles`` are what collections may ask for.
     """
 
     user: str
@@ -42,6 +43,7 @@ class Identity(Frozen):
     scopes: tuple[Scope, ...] = ()
     via: str = ""
     expires_at: float | None = None
+    roles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.user.strip() or not self.user.isprintable():
@@ -84,6 +86,7 @@ def principal_for(identity: Identity, wanted_group: str | None) -> Principal:
         groups=identity.groups,
         charging_group=own if wanted_group is None else wanted_group,
         admin=identity.admin and (not identity.scopes or "admin" in identity.scopes),
+        roles=identity.roles,
     )
 
 

@@ -126,4 +126,5 @@ def granted(identity: Identity, wanted: _OwnToken) -> TokenGrant:
         charging_group=charging,
         scopes=wanted.scopes or identity.scopes,
         note=wanted.note,
+        roles=identity.roles,
     )

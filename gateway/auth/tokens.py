@@ -52,6 +52,7 @@ class TokenGrant(Frozen):
     scopes: tuple[Scope, ...] = ()
     note: str = ""
     kind: Literal["token", "session"] = "token"
+    roles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.identity("")
@@ -70,6 +71,7 @@ class TokenGrant(Frozen):
             scopes=self.scopes,
             via=via,
             expires_at=expires_at,
+            roles=self.roles,
         )
 
 

@@ -38,6 +38,7 @@ def token() -> None:
 @click.option(
     "--expires", callback=seconds_option, help="How long it is valid, as 12h or 30d; else until it is revoked."
 )
+@click.option("--role", "roles", multiple=True, help="A role that collections ask for; repeat for more.")
 @click.option("--note", default="", help="What it is for.")
 @_state
 @remote_options

@@ -34,7 +34,9 @@ async def add_catalogue(house: House) -> None:
         *_export_face(house).routes(),
         *_aggregation_face(house).routes(),
         *_explain_face(house).routes(),
-        *SitesFace(registry=house.registry, metrics=house.metrics, watched=house.watched).routes(),
+        *SitesFace(
+            registry=house.registry, metrics=house.metrics, watched=house.watched, access=house.access
+        ).routes(),
         *PlacementFace(placer=house.placer, charging=house.charging, page_items=limits.page_items).routes(),
         *QuotaAdminFace(office=house.ledger).routes(),
         *SlicesFace(ledger=house.ledger, edges=_escrows(house)).routes(),
@@ -70,7 +72,7 @@ def _aggregation_face(house: House) -> AggregationFace:
     )
     return AggregationFace(
         aggregation=aggregation,
-        harmonised=Harmonised(registry=house.registry, base=house.base),
+        harmonised=Harmonised(registry=house.registry, base=house.base, access=house.access),
         charging=house.charging,
     )
 

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -23,6 +24,7 @@ from gateway.auth import (
 )
 from gateway.compression import compression_middleware
 from gateway.dask.session import Doorman
+from gateway.data.hrefs import download_href
 from gateway.hops import hops_middleware
 from gateway.house.adapters import catalogue_of, ledger_of
 from gateway.logs import access_log_middleware
@@ -34,6 +36,7 @@ from gateway.proxying import EdgeProxy, ProxyLimits
 from gateway.quota.charging import Charging
 from gateway.quota.metrics import LevelMetrics, RefusalMetrics
 from gateway.readiness import Readiness
+from gateway.search.access import Access
 from gateway.search.copies import Copies
 from gateway.search.copies_trust import CopiesTrust
 from gateway.search.cursor import Cursors
@@ -90,6 +93,9 @@ class House:
             audit_seconds=settings.limits.probe_seconds,
             sample=settings.limits.audit_items,
         )
+        self.access = Access(
+            registry=self.registry, address=partial(_address, base), open_roles=settings.auth.open_roles
+        )
         self.federation = Federation(
             registry=self.registry,
             cursors=Cursors(
@@ -100,6 +106,7 @@ class House:
             deadline_seconds=settings.limits.deadline_seconds,
             stages=(Copies(trust=self.copies_trust),),
             observe=self.watched.given,
+            access=self.access,
         )
         self.buckets = SiteBuckets()
         self.placer = FederatedPlacer(
@@ -174,3 +181,7 @@ class House:
     async def _hang_up(self, app: web.Application) -> None:
         """Close proxied websockets at once, so that a shutdown does not wait for them."""
         await asyncio.gather(*(proxy.close() for proxy in self.proxies))
+
+
+def _address(base: str, site: str, collection: str, item: str, asset: str) -> str:
+    return download_href(base, site=site, collection=collection, item=item, asset=asset)

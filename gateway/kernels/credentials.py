@@ -19,6 +19,7 @@ class IssuedKernelTokens:
             charging_group=principal.charging_group if principal.charging_group in principal.groups else "",
             scopes=("read", "compute"),
             note=purpose,
+            roles=principal.roles,
         )
         secret, _ = await self._authenticator.create(grant)
         return secret

@@ -85,7 +85,8 @@ class FederatedPlacer:
         scenes: list[Scene] = []
         missing: set[str] = set()
         for query in queries:
-            async for page in self._federation.pages(query, user=principal.user, strict=False):
+            sight = self._federation.sight(principal)
+            async for page in self._federation.pages(query, user=principal.user, strict=False, sight=sight):
                 scenes += [scene_of(group) for group in page.groups]
                 missing.update(page.missing)
                 if len(scenes) > MAX_WEIGHED:
@@ -186,7 +187,9 @@ def _computes(site: Site, need: ComputeNeed) -> bool:
 
 
 def _demand(need: ComputeNeed) -> Demand:
-    return Demand(cores=need.cores, memory=need.memory, gpus=need.gpus, image=need.image, versions=dict(need.versions))
+    # the GPUs of an edge's settings are those for clusters; which kernelspecs have some, the edge itself says
+    gpus = 0.0 if need.kind == "kernel" else need.gpus
+    return Demand(cores=need.cores, memory=need.memory, gpus=gpus, image=need.image, versions=dict(need.versions))
 
 
 def _queries(need: ComputeNeed) -> list[Query]:
@@ -205,7 +208,9 @@ def _lines(need: ComputeNeed) -> list[Line]:
     taken = Taken(cores=need.cores, memory=need.memory, gpus=need.gpus)
     asked = (("cores", taken.cores), ("memory", float(taken.memory)), ("gpus", taken.gpus))
     if need.kind == "kernel":
-        return list(counted["kernel"])  # kernels are counted, not weighed: their edge sets the real limits
+        # kernels are counted, not weighed: their edge sets the real limits; GPUs are too dear for that
+        gpus = [Line(resource="gpus", amount=need.gpus)] if need.gpus else []
+        return [*counted["kernel"], *gpus]
     return [
         *counted.get(need.kind, ()),
         *(Line(resource=name, amount=amount) for name, amount in asked if amount),

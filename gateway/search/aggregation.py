@@ -16,6 +16,7 @@ from edges.stac.aggregation import Tally, Wanted, united
 from edges.stac.aggregation_count import Counting
 from gateway.search.aggregation_plan import CountingSite, Share, shares, walked_instead
 from gateway.search.federation import Federation
+from gateway.search.sight import Sight
 
 _log = logging.getLogger(__name__)
 
@@ -66,18 +67,21 @@ class FederatedAggregation:
         self._deadline = deadline_seconds
         self._items = items
 
-    async def aggregate(self, query: Query, wanted: Wanted, *, user: str, pay: Pay) -> Aggregated:
-        """Count all matches, or as many as the bounds allow.
+    async def aggregate(
+        self, query: Query, wanted: Wanted, *, user: str, pay: Pay, sight: Sight | None = None
+    ) -> Aggregated:
+        """Count all matches that are seen, or as many as the bounds allow.
 
         Raises:
             AllSitesFailed: no site that could hold matches has answered.
             Exception: whatever ``pay`` raises.
         """
         end = asyncio.get_running_loop().time() + self._deadline
+        sight = sight or self._federation.sight(None)
         query = msgspec.structs.replace(query, sortby=(), fields=None)
-        registered = () if came_around() else self._registry.sites()
+        registered = () if came_around() else [site for site in self._registry.sites() if sight.present(site.id)]
         sites = {site.id: site for site in registered if query.sites is None or site.id in query.sites}
-        chosen = shares(query, wanted, tuple(_view(site) for site in sites.values()))
+        chosen = shares(query, wanted, tuple(_view(site, sight) for site in sites.values()))
         answers = await asyncio.gather(*(self._pushed(sites[share.site], share, wanted) for share in chosen.pushed))
         told = dict(zip((share.site for share in chosen.pushed), answers, strict=True))
         counts = {site.id: _down(site) for site in sites.values() if not site.pulse.available}
@@ -89,7 +93,7 @@ class FederatedAggregation:
         rest = walked_instead(chosen.rest, failed)
         whole = True
         if rest is not None:
-            walk = _Walk(self._federation, rest, wanted, most=self._items)
+            walk = _Walk(self._federation, rest, wanted, most=self._items, sight=sight)
             await walk.run(user=user, pay=pay, end=end)
             tallies.append(walk.tally)
             whole = walk.whole
@@ -117,11 +121,12 @@ class FederatedAggregation:
 class _Walk:
     """Counts items page by page, up to ``most`` of them."""
 
-    def __init__(self, federation: Federation, query: Query, wanted: Wanted, *, most: int) -> None:
+    def __init__(self, federation: Federation, query: Query, wanted: Wanted, *, most: int, sight: Sight) -> None:
         self._federation = federation
         self._query = query
         self._counting = Counting(wanted)
         self._left = most
+        self._sight = sight
         self._statuses: dict[str, tuple[str, int, str]] = {}
         self.whole = False
 
@@ -148,7 +153,7 @@ class _Walk:
 
     async def _page(self, token: str | None, user: str, pay: Pay) -> str | None:
         query = msgspec.structs.replace(self._query, limit=min(_PAGE_ITEMS, self._left))
-        page = await self._federation.search(query, user=user, token=token)
+        page = await self._federation.search(query, user=user, token=token, sight=self._sight)
         await pay(len(page.groups))
         self._left -= len(page.groups)
         for group in page.groups:
@@ -180,11 +185,11 @@ def _down(site: Site) -> SiteCount:
     return SiteCount(status="failed", reason=SiteUnavailable(site.id, site.pulse.reason or "left out").reason)
 
 
-def _view(site: Site) -> CountingSite:
+def _view(site: Site, sight: Sight) -> CountingSite:
     can = site.capabilities
     return CountingSite(
         id=site.id,
-        collections=site.collection_ids,
+        collections=sight.seen(site.id, site.collection_ids),
         available=site.pulse.available,
         counts=can.aggregates if isinstance(site.catalogue, Aggregating) else frozenset(),
         filter=can.filter,

@@ -11,6 +11,7 @@ import msgspec
 from edges.model import Frozen, Query
 from gateway.search.federation import AllSitesFailed, Federation, PartialRefused
 from gateway.search.page import Page
+from gateway.search.sight import Sight
 
 PAGE_ITEMS = 500
 """Items of one page of a walk: some ten megabytes where items are large."""
@@ -19,7 +20,7 @@ PAUSES_SECONDS = (0.5, 2.0)
 
 
 class Export(Frozen):
-    """What to walk over: all matches of ``query`` after ``resume``, ``most`` of them where it is given."""
+    """What to walk over: all matches of ``query`` in ``sight`` after ``resume``, ``most`` of them where it is given."""
 
     query: Query
     user: str
@@ -27,6 +28,7 @@ class Export(Frozen):
     require: tuple[str, ...] = ()
     resume: str | None = None
     most: int | None = None
+    sight: Sight | None = None
 
 
 async def walk(federation: Federation, export: Export) -> AsyncIterator[Page]:
@@ -73,7 +75,12 @@ class _Walker:
         for pause in (*(() if first else PAUSES_SECONDS), None):
             try:
                 page = await self._federation.search(
-                    query, user=export.user, token=token, strict=export.strict, require=export.require
+                    query,
+                    user=export.user,
+                    token=token,
+                    strict=export.strict,
+                    require=export.require,
+                    sight=export.sight,
                 )
             except (AllSitesFailed, PartialRefused):
                 if pause is None:

@@ -15,6 +15,8 @@ from edges.model import Dedup, Query, SortKey
 from edges.registry import Registry, Site
 from edges.stac.matching import all_of, compile_parts
 from edges.stac.order import compile_key, compile_values, key_of_values, total_order
+from gateway.principal import Principal
+from gateway.search.access import Access
 from gateway.search.cursor import Anchor, Count, Cursors, proof_of
 from gateway.search.fanout import Fanout
 from gateway.search.free_text import CollectionTexts
@@ -25,8 +27,10 @@ from gateway.search.page import SPARED, UNSIFTED, Page, SiteReport, count_of, re
 from gateway.search.plan import SiteView, plan
 from gateway.search.reading import Reading
 from gateway.search.related import related_to
+from gateway.search.sight import Sight
 from gateway.search.stages import Disproved, Making, Stage
 from gateway.search.stream import SiteStream
+from gateway.search.withholding import withheld
 
 _log = logging.getLogger(__name__)
 
@@ -58,9 +62,10 @@ class Federation:
     """Searches all sites of a registry. ``deadline_seconds`` bounds one page, whatever a site does.
 
     Merged groups pass through ``stages``, in order, before they stand on a page; ``observe`` sees each site's report.
+    ``access`` tells who sees what; a search without a sight is everybody's, and gives what everybody sees.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that a search is put together from, named by the composition root
         self,
         *,
         registry: Registry,
@@ -68,6 +73,7 @@ class Federation:
         deadline_seconds: float,
         stages: Sequence[Stage] = (),
         observe: Callable[[SiteReport], None] | None = None,
+        access: Access | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._registry = registry
@@ -76,10 +82,27 @@ class Federation:
         self._stages = tuple(stages)
         self._observe = observe
         self._clock = clock
+        self._access = access or Access(registry=registry)
         self._texts = CollectionTexts()
 
+    @property
+    def access(self) -> Access:
+        """Return who tells who sees what."""
+        return self._access
+
+    def sight(self, principal: Principal | None) -> Sight:
+        """Return what somebody sees, to be given with their queries; None is everybody."""
+        return self._access.sight(principal)
+
     async def search(
-        self, query: Query, *, user: str, token: str | None = None, strict: bool = False, require: Iterable[str] = ()
+        self,
+        query: Query,
+        *,
+        user: str,
+        token: str | None = None,
+        strict: bool = False,
+        require: Iterable[str] = (),
+        sight: Sight | None = None,
     ) -> Page:
         """Return one page of at most ``query.limit`` items; those of the sites ``require`` are on it, or none are.
 
@@ -88,13 +111,13 @@ class Federation:
             AllSitesFailed: every site that could hold matches failed.
             PartialRefused: a site is missing that is required; ``strict`` requires all.
         """
-        required = self._required(require)
+        required, sight = self._required(require), sight or self.sight(None)
         anchor = self._cursors.read(token, query, user, now=self._clock()) if token is not None else None
         while True:
             try:
                 if anchor is not None and anchor.proof:
-                    anchor = await self._sought(query, anchor)
-                page = await self._page(query, user, anchor)
+                    anchor = await self._sought(query, anchor, sight)
+                page = await self._page(query, user, anchor, sight)
             except Disproved as disproved:  # each is corrected for good, so this ends
                 disproved.correct(self._sites())
                 _log.warning("search made again", extra={"reason": str(disproved)})
@@ -112,19 +135,19 @@ class Federation:
             raise InvalidInput("require", f"no site {name[:80]!r}", f"sites: {', '.join(known)}")
         return required
 
-    async def pages(self, query: Query, *, user: str, strict: bool) -> AsyncIterator[Page]:
+    async def pages(self, query: Query, *, user: str, strict: bool, sight: Sight | None = None) -> AsyncIterator[Page]:
         """Yield page after page to the end; see :meth:`search` for what it raises."""
         token: str | None = None
         while True:
-            page = await self.search(query, user=user, token=token, strict=strict)
+            page = await self.search(query, user=user, token=token, strict=strict, sight=sight)
             yield page
             token = page.next
             if token is None:
                 return
 
-    async def walk(self, query: Query, *, user: str) -> AsyncIterator[Group]:
+    async def walk(self, query: Query, *, user: str, sight: Sight | None = None) -> AsyncIterator[Group]:
         """Yield the groups of all pages; all sites or an error: nothing is silently missing."""
-        async for page in self.pages(query, user=user, strict=True):
+        async for page in self.pages(query, user=user, strict=True, sight=sight):
             for group in page.groups:
                 yield group
 
@@ -136,6 +159,7 @@ class Federation:
         sites: Collection[str] | None = None,
         provenance: bool = False,
         dedup: Dedup = "replica",
+        sight: Sight | None = None,
     ) -> Group:
         """Return all copies of one item; empty where every site that may hold it says that it does not.
 
@@ -145,19 +169,19 @@ class Federation:
         Raises:
             AllSitesFailed: no copy was found, and a site that may hold it did not answer.
         """
-        among = None if sites is None else tuple(sites)
+        among, sight = None if sites is None else tuple(sites), sight or self.sight(None)
         wanted = Query(collections=(collection,), ids=(item_id,), sites=among, provenance=provenance, limit=1)
-        group, failures = await look_up(self._registry, wanted, seconds=self._deadline)
+        group, failures = await look_up(self._registry, wanted, sight, seconds=self._deadline)
         if not group and failures:
             raise AllSitesFailed("; ".join(str(failure) for failure in failures))
         if dedup in ("product", "observation"):
             asked = [site for site in self._registry.sites() if among is None or site.id in among]
-            group += await related_to(group, asked, level=dedup, seconds=self._deadline)
-        return group
+            group += await related_to(group, asked, sight, level=dedup, seconds=self._deadline)
+        return withheld([group], sight, self._access.address)[0]
 
-    async def _page(self, query: Query, user: str, anchor: Anchor | None) -> Page:
+    async def _page(self, query: Query, user: str, anchor: Anchor | None, sight: Sight) -> Page:
         """Plan, merge, sift, and tell what came of it."""
-        making = await self._begun(query, anchor)
+        making = await self._begun(query, anchor, sight)
         streams = _streams(making)
         fanout = Fanout(streams, Merge(streams), end=making.end, seconds=self._deadline)
         kept = await self._filled(fanout, making)
@@ -169,7 +193,7 @@ class Federation:
         for site, probes in making.probes.items():
             tallies[site] = msgspec.structs.replace(tallies[site], probes=probes)
         count = anchor.count if anchor is not None else count_of(making.plan, tallies, failures, query.dedup)
-        groups = kept[: query.limit]
+        groups = withheld(kept[: query.limit], sight, self._access.address)
         return Page(
             groups=groups,
             next=self._next(kept, making, count, user) if len(kept) > query.limit else None,
@@ -179,13 +203,13 @@ class Federation:
             plan=making.plan,
         )
 
-    async def _sought(self, query: Query, anchor: Anchor) -> Anchor:
+    async def _sought(self, query: Query, anchor: Anchor, sight: Sight) -> Anchor:
         """Complete an anchor whose values were too long for the cursor: read on until its item comes.
 
         Raises:
             InvalidInput: it does not come.
         """
-        making = await self._begun(msgspec.structs.replace(query, limit=_SOUGHT_AT_ONCE), anchor)
+        making = await self._begun(msgspec.structs.replace(query, limit=_SOUGHT_AT_ONCE), anchor, sight)
         streams = _streams(making)
         fanout = Fanout(streams, Merge(streams), end=making.end, seconds=self._deadline)
         for _ in range(_SOUGHT_AT_MOST // _SOUGHT_AT_ONCE):
@@ -198,16 +222,16 @@ class Federation:
                 break
         raise InvalidInput("token", "the item that it stands on is no more", "a search from its first page")
 
-    async def _begun(self, query: Query, anchor: Anchor | None) -> Making:
+    async def _begun(self, query: Query, anchor: Anchor | None, sight: Sight) -> Making:
         """Choose what to ask whom, once the sites have shown that they keep the order."""
         end = asyncio.get_running_loop().time() + self._deadline
         order = total_order(query.sortby)
         if not came_around():
             await self._audited(order)
-        sites = () if came_around() else self._registry.sites()
+        sites = () if came_around() else [site for site in self._registry.sites() if sight.present(site.id)]
         if query.text is not None:
-            self._texts.learn({site.id: site.collections for site in sites})
-        chosen = plan(query, tuple(self._view(site, order, query) for site in sites), anchor)
+            self._texts.learn({site.id: site.collections for site in self._registry.sites()})
+        chosen = plan(query, tuple(self._view(site, order, query, sight) for site in sites), anchor)
         for call in chosen.calls:
             self._registry.asking(call.site)
         parts = compile_parts(query, self._texts.about)
@@ -274,21 +298,27 @@ class Federation:
             if reader.faults or reader.overfull:
                 note_faults(site, call, reader)
             if reader.foreign:
-                news.append(self._registry.look_again(call.site, reader.foreign))
+                unknown = reader.foreign - (making.sites[call.site].collection_ids or frozenset())  # not: unseen
+                news += [self._registry.look_again(call.site, unknown)] if unknown else []
         if news and any(await asyncio.gather(*news)):
             raise CollectionsLearnt
 
     def _sites(self) -> dict[str, Site]:
         return {site.id: site for site in self._registry.sites()}
 
-    def _view(self, site: Site, order: tuple[SortKey, ...], query: Query) -> SiteView:
+    def _view(self, site: Site, order: tuple[SortKey, ...], query: Query, sight: Sight) -> SiteView:
+        held = site.collection_ids
+        seen = sight.seen(site.id, held)
+        blind = site.id in sight.blind
+        why = f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}"
         return SiteView(
             id=site.id,
             capabilities=site.capabilities_for(order),
-            collections=site.collection_ids,
+            collections=seen,
+            narrowed=seen != held,
             priority=site.settings.priority,
-            available=site.admitted,
-            reason=f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}",
+            available=site.admitted and not blind,
+            reason="its collections are not known yet, and some may ask for a role" if blind else why,
             text=self._texts.scope(query, site.id),
             ignores=site.ignored,
             kinds=site.kinds,

@@ -23,14 +23,24 @@ class FederatedSources:
         self._base = base
 
     async def __call__(self, query: Query) -> AsyncIterator[FoundItem]:
-        """Walk over all matches; an error rather than a silently missing site."""
+        """Walk over all matches whose data everybody may have; an error rather than a silently missing site.
+
+        An order says who pays for it, not who may read what it finds: what is private is not brought elsewhere.
+        """
+        sight = self._federation.sight(None).with_data()
         prefer = preference({site.id: site.settings.priority for site in self._registry.sites()})
-        async for group in self._federation.walk(query, user=HARVEST_USER):
+        async for group in self._federation.walk(query, user=HARVEST_USER, sight=sight):
             stands = sort_out(group, prefer=prefer).stands
             item = msgspec.json.encode(merged_copies(group, prefer=prefer))
             yield FoundItem(site=stands.site, item=msgspec.json.decode(item))
 
     async def describe(self, collection: str) -> Json | None:
         """Return the united collection."""
-        told = [(site.id, each) for site in self._registry.sites() for each in site.collections or ()]
-        return next((each for each in unite(told, base=self._base) if each["id"] == collection), None)
+        sight = self._federation.sight(None)
+        told = [
+            (site.id, each)
+            for site in self._registry.sites()
+            for each in site.collections or ()
+            if each.get("id") == collection and sight.sees(site.id, collection)
+        ]
+        return next(iter(unite(told, base=self._base)), None)

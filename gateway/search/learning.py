@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from edges.quirks import KINDS, example_request
 from edges.registry import Site
 from gateway.search.plan import Call
@@ -26,6 +28,8 @@ class CollectionsLearnt(Disproved):
 def note_faults(site: Site, call: Call, reader: RowReader) -> None:
     """Note what a site was caught at, and rely no more on what it ignores."""
     query = call.segments[0]
+    if call.narrowed:  # who is told of it later may not know of these collections
+        query = msgspec.structs.replace(query, collections=None)
     if reader.overfull:
         site.caught("limit", count=reader.overfull, example=example_request(_url(site), query, limit=call.share))
     for name, count in reader.faults.items():

@@ -11,9 +11,10 @@ from edges.registry import Registry, Site
 from edges.stac.matching import compile_query
 from edges.stac.order import TIE_BREAKS, compile_values
 from gateway.search.merge import Group, Row
+from gateway.search.sight import Sight
 
 
-async def look_up(registry: Registry, wanted: Query, *, seconds: float) -> tuple[Group, list[EdgeError]]:
+async def look_up(registry: Registry, wanted: Query, sight: Sight, *, seconds: float) -> tuple[Group, list[EdgeError]]:
     """Return the copies of an item, and the failures of sites that may hold one too.
 
     ``wanted`` names one collection and one id, the sites that may be asked, and whether to tell the provenance.
@@ -24,6 +25,7 @@ async def look_up(registry: Registry, wanted: Query, *, seconds: float) -> tuple
         for site in registry.sites()
         if not came_around()
         and (among is None or site.id in among)
+        and sight.sees(site.id, collection)
         and (site.collection_ids is None or collection in site.collection_ids)
     ]
     answers = await asyncio.gather(*(_asked(registry, site, wanted, seconds) for site in sites))

@@ -39,6 +39,8 @@ class SiteView(Frozen):
     """Parts of a query that the site was caught to ignore."""
     kinds: Mapping[str, frozenset[str]] = {}
     """The kinds of values that fields have there, as far as they are known."""
+    narrowed: bool = False
+    """Whether the site holds more than these collections, that must not be seen: it is asked for these only."""
 
 
 class Skip(Frozen):
@@ -56,7 +58,7 @@ class Call(Frozen):
     ``sorted``: the site's order can be relied on. ``ties``: also among equal values of the asked order. ``holds``:
     the collections that the site tells of, None while unknown; items of others are not the site's to give.
     ``filtered``: the query's filter is pushed down. ``resumed``: a filter asks the site to go on where the last page
-    ended. ``residual``: a part of the query is evaluated here.
+    ended. ``residual``: a part of the query is evaluated here. ``narrowed``: it holds more, that must not be seen.
     """
 
     site: str
@@ -68,6 +70,7 @@ class Call(Frozen):
     filtered: bool = False
     resumed: bool = False
     holds: frozenset[str] | None = None
+    narrowed: bool = False
 
 
 class Plan(Frozen):
@@ -100,6 +103,8 @@ def _skip(query: Query, site: SiteView) -> Skip | None:
     if not site.available:
         return Skip(site=site.id, reason=site.reason or "unavailable", failed=True, code="breaker")
     if query.collections is not None and site.collections is not None and not site.collections & set(query.collections):
+        return Skip(site=site.id, reason="holds none of the collections")
+    if site.narrowed and not site.collections:
         return Skip(site=site.id, reason="holds none of the collections")
     if site.text is not None and _narrowed(query, site) == ():
         return Skip(site=site.id, reason="none of its collections can hold the words")
@@ -135,12 +140,15 @@ def _call(query: Query, order: tuple[SortKey, ...], site: SiteView, anchor: Anch
         filtered=query.filter is not None and can.filter,
         resumed=segments not in ((), (pushed,)),
         holds=site.collections,
+        narrowed=site.narrowed,
     )
 
 
 def _narrowed(query: Query, site: SiteView) -> tuple[str, ...] | None:
     possible = site.collections if site.text is None else site.text.collections
-    if possible is None or (query.collections is None and possible == site.collections):
+    if possible is not None and site.narrowed:
+        possible &= site.collections or frozenset()
+    if possible is None or (query.collections is None and possible == site.collections and not site.narrowed):
         return query.collections
     asked = sorted(possible) if query.collections is None else query.collections
     return tuple(name for name in asked if name in possible)

@@ -67,14 +67,14 @@ class AggregationFace:
 
     async def _answer(self, request: web.Request, query: Query, wanted: Wanted, demand: Demand) -> web.Response:
         principal = principal_of(request)
-        query = self._scoped(request, query)
+        query, sight = self._scoped(request, query), self._scope(request).sight
         await self._charging.request(principal, [Line(resource="requests", amount=1)])
 
         async def pay(items: int) -> None:
             if items:
                 await self._charging.request(principal, [Line(resource="items", amount=items)])
 
-        found = await self._aggregation.aggregate(query, wanted, user=principal.user, pay=pay)
+        found = await self._aggregation.aggregate(query, wanted, user=principal.user, pay=pay, sight=sight)
         _check(found, demand)
         document = aggregate_document(found.tally, wanted, self._links(request, "aggregate"), exact=found.exact)
         document["federation"] = found.sites
@@ -94,7 +94,7 @@ class AggregationFace:
         return msgspec.structs.replace(query, collections=(name,))
 
     def _scope(self, request: web.Request) -> Scope:
-        return self._harmonised.scope(request.match_info.get("catalogue"))
+        return self._harmonised.scope(request.match_info.get("catalogue"), principal_of(request))
 
     def _links(self, request: web.Request, kind: str) -> list[Json]:
         scope, name = self._scope(request), request.match_info.get("collection")

@@ -136,12 +136,14 @@ class CollectionsFace:
         seen = await asyncio.gather(*(self._sampling.properties(scope, name) for name in names))
         if names != (None,):
             return all_observed(seen)
-        told = [told_by(site.id, site.queryables) for site in self._harmonised.sites(scope)]
+        sites = [
+            site for site in self._harmonised.sites(scope) if scope.sight is None or not scope.sight.narrows(site.id)
+        ]
+        told = [told_by(site.id, site.queryables) for site in sites]
         return all_observed([*seen, *told])
 
     def _scope(self, request: web.Request) -> Scope:
-        principal_of(request)
-        return self._harmonised.scope(request.match_info.get("catalogue"))
+        return self._harmonised.scope(request.match_info.get("catalogue"), principal_of(request))
 
 
 def _named(request: web.Request) -> list[str]:

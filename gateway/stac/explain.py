@@ -52,10 +52,11 @@ class ExplainFace:
     async def _answer(self, request: web.Request, search: SearchRequest) -> web.Response:
         principal = principal_of(request)
         lines = [Line(resource="requests", amount=1), Line(resource="items", amount=search.query.limit)]
+        sight = self._federation.sight(principal)
         started = time.perf_counter()
         async with self._charging.request(principal, lines) as spending:
             with tracing() as trace:
-                page = await self._federation.search(search.query, user=principal.user, token=search.token)
+                page = await self._federation.search(search.query, user=principal.user, token=search.token, sight=sight)
             spending.actual("items", len(page.groups))
         milliseconds = (time.perf_counter() - started) * 1e3
         sites = {site.id: _told(site, page.plan) for site in self._registry.sites()}

@@ -102,7 +102,7 @@ class ExportFace:
         """``GET /search/export``: a search's parameters, and ``format``, ``records``, ``max_items``, ``resume``."""
         principal = principal_of(request)
         search = search_from_get(request.query, default_limit=PAGE_ITEMS, max_limit=PAGE_ITEMS)
-        return await self._answer(request, _wanted(request, search, {}, principal))
+        return await self._answer(request, self._wanted(request, search, {}, principal))
 
     async def by_post(self, request: web.Request) -> web.StreamResponse:
         """``POST /search/export``: the body of a search, with the same members beside."""
@@ -110,7 +110,12 @@ class ExportFace:
         body = await request.read()
         search = search_from_post(body, default_limit=PAGE_ITEMS, max_limit=PAGE_ITEMS)
         members: Json = msgspec.json.decode(body) if body.strip() else {}
-        return await self._answer(request, _wanted(request, search, members, principal))
+        return await self._answer(request, self._wanted(request, search, members, principal))
+
+    def _wanted(self, request: web.Request, search: SearchRequest, body: Json, principal: Principal) -> Wanted:
+        wanted = _wanted(request, search, body, principal)
+        seen = msgspec.structs.replace(wanted.export, sight=self._federation.sight(principal))
+        return msgspec.structs.replace(wanted, export=seen)
 
     async def _answer(self, request: web.Request, wanted: Wanted) -> web.StreamResponse:
         with self._places.taken(wanted.export.user):

@@ -37,7 +37,7 @@ class StacFace:
         base: str,
     ) -> None:
         self._base = base
-        self._harmonised = Harmonised(registry=registry, base=base)
+        self._harmonised = Harmonised(registry=registry, base=base, access=federation.access)
         self._collections = CollectionsFace(harmonised=self._harmonised, sampling=Sampling(federation=federation))
         self._search = SearchFace(
             federation=federation,
@@ -106,14 +106,16 @@ class StacFace:
         """Return the catalogues below a scope."""
         if scope.site is not None:
             return []
-        return [self._catalogue(Scope(base=self._base, site=site.id), site) for site in self._harmonised.sites(scope)]
+        return [
+            self._catalogue(Scope(base=self._base, site=site.id, sight=scope.sight), site)
+            for site in self._harmonised.sites(scope)
+        ]
 
     def _catalogue(self, scope: Scope, site: Site) -> Json:
         return catalogue(scope, _told(site), self._harmonised.collections(scope).values())
 
     def _scope(self, request: web.Request) -> Scope:
-        principal_of(request)
-        return self._harmonised.scope(request.match_info.get("catalogue"))
+        return self._harmonised.scope(request.match_info.get("catalogue"), principal_of(request))
 
 
 def _told(site: Site) -> SiteTold:

@@ -37,11 +37,11 @@ class Sampling:
         self._fresh = fresh_seconds
         self._patience = patience_seconds
         self._clock = clock
-        self._samples: dict[tuple[str | None, str | None], _Sample] = {}
+        self._samples: dict[tuple[str | None, str, str | None], _Sample] = {}
 
     async def properties(self, scope: Scope, collection: str | None) -> Json:
         """Return a schema for each property that was seen, of one collection or of all; empty where none could be."""
-        key = (scope.site, collection)
+        key = (scope.site, "" if scope.sight is None else scope.sight.mark, collection)
         sample = self._samples.get(key)
         if sample is None:
             while len(self._samples) >= _KEPT:
@@ -56,7 +56,7 @@ class Sampling:
         query = Query(collections=None if collection is None else (collection,), sites=scope.sites, limit=_SAMPLE)
         try:
             async with asyncio.timeout(self._patience):
-                page = await self._federation.search(query, user="")
+                page = await self._federation.search(query, user="", sight=scope.sight)
         except (TimeoutError, EdgeError) as error:
             _log.info("no sample of items", extra={"collection": collection, "reason": str(error)[:300]})
             return

@@ -3,15 +3,20 @@
 from edges.model import Frozen, Json
 from edges.stac.aggregation_document import aggregation_links
 from edges.stac.links import GEOJSON_TYPE, QUERYABLES_REL, SORTABLES_REL, link, url_of
+from gateway.search.sight import Sight
 
 SCHEMA_TYPE = "application/schema+json"
 
 
 class Scope(Frozen):
-    """``base`` is the gateway's public URL. ``site`` is None for the whole lake."""
+    """``base`` is the gateway's public URL. ``site`` is None for the whole lake.
+
+    ``sight`` is what is seen of it; None is what everybody sees.
+    """
 
     base: str
     site: str | None = None
+    sight: Sight | None = None
 
     def url(self, *steps: str) -> str:
         """Return an address within the scope."""

@@ -71,7 +71,9 @@ class SearchFace:
         async with self._charging.request(principal, [Line(resource="requests", amount=1)]):
             told = parse_flag(request.query, "provenance")
             level = parse_dedup(request.query.get("dedup") or self._limits.default_dedup)
-            group = await self._federation.item(collection, item_id, sites=scope.sites, provenance=told, dedup=level)
+            group = await self._federation.item(
+                collection, item_id, sites=scope.sites, provenance=told, dedup=level, sight=scope.sight
+            )
         if not group:
             raise NotFound(f"no site has an item {item_id!r} in collection {collection!r}")
         item = render_item(group, base=scope.url(), prefer=self._preference(request))
@@ -123,7 +125,12 @@ class SearchFace:
         lines = [Line(resource="requests", amount=1), Line(resource="items", amount=query.limit)]
         async with self._charging.request(principal, lines) as spending:
             page = await self._federation.search(
-                query, user=principal.user, token=search.token, strict=demand.strict, require=demand.require
+                query,
+                user=principal.user,
+                token=search.token,
+                strict=demand.strict,
+                require=demand.require,
+                sight=scope.sight,
             )
             spending.actual("items", len(page.groups))
         items = self._rendered(page, query, request, scope)
@@ -175,7 +182,7 @@ class SearchFace:
         )
 
     def _scope(self, request: web.Request) -> Scope:
-        return self._harmonised.scope(request.match_info.get("catalogue"))
+        return self._harmonised.scope(request.match_info.get("catalogue"), principal_of(request))
 
 
 def _next(own: str, request: web.Request, token: str) -> Json:

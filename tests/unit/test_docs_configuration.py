@@ -30,6 +30,7 @@ GROUPS = {
     "DaskSettings": "### `sites[].dask`",
     "KernelSettings": "### `sites[].kernels`",
     "EscrowSettings": "### `sites[].escrow`",
+    "AccessRule": "### `sites[].access`",
     "QuotaSettings": "## `quotas`",
     "Policy": "Each entry of `policies`",
     "ComputeSettings": "## `compute`",
