@@ -20,6 +20,7 @@ from gateway.dask.clusters import Clusters
 from gateway.house.adapters import allowed_origins, public_url, signing_key_of, tls_of
 from gateway.house.catalogue_room import add_catalogue
 from gateway.house.compute_room import add_clusters, add_kernels
+from gateway.house.data_room import add_data
 from gateway.house.harvest_room import add_harvests
 from gateway.house.hda_room import add_hda
 from gateway.house.house import Calls, House
@@ -47,6 +48,7 @@ async def furnish(settings: Settings, stack: AsyncExitStack) -> tuple[House, Clu
     clusters = await add_clusters(house)
     await add_kernels(house)
     await add_harvests(house)
+    await add_data(house)
     await add_hda(house)
     return house, clusters
 

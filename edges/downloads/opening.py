@@ -1,4 +1,4 @@
-"""One answer of a site, from its status to its last byte: redirects checked one by one, and no byte too few or too many.
+"""One answer of a site, from its status to its last byte: each redirect checked, no byte too few or too many.
 
 A connection that breaks is replaced by another from the byte that is missing, where the answer has a validator by which
 it can be told that the bytes are still the same (RFC 9110 section 13.1.5, with a strong ETag).
@@ -6,6 +6,7 @@ it can be told that the bytes are still the same (RFC 9110 section 13.1.5, with 
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Self
 from urllib.parse import urljoin
 
 import aiohttp
@@ -212,7 +213,7 @@ class _Stream:
         self._mark = 0
         self.opened = Opened()
 
-    async def __aenter__(self) -> "_Stream":
+    async def __aenter__(self) -> Self:
         self.opened, self._content = await self._answer.__aenter__()
         return self
 

@@ -26,6 +26,7 @@ class S3Way:
     """Implements :class:`edges.downloads.ways.SigningWay` with the site's keys, for the buckets that are the site's.
 
     Other buckets of the same store are refused, though the keys may open them: an item is only a stranger's word.
+    Signed URLs are made for ``public_endpoint``, by default the one of the settings.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class S3Way:
         settings: StorageSettings,
         *,
         buckets: Iterable[str] = (),
+        public_endpoint: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._buckets = frozenset((settings.bucket, *buckets))
         self._endpoint = settings.endpoint.rstrip("/")
+        self._public = encoded_endpoint(public_endpoint or settings.endpoint)
         self._key = SigningKey(
             access_key=settings.access_key.reveal(),
             secret_key=settings.secret_key.reveal(),
@@ -72,16 +75,20 @@ class S3Way:
         url, headers = self._signer.signed(method, f"{found.bucket}/{found.key}", {}, {}, self._clock())
         return Call(url=url, headers=headers)
 
-    def signed(self, method: str, href: str, *, seconds: int, filename: str = "") -> str | None:
+    def signed(self, method: str, href: str, *, seconds: int, disposition: str = "") -> str | None:
         try:
             found = self.object(href)
         except NotFound:
             return None
-        root = quote(urlsplit(self._endpoint).path, safe="/-_.~%")
-        base = self._endpoint[: len(self._endpoint) - len(urlsplit(self._endpoint).path)] + root
-        url = f"{base}/{quote(f'{found.bucket}/{found.key}', safe='/-_.~')}"
-        more = {"response-content-disposition": filename} if filename else {}
+        url = f"{self._public}/{quote(f'{found.bucket}/{found.key}', safe='/-_.~')}"
+        more = {"response-content-disposition": disposition} if disposition else {}
         return presigned(method, url, self._key, seconds=seconds, now=self._clock(), more=more)
+
+
+def encoded_endpoint(endpoint: str) -> str:
+    """Return an endpoint without a slash at its end, and with its path encoded."""
+    path = urlsplit(endpoint).path
+    return endpoint[: len(endpoint) - len(path)] + quote(path.rstrip("/"), safe="/-_.~%")
 
 
 def object_of(href: str, endpoint: str) -> S3Object | None:

@@ -36,6 +36,9 @@ class Way(Protocol):
 class SigningWay(Way, Protocol):
     """A way whose addresses can be opened to others for a while."""
 
-    def signed(self, method: str, href: str, *, seconds: int, filename: str = "") -> str | None:
-        """Return a URL that works without credentials for so long; None where this address cannot be signed."""
+    def signed(self, method: str, href: str, *, seconds: int, disposition: str = "") -> str | None:
+        """Return a URL that works without credentials for so long; None where this address cannot be signed.
+
+        ``disposition`` is the ``Content-Disposition`` that the answer shall have.
+        """
         ...

@@ -46,6 +46,7 @@ TABLE: tuple[tuple[str, Scope, Scope], ...] = (
     ("/stac", "read", "read"),
     ("/services", "read", "admin"),
     ("/export", "read", "read"),
+    ("/data", "read", "read"),
     ("/download", "read", "read"),
     ("/portal", "read", "read"),
     ("/conformance", "read", "admin"),

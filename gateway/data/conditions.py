@@ -1,0 +1,93 @@
+"""Conditional requests and ranges of a client (RFC 9110 section 13). Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+from edges.downloads.answers import Opened
+from edges.model import Frozen
+
+Verdict = Literal["go", "unchanged", "failed"]
+
+
+class Conditions(Frozen):
+    """What a client knows already; empty is not asked."""
+
+    match: str = ""
+    none_match: str = ""
+    modified_since: str = ""
+    unmodified_since: str = ""
+    if_range: str = ""
+
+    @property
+    def for_site(self) -> Mapping[str, str]:
+        """Return what the site may answer by itself, with 304; nothing where another condition comes first."""
+        if self.match or self.unmodified_since:
+            return {}
+        if self.none_match:
+            return {"If-None-Match": self.none_match}
+        return {"If-Modified-Since": self.modified_since} if self.modified_since else {}
+
+
+def conditions_of(headers: Mapping[str, str]) -> Conditions:
+    """Read the conditions of a request."""
+    return Conditions(
+        match=headers.get("If-Match", ""),
+        none_match=headers.get("If-None-Match", ""),
+        modified_since=headers.get("If-Modified-Since", ""),
+        unmodified_since=headers.get("If-Unmodified-Since", ""),
+        if_range=headers.get("If-Range", ""),
+    )
+
+
+def verdict(conditions: Conditions, opened: Opened) -> Verdict:
+    """Tell what is to be answered, in the order of section 13.2.2."""
+    if conditions.match:
+        if not _matches(conditions.match, opened.etag, weakly=False):
+            return "failed"
+    elif conditions.unmodified_since and not _not_after(opened.last_modified, conditions.unmodified_since):
+        return "failed"
+    if opened.unchanged:
+        return "unchanged"
+    if conditions.none_match:
+        return "unchanged" if _matches(conditions.none_match, opened.etag, weakly=True) else "go"
+    if conditions.modified_since and _not_after(opened.last_modified, conditions.modified_since):
+        return "unchanged"
+    return "go"
+
+
+def range_holds(if_range: str, opened: Opened) -> bool:
+    """Tell whether a range is of the bytes that the client has a part of (section 13.1.5); True without a condition.
+
+    >>> range_holds('"a"', Opened(etag='"a"')), range_holds('W/"a"', Opened(etag='W/"a"'))
+    (True, False)
+    """
+    if not if_range:
+        return True
+    if if_range.startswith(('"', "W/")):
+        return if_range == opened.etag and not if_range.startswith("W/")
+    return bool(if_range) and if_range == opened.last_modified
+
+
+def _matches(told: str, etag: str, *, weakly: bool) -> bool:
+    if told.strip() == "*":
+        return True
+    if not etag or (not weakly and etag.startswith("W/")):
+        return False
+    wanted = etag.removeprefix("W/") if weakly else etag
+    each = (part.strip() for part in told.split(","))
+    return any((part.removeprefix("W/") if weakly else part) == wanted for part in each)
+
+
+def _not_after(last_modified: str, told: str) -> bool:
+    changed, known = _moment(last_modified), _moment(told)
+    return changed is not None and known is not None and changed <= known
+
+
+def _moment(told: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(told)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

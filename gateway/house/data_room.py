@@ -1,0 +1,85 @@
+"""The room of downloads."""
+
+from collections.abc import Mapping
+
+from edges.downloads.http_way import HttpWay
+from edges.downloads.opening import Patience, SiteData
+from edges.downloads.s3_way import S3Way
+from edges.downloads.ways import Way
+from edges.http import Outbound
+from edges.settings import SiteSettings
+from gateway.data.access import Access, OpenAccess
+from gateway.data.egress import Egress
+from gateway.data.face import DownloadFace
+from gateway.data.finding import Finder
+from gateway.data.limits import InFlight
+from gateway.data.metrics import DownloadMetrics
+from gateway.data.sites import DataSite
+from gateway.house.house import House
+
+
+async def add_data(house: House, *, access: Access | None = None) -> None:
+    """Add downloads; ``access`` decides who may have what, by default all who may come in."""
+    settings = house.settings
+    sites = {site.id: await _data_site(house, site) for site in settings.sites}
+    in_flight = InFlight(
+        sites={site.id: site.downloads.in_flight for site in settings.sites}, per_user=settings.data.per_user
+    )
+    egress = Egress(ledger=house.ledger, charging=house.charging, lease_seconds=settings.quotas.lease_seconds)
+    await house.stack.enter_async_context(egress.running())
+    finder = Finder(
+        federation=house.federation,
+        access=access or OpenAccess(),
+        bases=_bases(settings.sites),
+        most=settings.data.items,
+        seconds=settings.data.item_seconds,
+    )
+    metrics = DownloadMetrics(house.metrics, sites=sites, in_flight=in_flight.at)
+    face = DownloadFace(
+        finder=finder, sites=sites, egress=egress, in_flight=in_flight, metrics=metrics, settings=settings.data
+    )
+    house.routes += face.routes()
+
+
+async def _data_site(house: House, site: SiteSettings) -> DataSite:
+    """Return a site with connections of its own: what it is slow at must not hold up searches, or other sites."""
+    outbound = await house.stack.enter_async_context(Outbound(allowed=_own_origins(site)))
+    downloads, storage = site.downloads, site.storage
+    s3 = None
+    if storage is not None:
+        s3 = S3Way(storage, buckets=downloads.buckets, public_endpoint=downloads.public_endpoint)
+    credentials = downloads.credentials
+    http = HttpWay(credentials, origins=_credential_origins(site) if credentials is not None else ())
+    ways: tuple[Way, ...] = (http,) if s3 is None else (s3, http)
+    stall = house.settings.data.stall_seconds
+    return DataSite(
+        id=site.id,
+        settings=downloads,
+        data=SiteData(
+            site=site.id,
+            session=outbound.session,
+            check=outbound.check,
+            ways=ways,
+            patience=Patience(stall_seconds=stall),
+        ),
+        s3=s3,
+        is_open=http.is_open,
+        check_public=Outbound(allowed=()).check,
+    )
+
+
+def _own_origins(site: SiteSettings) -> list[str]:
+    """Return the private addresses that are this site's: another's are as strange to it as to anybody."""
+    urls = [site.catalogue.url, *site.catalogue.mirrors, *site.asset_origins]
+    urls += [site.storage.endpoint] if site.storage is not None else []
+    urls += site.downloads.credentials.origins if site.downloads.credentials is not None else ()
+    return [url for url in urls if url]
+
+
+def _credential_origins(site: SiteSettings) -> list[str]:
+    own = site.downloads.credentials.origins if site.downloads.credentials is not None else ()
+    return [url for url in (site.catalogue.url, *own) if url]
+
+
+def _bases(sites: tuple[SiteSettings, ...]) -> Mapping[str, str]:
+    return {site.id: site.catalogue.url.rstrip("/") for site in sites}
