@@ -250,6 +250,22 @@ class AccessRule(Frozen):
             raise ValueError("an access rule names a role, and patterns of the collections that ask for it")
 
 
+class OrderSettings(Frozen):
+    """What a site stages on order. ``timeout_seconds`` bounds one request; ``token`` is shown with orders, by default
+    the catalogue's. ``wait_days`` is how long an order that never ends is waited for; ``keep_days`` how long one that
+    has ended is told of, unless the provider gives its data up sooner.
+    """
+
+    timeout_seconds: float = 60.0
+    token: Secret | None = None
+    wait_days: float = 7.0
+    keep_days: float = 14.0
+
+    def __post_init__(self) -> None:
+        if not (self.timeout_seconds > 0 and self.wait_days > 0 and self.keep_days > 0):
+            raise ValueError("orders: timeout_seconds, wait_days and keep_days must be more than 0")
+
+
 class SiteSettings(Frozen):
     """One site. An edge can compute; a hub is a catalogue only."""
 
@@ -268,6 +284,8 @@ class SiteSettings(Frozen):
     dask: DaskSettings | None = None
     kernels: KernelSettings | None = None
     escrow: EscrowSettings | None = None
+    orders: OrderSettings | None = None
+    """That it takes orders for data which it has to stage first; by default it takes none."""
     access: tuple[AccessRule, ...] = ()
     """Collections that ask for a role; where several rules fit, all of their roles are needed."""
     scope_roles: bool = False
