@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self, TypedDict
 
@@ -55,7 +55,7 @@ class _Shared(TypedDict):
     journal: Journal
     intake: Intake
     control: Control
-    places: dict[str, Place]
+    places: Mapping[str, Place]
 
 
 class Harvester:
@@ -77,7 +77,7 @@ class Harvester:
         checkpoint: Checkpoint = unobserved,
     ) -> None:
         self._settings = settings
-        self._places = dict(world.places)
+        self._places = world.places
         self._clock = clock
         self._meter = Meter()
         self._wake = asyncio.Event()
@@ -160,6 +160,18 @@ class Harvester:
             request=request,
         )
         return await self.status(await self._intake.take(new))
+
+    def check(self, request: OrderRequest, charge: Charge) -> None:
+        """Check that an order's copies can go where it says.
+
+        Raises:
+            InvalidInput, TargetRefused: they cannot.
+        """
+        self._intake.check(request, charge)
+
+    async def at_rest(self, target: str) -> bool:
+        """Tell whether nothing is left to be written or deleted at a target: its keys are not needed any more."""
+        return not await self._database.run(lambda c: c.all("objects_at_work", target=target))
 
     async def estimate(self, request: OrderRequest, charge: Charge) -> Estimate:
         """Tell what an order would cost and whether there is quota for it; nothing is written.
@@ -312,7 +324,13 @@ def _worker(
     transfer = Transfer(
         journal=journal,
         places=world.places,
-        sources=Sources(session=world.session, check=world.check, places=world.places, patience=patience),
+        sources=Sources(
+            session=world.session,
+            check=world.check,
+            places=world.places,
+            patience=patience,
+            authorize=world.authorize,
+        ),
         admission=admission,
         manner=Manner(part_bytes=settings.part_bytes, checksum=settings.checksum),
     )

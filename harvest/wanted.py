@@ -5,11 +5,11 @@ What stands in an item was written by strangers: nothing in it is believed to ha
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from edges.model import Json
 from harvest import multihash
-from harvest.keys import object_key, templated_key
+from harvest.keys import file_name, object_key, templated_key
 from harvest.model import Failure, FoundItem, Held, Integrity, Selection, Source, Value, Wanted
 from harvest.places import is_external
 
@@ -109,12 +109,23 @@ def _judge(
         collection=collection,
         item_id=item_id,
         asset=asset,
-        key=_key(aim, name, asset, sources[0].href, described[0].item),
+        key=_key(aim, name, asset, _named_href(first, sources[0].href), described[0].item),
         media_type=media_type if isinstance(media_type, str) else "",
         sources=sources,
         size=size,
         checksum=checksum,
     )
+
+
+def _named_href(asset: Json, href: str) -> str:
+    """Return the address whose last segment names the file: that of OData (``$value``) says nothing.
+
+    ``file:local_path`` (STAC File extension v2.1.0) does, where there is one.
+    """
+    told = asset.get("file:local_path")
+    if file_name(href) != "$value" or not isinstance(told, str) or not told or told.endswith("/"):
+        return href
+    return f"local:/{quote(told, safe='/')}"
 
 
 def _key(aim: Aim, name: ItemId, asset: str, href: str, item: Json) -> str:
