@@ -114,6 +114,9 @@ class KubernetesApi:
         (self.folder / "service-accounts.key").write_bytes(private)
         (self.folder / "tokens.csv").write_text(f'{ADMIN_TOKEN},admin,admin,"system:masters"\n')
         self.kubeconfig.write_text(self.config_for(ADMIN_TOKEN))
+        rules = [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}]
+        policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+        (self.folder / "audit.json").write_text(json.dumps(policy))
 
     def config_for(self, token: str) -> str:
         """The text of a kubeconfig for a token."""
@@ -163,6 +166,8 @@ class KubernetesApi:
             "disable-admission-plugins": "ServiceAccount",
             "min-request-timeout": "5",
             "shutdown-delay-duration": "0s",
+            "audit-policy-file": str(self.folder / "audit.json"),
+            "audit-log-path": str(self.folder / "audit.log"),
         }
         self._server = self._run("kube-apiserver", flags)
         self._wait()
@@ -199,6 +204,12 @@ class KubernetesApi:
         asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         return str(self.request("POST", path, asked)["status"]["token"])
 
+    def audited(self, account: str) -> list[dict[str, Any]]:
+        """What a service account (``namespace:name``) asked for so far, as the API server noted it."""
+        lines = (self.folder / "audit.log").read_text().splitlines()
+        events = [json.loads(line) for line in lines if line.endswith("}")]
+        return [each for each in events if each["user"]["username"] == f"system:serviceaccount:{account}"]
+
     def secret(self, namespace: str, name: str, **values: str) -> None:
         """Store a secret."""
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
@@ -223,7 +234,15 @@ class KubernetesApi:
 
 
 PLURALS = {"CustomResourceDefinition": "customresourcedefinitions"}
-UNNAMESPACED = {"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "EdgeSite", "GroupQuota"}
+UNNAMESPACED = {
+    "Namespace",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "EdgeSite",
+    "GroupQuota",
+    "PriorityClass",
+}
 
 
 def object_path(document: dict[str, Any]) -> str:
@@ -233,6 +252,8 @@ def object_path(document: dict[str, Any]) -> str:
     plural = PLURALS.get(kind, kind.lower() + ("es" if kind.endswith("s") else "s"))
     if kind == "NetworkPolicy":
         plural = "networkpolicies"
+    elif kind == "Ingress":
+        plural = "ingresses"
     place = "" if kind in UNNAMESPACED else f"/namespaces/{meta.get('namespace', 'default')}"
     return f"{root}{place}/{plural}/{meta['name']}"
 

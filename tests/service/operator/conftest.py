@@ -29,7 +29,7 @@ from gateway.settings import ApiTokenSettings, AuthSettings, ServerSettings, Set
 
 __all__ = ["kubernetes_api"]
 
-CRDS = Path(__file__).resolve().parents[3] / "helm" / "lakegate" / "crds"
+CRDS = Path(__file__).resolve().parents[3] / "helm" / "lakegate" / "files" / "crds"
 DEFINITIONS = Resource(
     kind="CustomResourceDefinition",
     plural="customresourcedefinitions",
