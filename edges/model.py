@@ -128,10 +128,11 @@ class Health(Frozen):
 
 
 class ClusterCap(Frozen):
-    """The hard limit of one Dask cluster, fixed at creation: cores, and memory in bytes."""
+    """The hard limit of one Dask cluster, fixed at creation: cores, memory in bytes, and GPUs."""
 
     cores: float
     memory: int
+    gpus: float = 0.0
 
 
 class EdgeUser(Frozen):

@@ -16,6 +16,7 @@ SCHEME = "Lakegate"
 ISSUER = "lakegate"
 LIFETIME_SECONDS = 60
 LEEWAY_SECONDS = 10
+MOST_GPUS = 10_000
 MIN_SECRET_BYTES = 32
 """The key length of HMAC-SHA256 (RFC 7518 section 3.2)."""
 
@@ -50,7 +51,7 @@ class ClaimSigner:
             "exp": now + LIFETIME_SECONDS,
         }
         if cap is not None:
-            payload["cap"] = {"cores": cap.cores, "memory": cap.memory}
+            payload["cap"] = {"cores": cap.cores, "memory": cap.memory} | ({"gpus": cap.gpus} if cap.gpus else {})
         return jwt.encode(payload, self._key, algorithm="HS256")
 
     def header(self, user: EdgeUser, cap: ClusterCap | None = None) -> dict[str, str]:
@@ -106,6 +107,9 @@ def _content(payload: dict[str, Any]) -> Claim:
 def _cap(cap: Any) -> ClusterCap:
     cores = cap.get("cores") if isinstance(cap, dict) else None
     memory = cap.get("memory") if isinstance(cap, dict) else None
+    gpus = cap.get("gpus", 0) if isinstance(cap, dict) else None
     if not isinstance(cores, int | float) or not isinstance(memory, int) or cores <= 0 or memory <= 0:
         raise ClaimRefused("cap must hold cores > 0 and memory > 0 in bytes")
-    return ClusterCap(cores=float(cores), memory=memory)
+    if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 <= gpus <= MOST_GPUS:
+        raise ClaimRefused(f"cap must hold gpus from 0 to {MOST_GPUS}, where it holds any")
+    return ClusterCap(cores=float(cores), memory=memory, gpus=float(gpus))

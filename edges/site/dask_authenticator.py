@@ -3,10 +3,12 @@
 Named in ``dask_gateway_config.py`` (see :mod:`edges.site.dask_config`); imported by that server only.
 """
 
+import functools
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from aiohttp import web
 from dask_gateway_server.auth import Authenticator, unauthorized
@@ -65,8 +67,24 @@ class LakegateAuthenticator(Authenticator):  # type: ignore[misc]  # the server'
         return await handler(request)
 
 
-def capped_options(*, worker_cores: int, worker_memory_gib: float) -> Options:
+class WorkerGpus(NamedTuple):
+    """GPUs of an edge's workers: so many at most each; none by default.
+
+    ``resource`` is their name in Kubernetes (``nvidia.com/gpu``); empty where workers are processes, which see them all
+    or, without any, none. ``environment`` is what all workers of the edge have.
+    """
+
+    most: int = 0
+    resource: str = ""
+    environment: Mapping[str, str] = MappingProxyType({})
+
+
+NO_GPUS = WorkerGpus()
+
+
+def capped_options(*, worker_cores: int, worker_memory_gib: float, gpus: WorkerGpus = NO_GPUS) -> Options:
     """Return the option fields of an edge: workers of up to so many cores and GiB, the cluster capped by the claim."""
+    fields = [Integer("worker_gpus", default=0, min=0, max=gpus.most, label="Worker GPUs")] if gpus.most else []
     return Options(
         Integer("worker_cores", default=1, min=1, max=worker_cores, label="Worker cores"),
         Float(
@@ -76,12 +94,13 @@ def capped_options(*, worker_cores: int, worker_memory_gib: float) -> Options:
             max=worker_memory_gib,
             label="Worker memory (GiB)",
         ),
+        *fields,
         String(MARK_FIELD, default="", label="Set by the gateway"),
-        handler=_configuration,
+        handler=functools.partial(_configuration, gpus=gpus),
     )
 
 
-def _configuration(options: Any, user: CappedUser) -> dict[str, Any]:
+def _configuration(options: Any, user: CappedUser, *, gpus: WorkerGpus = NO_GPUS) -> dict[str, Any]:
     if user.cap is None:
         raise ValueError("the claim holds no cap: clusters are created through the gateway only")
     if not re.fullmatch(r"[a-z0-9-]{0,64}", options[MARK_FIELD]):
@@ -91,4 +110,17 @@ def _configuration(options: Any, user: CappedUser) -> dict[str, Any]:
         "worker_memory": int(options["worker_memory"] * (1 << 30)),
         "cluster_max_cores": user.cap.cores,
         "cluster_max_memory": user.cap.memory,
+        **(_with_gpus(options["worker_gpus"], user.cap.gpus, gpus) if gpus.most else {}),
     }
+
+
+def _with_gpus(each: int, cap: float, gpus: WorkerGpus) -> dict[str, Any]:
+    """Return what gives workers their GPUs, and the cluster no more of them than its claim says."""
+    if each == 0:
+        hidden = dict(gpus.environment) | {"CUDA_VISIBLE_DEVICES": ""}
+        return {} if gpus.resource else {"environment": hidden}
+    if each > cap:
+        raise ValueError(f"worker_gpus is {each}, but this cluster was granted {cap:g} GPUs in all")
+    limits = {"resources": {"limits": {gpus.resource: each}}}
+    given = {"worker_extra_container_config": limits} if gpus.resource else {}
+    return {"cluster_max_workers": int(cap // each), **given}

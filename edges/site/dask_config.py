@@ -40,6 +40,7 @@ class DaskEdge(Frozen):
     backend: Backend = "local"
     max_worker_cores: int = 2
     max_worker_memory_gib: float = 4.0
+    max_worker_gpus: int = 0
     scheduler_memory: int = 512 << 20
     scheduler_cores: int = 1
     idle_seconds: float = 1800.0
@@ -87,7 +88,7 @@ def render_dask_config(edge: DaskEdge, folder: Path, *, dask: str) -> str:
         f"# dask-gateway-server of {json.dumps(edge.edge)}, written by lakegate; changes here are overwritten.",
         "from pathlib import Path",
         "",
-        "from edges.site.dask_authenticator import capped_options",
+        "from edges.site.dask_authenticator import WorkerGpus, capped_options",
         "",
         *(f"c.{name} = {value}" for name, value in _settings(edge, folder, dask).items()),
         "",
@@ -105,7 +106,8 @@ def _settings(edge: DaskEdge, folder: Path, dask: str) -> dict[str, str]:
         "LakegateAuthenticator.audience": repr(edge.edge),
         "Proxy.address": repr(edge.proxy_address),
         "Backend.cluster_options": (
-            f"capped_options(worker_cores={edge.max_worker_cores}, worker_memory_gib={edge.max_worker_memory_gib})"
+            f"capped_options(worker_cores={edge.max_worker_cores}, worker_memory_gib={edge.max_worker_memory_gib}, "
+            f"gpus=WorkerGpus(most={edge.max_worker_gpus}, environment={dict(edge.environment)!r}))"
         ),
         "DBBackendBase.db_url": repr(f"sqlite:///{folder / 'clusters.sqlite'}" if persistent else "sqlite:///:memory:"),
         "DBBackendBase.db_encrypt_keys": f"[Path({str(folder / 'db.key')!r}).read_text().strip()]",

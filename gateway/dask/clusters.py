@@ -14,6 +14,7 @@ from edges.model import EdgeUser, Json
 from edges.seams import DaskBackend
 from gateway.dask.creation import Creation
 from gateway.dask.errors import UnknownCluster, UnknownEdge
+from gateway.dask.gpus import gpu_fields
 from gateway.dask.model import ClusterRoute, Terms
 from gateway.dask.offers import Offers
 from gateway.dask.options import echoed, merge_fields, own_fields
@@ -50,6 +51,7 @@ class Clusters:
     ) -> None:
         self._backends = backends
         self._routes = routes
+        self._terms = terms
         self._offers = Offers(backends=backends)
         self._creation = Creation(
             backends=backends,
@@ -97,10 +99,13 @@ class Clusters:
         """
         user = _edge_user(principal)
         if pinned is None:
-            return own_fields(list(self._backends)) + merge_fields(await self._offers.of_all(user))
+            own = own_fields(list(self._backends), most_gpus=self._terms.most_gpus)
+            return own + merge_fields(await self._offers.of_all(user))
         if pinned not in self._backends:
             raise UnknownEdge(pinned)
-        return merge_fields({pinned: await self._offers.of_edge(pinned, user)})
+        room = self._terms.rooms.get(pinned)
+        fields = gpu_fields(0.0 if room is None else room.gpus)
+        return fields + merge_fields({pinned: await self._offers.of_edge(pinned, user)})
 
     async def create(self, principal: Principal, options: Json) -> str:
         """Create a cluster; return its name. See :meth:`gateway.dask.creation.Creation.create` for what it raises.
@@ -270,7 +275,9 @@ def _explained(done: Adjustment, route: ClusterRoute) -> Adjustment:
     if done.ok:
         return done
     cap = route.cap
-    why = f"this cluster was granted {cap.cores:g} cores and {size(cap.memory)} of the quota of {route.charging_group}"
+    gpus = f", {cap.gpus:g} GPUs" if cap.gpus else ""
+    granted = f"{cap.cores:g} cores{gpus} and {size(cap.memory)}"
+    why = f"this cluster was granted {granted} of the quota of {route.charging_group}"
     return Adjustment(ok=False, message=f"{done.message or 'trimmed'} ({why})")
 
 

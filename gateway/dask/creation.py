@@ -18,6 +18,7 @@ from edges.errors import InvalidInput, NotFound, SiteMisbehaved
 from edges.model import EdgeUser, Json
 from edges.seams import DaskBackend
 from gateway.dask.errors import NoPlacement
+from gateway.dask.gpus import with_gpus
 from gateway.dask.model import ClusterRoute, Terms
 from gateway.dask.offers import Offers
 from gateway.dask.options import Wish, fit_options, merge_fields, read_wish, takes_mark, unfit
@@ -74,7 +75,7 @@ class Creation:
             quotas.errors.QuotaExceeded: the charging group has not that much left.
             edges.errors.EdgeError: the chosen edge refused, or did not answer.
         """
-        wish = read_wish(options, list(self._backends))
+        wish = read_wish(options, list(self._backends), most_gpus=self._terms.most_gpus)
         edge = await self._place(wish, principal)
         fitted, markable = await self._fitted(edge, wish, principal)
         route = self._intent(edge, wish, principal, fitted, markable=markable)
@@ -105,6 +106,7 @@ class Creation:
             edge=wish.edge,
             cores=self._terms.cap.cores,
             memory=self._terms.cap.memory,
+            gpus=float(wish.gpus),
             unfit=unfit(wish.rest, offers) if wish.edge is None else {},
         )
         decision = await self._placer.place(need, principal)
@@ -119,7 +121,8 @@ class Creation:
         foreign = set(wish.rest) - {str(field.get("field")) for field in offered}
         # the other edges are asked only where an option is not this edge's own
         shown = merge_fields(await self._offers.of_all(user)) if foreign else merge_fields({edge: offered})
-        return fit_options(wish.rest, edge=edge, offered=offered, merged=shown), takes_mark(offered)
+        fitted = fit_options(wish.rest, edge=edge, offered=offered, merged=shown)
+        return with_gpus(fitted, wish.gpus, edge=edge, offered=offered), takes_mark(offered)
 
     def _intent(self, edge: str, wish: Wish, principal: Principal, fitted: Json, *, markable: bool) -> ClusterRoute:
         route_id = f"c-{uuid.uuid4().hex}"
@@ -129,7 +132,7 @@ class Creation:
             groups=principal.groups,
             charging_group=principal.charging_group,
             edge=edge,
-            cap=self._terms.cap,
+            cap=msgspec.structs.replace(self._terms.cap, gpus=float(wish.gpus)),
             lease=route_id,
             created_at=time.time(),
             options=fitted | {MARK_FIELD: route_id} if markable else fitted,

@@ -15,16 +15,19 @@ it has. ``ended``: nothing is held."""
 
 
 class Room(Frozen):
-    """What an edge has for clusters in all: memory in bytes; None where nobody has told."""
+    """What an edge has for clusters in all: memory in bytes; None where nobody has told. No GPUs unless told."""
 
     cores: float | None = None
     memory: int | None = None
+    gpus: float = 0.0
 
     def fits(self, taken: Iterable[Taken], more: Taken) -> bool:
         """Tell whether so much more fits."""
         whole = added_up([*taken, more])
-        return (self.cores is None or whole.cores <= self.cores) and (
-            self.memory is None or whole.memory <= self.memory
+        return (
+            (self.cores is None or whole.cores <= self.cores)
+            and (self.memory is None or whole.memory <= self.memory)
+            and (not more.gpus or whole.gpus <= self.gpus)
         )
 
 
@@ -39,6 +42,11 @@ class Terms(Frozen):
     lease_seconds: float = 60.0
     queue_seconds: float = 3600.0
     rooms: Mapping[str, Room] = {}
+
+    @property
+    def most_gpus(self) -> float:
+        """Return how many GPUs the edge with the most of them has."""
+        return max((room.gpus for room in self.rooms.values()), default=0.0)
 
 
 class ClusterRoute(Frozen):
@@ -79,7 +87,7 @@ class ClusterRoute(Frozen):
     @property
     def takes(self) -> Taken:
         """Return what it may grow to."""
-        return Taken(cores=self.cap.cores, memory=self.cap.memory)
+        return Taken(cores=self.cap.cores, memory=self.cap.memory, gpus=self.cap.gpus)
 
     @property
     def edge_user(self) -> EdgeUser:
@@ -99,10 +107,12 @@ class ClusterRoute(Frozen):
     @property
     def lines(self) -> tuple[Line, ...]:
         """Return what is reserved while the cluster lives: its whole cap, since its owner may fill it at any time."""
+        gpus = (Line(resource="gpus", amount=self.cap.gpus, edge=self.edge),) if self.cap.gpus else ()
         return (
             Line(resource="clusters", amount=1, edge=self.edge),
             Line(resource="cores", amount=self.cap.cores, edge=self.edge),
             Line(resource="memory", amount=float(self.cap.memory), edge=self.edge),
+            *gpus,
         )
 
     def last_known(self) -> ClusterReport:

@@ -10,10 +10,13 @@ from typing import Any
 from edges.compute.model import MARK_FIELD
 from edges.errors import InvalidInput
 from edges.model import Frozen, Json, Query
+from gateway.dask import gpus
 from gateway.placement.requests import read_prefix, read_queries
 
 AUTO = "auto"
 OWN_FIELDS = ("edge", "collections", "items", "search", "prefix")
+RESERVED = frozenset({*OWN_FIELDS, gpus.FIELD, MARK_FIELD})
+"""What no edge's option may be called."""
 MAX_ITEMS = 1000
 PAGE_ITEMS = 500
 _SPEC_MEMBERS = {
@@ -36,18 +39,20 @@ class Wish(Frozen):
     rest: Mapping[str, Any]
     queries: tuple[Query, ...] = ()
     prefix: str = ""
+    gpus: int = 0
     echo: Mapping[str, Any] = {}
     """What of it the user sees again in reports."""
 
 
-def own_fields(edges: Sequence[str]) -> list[Json]:
-    """Return our own option fields."""
+def own_fields(edges: Sequence[str], *, most_gpus: float = 0.0) -> list[Json]:
+    """Return our own option fields; that of GPUs where an edge has any."""
     return [
         {"field": "edge", "label": "Edge site", "default": AUTO, "spec": {"type": "select", "options": [AUTO, *edges]}},
         {"field": "collections", "label": "Data collections (comma separated)", "default": "", "spec": _type("string")},
         {"field": "items", "label": "Items (collection: [ids])", "default": {}, "spec": _type("mapping")},
         {"field": "search", "label": "STAC search (collections, bbox, ...)", "default": {}, "spec": _type("mapping")},
         {"field": "prefix", "label": "Bucket prefix (s3://bucket/path/)", "default": "", "spec": _type("string")},
+        *gpus.gpu_fields(most_gpus),
     ]
 
 
@@ -60,7 +65,7 @@ def merge_fields(offers: Mapping[str, Sequence[Json]]) -> list[Json]:
     for fields in offers.values():
         for field in fields:
             clean = clean_field(field)
-            if clean is None or clean["field"] in (*OWN_FIELDS, MARK_FIELD):
+            if clean is None or clean["field"] in RESERVED:
                 continue
             name = clean["field"]
             merged[name] = _united(merged[name], clean) if name in merged else clean
@@ -113,8 +118,8 @@ def _range(here: Json, there: Json) -> Json:
     return bounds
 
 
-def read_wish(options: Json, edges: Sequence[str]) -> Wish:
-    """Read the options of a request.
+def read_wish(options: Json, edges: Sequence[str], *, most_gpus: float = 0.0) -> Wish:
+    """Read the options of a request; ``most_gpus`` is what the edge with the most GPUs has.
 
     Raises:
         InvalidInput: one of our own options has a wrong value.
@@ -128,15 +133,18 @@ def read_wish(options: Json, edges: Sequence[str]) -> Wish:
     if not isinstance(search, dict):
         raise InvalidInput("search", f"a {type(search).__name__}", "a mapping with the members of a STAC search")
     read_prefix(prefix)
-    echo = {"collections": ",".join(collections), "items": {name: list(ids) for name, ids in items.items()}}
+    wanted = gpus.read_gpus(options.get(gpus.FIELD), most_gpus)
+    echo: Json = {"collections": ",".join(collections), "items": {name: list(ids) for name, ids in items.items()}}
     return Wish(
         edge=None if edge == AUTO else edge,
         collections=collections,
         items=items,
-        rest={key: value for key, value in options.items() if key not in OWN_FIELDS},
+        rest={key: value for key, value in options.items() if key not in (*OWN_FIELDS, gpus.FIELD)},
         queries=read_queries(search, page_items=PAGE_ITEMS),
         prefix=prefix,
-        echo=echo | ({"search": search} if search else {}) | ({"prefix": prefix} if prefix else {}),
+        gpus=wanted,
+        echo=echo
+        | {name: value for name, value in (("search", search), ("prefix", prefix), ("gpus", wanted)) if value},
     )
 
 

@@ -167,6 +167,7 @@ def granted_cap(lease: Lease, asked: ClusterCap) -> ClusterCap:
     return ClusterCap(
         cores=min(asked.cores, amounts.get("cores", asked.cores)),
         memory=int(min(asked.memory, amounts.get("memory", asked.memory))),
+        gpus=min(asked.gpus, amounts.get("gpus", asked.gpus)),
     )
 
 

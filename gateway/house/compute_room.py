@@ -37,7 +37,7 @@ async def add_clusters(house: House) -> Clusters:
             lease_seconds=house.settings.quotas.lease_seconds,
             queue_seconds=compute.queue_seconds,
             rooms={
-                site.id: Room(cores=site.dask.cores, memory=site.dask.memory)
+                site.id: Room(cores=site.dask.cores, memory=site.dask.memory, gpus=float(site.dask.gpus))
                 for site in house.settings.sites
                 if site.dask
             },

@@ -29,6 +29,7 @@ class KernelRecord(Frozen):
     spec: str
     lease: str
     created_at: float
+    gpus: float = 0.0
     state: State = "starting"
     kernel_id: str | None = None
     last: KernelModel | None = None
@@ -41,7 +42,8 @@ class KernelRecord(Frozen):
     @property
     def lines(self) -> tuple[Line, ...]:
         """Return what is reserved while the kernel lives."""
-        return (Line(resource="kernels", amount=1, edge=self.edge),)
+        gpus = (Line(resource="gpus", amount=self.gpus, edge=self.edge),) if self.gpus else ()
+        return (Line(resource="kernels", amount=1, edge=self.edge), *gpus)
 
     def shown(self, model: KernelModel | None) -> Json:
         """Return the kernel as clients see it; ``None`` stands for an edge that says nothing.

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from edges.model import Json
+from gateway.kernels.gpus import gpus_of_spec
 
 MAX_SPECS = 200
 """Per edge: more is not a list that a person chooses from."""
@@ -43,15 +44,20 @@ def _renamed(entry: Json, name: str, edge: str) -> Json:
     shown = f"{name}.{edge}"
     spec = _spec(entry)
     spec["display_name"] = f"{spec.get('display_name') or name} @ {edge}"
-    spec["metadata"] = {**_object(spec.get("metadata")), "lakegate": {"edge": edge}}
+    spec["metadata"] = {**_object(spec.get("metadata")), "lakegate": _ours(entry, edge)}
     return {"name": shown, "spec": spec, "resources": _resources(entry, shown)}
 
 
 def _automatic(entry: Json, name: str, edge: str) -> Json:
     """Return the spec without an edge; its logo is that of the first edge that has it."""
     spec = _spec(entry)
-    spec["metadata"] = {**_object(spec.get("metadata")), "lakegate": {"edge": "auto"}}
+    spec["metadata"] = {**_object(spec.get("metadata")), "lakegate": _ours(entry, "auto")}
     return {"name": name, "spec": spec, "resources": _resources(entry, f"{name}.{edge}")}
+
+
+def _ours(entry: Json, edge: str) -> Json:
+    gpus = gpus_of_spec(entry)
+    return {"edge": edge} | ({"gpus": gpus} if gpus else {})
 
 
 def _spec(entry: Json) -> Json:

@@ -14,6 +14,7 @@ from edges.model import Json
 from edges.seams import KernelBackend
 from gateway.kernels.environment import KernelLogin, kernel_environment, wished_collections
 from gateway.kernels.errors import NoEdge, UnknownSpec
+from gateway.kernels.gpus import gpus_of
 from gateway.kernels.model import KernelRecord
 from gateway.kernels.seam import KernelCredentials
 from gateway.kernels.specs import split_name
@@ -89,7 +90,7 @@ class Starting:
             quotas.errors.QuotaExceeded: the charging group has no kernel left.
             edges.errors.EdgeError: the edge refused, or did not answer.
         """
-        spec, edge = await self._place(principal, name, asked)
+        spec, edge, gpus = await self._place(principal, name, asked)
         record_id = str(uuid.uuid4())
         record = KernelRecord(
             id=record_id,
@@ -98,6 +99,7 @@ class Starting:
             edge=edge,
             spec=spec,
             lease=LEASE_PREFIX + record_id,
+            gpus=float(gpus),
             created_at=time.time(),
         )
         self._under_way.add(record.id)
@@ -108,7 +110,8 @@ class Starting:
         finally:
             self._under_way.discard(record.id)
 
-    async def _place(self, principal: Principal, name: str, asked: Mapping[str, str]) -> tuple[str, str]:
+    async def _place(self, principal: Principal, name: str, asked: Mapping[str, str]) -> tuple[str, str, int]:
+        """Return the edge's own name of the kernelspec, the edge, and how many GPUs the kernel takes there."""
         spec, edge = split_name(name, list(self._backends))
         if edge is not None:
             try:
@@ -117,7 +120,7 @@ class Starting:
                 raise NoEdge(f"edge {edge} does not answer: {error.reason}") from error
             if spec not in offered:
                 raise UnknownSpec(f"edge {edge} has no kernelspec {spec[:100]!r}; it has {', '.join(sorted(offered))}")
-            return spec, edge
+            return spec, edge, gpus_of(offered[spec], asked)
         offers = await self.offers()
         chosen = spec or next((str(offer.get("default") or "") for offer in offers.values()), "")
         able = [edge for edge, offer in offers.items() if chosen in offer["kernelspecs"]]
@@ -125,13 +128,17 @@ class Starting:
             if len(offers) < len(self._backends):
                 raise NoEdge(f"no edge that answers offers kernelspec {chosen[:100]!r}")
             raise UnknownSpec(f"no edge offers kernelspec {chosen[:100]!r}")
-        return chosen, await self._choose(principal, able, wished_collections(asked))
+        gpus = {edge: gpus_of(offers[edge]["kernelspecs"][chosen], asked) for edge in able}
+        chosen_edge = await self._choose(principal, gpus, wished_collections(asked))
+        return chosen, chosen_edge, gpus[chosen_edge]
 
-    async def _choose(self, principal: Principal, able: list[str], collections: tuple[str, ...]) -> str:
-        unable = set(self._backends) - set(able)
+    async def _choose(self, principal: Principal, able: Mapping[str, int], collections: tuple[str, ...]) -> str:
+        """Choose one of the edges, given with the GPUs that the kernel takes there."""
+        unable = set(self._backends) - able.keys()
         need = ComputeNeed(
             kind="kernel",
             collections=collections,
+            gpus=float(min(able.values())),
             unfit=dict.fromkeys(unable, "it does not answer, or offers no such kernel"),
         )
         decision = await self._placer.place(need, principal)
@@ -139,7 +146,7 @@ class Starting:
             return str(decision.edge)
         if collections:
             raise NoEdge("; ".join(decision.reasons) or f"edge {decision.edge} offers no such kernel")
-        return able[0]
+        return next(iter(able))
 
     async def _reserve(self, record: KernelRecord) -> None:
         try:

@@ -21,9 +21,10 @@ def claims(**changes) -> dict:
 
 
 def test_a_claim_comes_back_as_it_was_signed() -> None:
-    token = ClaimSigner(secret=SECRET, audience="edge-a").sign(USER, CAP)
-    claim = read_claim(token, key=SECRET.encode(), audience="edge-a")
-    assert (claim.user, claim.cap) == (USER, CAP)
+    for cap in (CAP, ClusterCap(cores=1, memory=1, gpus=4)):
+        token = ClaimSigner(secret=SECRET, audience="edge-a").sign(USER, cap)
+        claim = read_claim(token, key=SECRET.encode(), audience="edge-a")
+        assert (claim.user, claim.cap) == (USER, cap)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,8 @@ def test_a_claim_comes_back_as_it_was_signed() -> None:
         jwt.encode(claims(groups="eo"), SECRET, algorithm="HS256"),
         jwt.encode(claims(cap={"cores": 0, "memory": 1}), SECRET, algorithm="HS256"),
         jwt.encode(claims(cap=[1]), SECRET, algorithm="HS256"),
+        jwt.encode(claims(cap={"cores": 1, "memory": 1, "gpus": -1}), SECRET, algorithm="HS256"),
+        jwt.encode(claims(cap={"cores": 1, "memory": 1, "gpus": True}), SECRET, algorithm="HS256"),
     ],
 )
 def test_forged_old_or_foreign_claims_are_refused(token) -> None:

@@ -129,6 +129,7 @@ def make_dask_edge(edge: str, folder: Path, *, backend: Backend = "in-process") 
             secret_file=str(folder / "secret"),
             backend=backend,
             max_worker_cores=2 if edge == "edge-a" else 1,
+            max_worker_gpus=2 if edge == "edge-a" else 0,
             heartbeat_seconds=2,
         ),
         folder,
