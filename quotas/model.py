@@ -37,10 +37,14 @@ RESOURCES: dict[str, str] = {
     "core_hours": "core hours",
     "kernels": "kernels",
     "harvest_jobs": "jobs",
+    "hook_orders": "orders",
+    "data_orders": "orders",
 }
 """What can be limited, and the unit that an explanation uses."""
 
-CONSUMED = frozenset({"requests", "items", "egress_bytes", "harvest_bytes", "storage_bytes", "core_hours"})
+CONSUMED = frozenset(
+    {"requests", "items", "egress_bytes", "harvest_bytes", "storage_bytes", "core_hours", "hook_orders", "data_orders"}
+)
 """The resources that are used up, or kept; the others are held, and free again when their lease ends."""
 
 EVERYONE = "*"

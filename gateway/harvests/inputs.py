@@ -9,6 +9,7 @@ from edges.errors import InvalidInput
 from edges.model import Json
 from edges.stac.datetimes import parse_instant
 from gateway.webhook_inputs import notifications, refuse_unknown
+from harvest.places import is_external
 from harvest.rules_model import RuleRequest
 
 _SEARCH = ("collections", "ids", "bbox", "intersects", "filter", "query")
@@ -62,7 +63,7 @@ def _source(source: Json) -> Json:
 def _sites(given: Any) -> list[str]:
     if given is None or given == "*":
         return []
-    if isinstance(given, list) and all(isinstance(each, str) for each in given):
+    if isinstance(given, list) and all(isinstance(each, str) and not is_external(each) for each in given):
         return given
     raise InvalidInput("source.providers", f"got {given!r}"[:200], "a list of site ids, or '*'")
 

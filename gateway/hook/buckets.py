@@ -135,7 +135,7 @@ class OwnBuckets(Mapping[str, Place]):
         async with self._lock:
             if order.target in self._open:
                 return
-            keys = self._sealer.open(order.sealed, owner=order.target)
+            keys = self._sealer.open(order.sealed, owner=order.owner)
             settings = StorageSettings(
                 endpoint=order.bucket.endpoint,
                 bucket=order.bucket.bucket,

@@ -1,11 +1,13 @@
 """Orders and products as HOOK tells them: names, types and contexts are those of the service's own answers. Pure."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from edges.model import Json
 from gateway.hook.model import HookOrder, Option, Product, Status
 from gateway.hook.workflows import DATA_HARVEST, DISPLAY_NAME, VERSION, WORKFLOW_ID
+from harvest.model import Estimate
 
 WORKFLOWS = "$metadata#Workflows/$entity"
 PRODUCTION_ORDERS = "$metadata#ProductionOrder/$entity"
@@ -108,6 +110,37 @@ def message(order: HookOrder) -> str:
         return f"{failed[0].reference}: {failed[0].message}{rest}" if len(order.products) > 1 else failed[0].message
     waiting = [product.message for product in order.products if product.status == status]
     return waiting[0] if status == "queued" and waiting else _SAID[status]
+
+
+def absence(order: HookOrder, product: Product) -> str:
+    """Say why there is no archive of a product."""
+    if order.bucket is not None:
+        return f"the product is in your own bucket, below s3://{order.bucket.bucket}/{order.bucket.folder}"
+    if not order.temporary:
+        return "the product is in your group's bucket"
+    if product.status != "completed":
+        return f"the product is {product.status.replace('_', ' ')}: {product.message}"
+    return "the product is not there any more: temporary copies stay for some days only"
+
+
+def estimate_document(estimates: Sequence[Estimate]) -> Json:
+    """Return what an order would cost; ``tokens`` is what some clients look at: products."""
+    refused = [each.refusal.sentence() for each in estimates if each.refusal is not None]
+    seconds = [each.seconds for each in estimates]
+    return {
+        "@odata.context": "#metadata/OData.CSC.Estimate",
+        "tokens": len(estimates),
+        "value": {
+            "Products": len(estimates),
+            "ProductsFound": sum(each.items > 0 for each in estimates),
+            "Files": sum(each.objects for each in estimates),
+            "Size": sum(each.bytes for each in estimates),
+            "FilesOfUnknownSize": sum(each.unknown for each in estimates),
+            "Seconds": None if None in seconds else sum(each for each in seconds if each is not None),
+            "Allowed": not refused,
+            "StatusMessage": refused[0] if refused else None,
+        },
+    }
 
 
 def instant(at: float) -> str:

@@ -78,7 +78,7 @@ class Externals:
         source = next((each for each in self._sources if below(catalogue.url, [each.url])), None)
         if source is None or not catalogue.token_url or not same_origin(url, [source.url, *source.downloads]):
             return {}
-        secrets = self._sealer.open(order.sealed, owner=order.source)
+        secrets = self._sealer.open(order.sealed, owner=order.owner)
         token = await self._tokens.token(site, catalogue, secrets)
         bearer = catalogue.header.lower() == "authorization"
         return {catalogue.header: f"Bearer {token}" if bearer else token}

@@ -97,6 +97,11 @@ class HookOrder(Frozen):
         return int(self.id)
 
     @property
+    def owner(self) -> str:
+        """Return what its secrets are sealed for."""
+        return f"{self.id}/{self.user}"
+
+    @property
     def status(self) -> Status:
         """Return how it stands: failed as soon as all has ended and one has failed."""
         states = {product.status for product in self.products}

@@ -144,6 +144,9 @@ def allowed_origins(settings: Settings) -> list[str]:
     """Return the private addresses that an operator has named by configuring them."""
     urls = [*settings.harvest.allowed_origins, *(issuer.issuer for issuer in settings.auth.issuers)]
     urls += [each.storage.endpoint for each in settings.harvest.buckets]
+    urls += [each.url for each in settings.harvest.hook.outputs]
+    for source in settings.harvest.hook.sources:
+        urls += [source.url, *source.token_urls, *source.downloads]
     for site in settings.sites:
         urls += [site.catalogue.url] if site.catalogue.url else []
         urls += [*site.catalogue.mirrors, *site.asset_origins]

@@ -7,6 +7,7 @@ from edges.storage.s3 import S3Store
 from gateway.harvests.face import HarvestsFace
 from gateway.harvests.metrics import HarvestMetrics
 from gateway.house.adapters import harvests_of
+from gateway.house.hook_room import add_hook, open_hook_books
 from gateway.house.house import House
 from gateway.placement.buckets import SiteBucket
 from gateway.processes.documents import callback_document
@@ -23,10 +24,11 @@ async def add_harvests(house: House) -> None:
     sources = FederatedSources(federation=house.federation, registry=house.registry, base=house.base)
     places = {site.id: await _place(house, site) for site in house.registry.sites() if site.settings.storage}
     places |= {PRIVATE + each.name: await _private(house, each) for each in house.settings.harvest.buckets}
+    books = await open_hook_books(house, places)
     world = World(
-        search=sources,
+        search=books.externals.searching(sources),
         describe=sources.describe,
-        places=places,
+        places=books.buckets,
         ledger=house.ledger,
         session=house.outbound.session,
         check=house.outbound.check,
@@ -35,6 +37,7 @@ async def add_harvests(house: House) -> None:
             keys={name: key.reveal().encode() for name, key in house.settings.harvest.webhook_keys.items()},
             callbacks=partial(callback_document, base=house.base),
         ),
+        authorize=books.externals.authorize,
     )
     harvester = Harvester(
         database=harvests_of(house.settings),
@@ -47,6 +50,7 @@ async def add_harvests(house: House) -> None:
     hosts = house.settings.harvest.callback_hosts
     house.routes += ProcessesFace(harvester=harvester, base=house.base, callback_hosts=hosts).routes()
     house.routes += HarvestsFace(harvester=harvester, base=house.base, callback_hosts=hosts).routes()
+    await add_hook(house, books, harvester)
 
 
 async def _place(house: House, site: Site) -> Place:

@@ -36,6 +36,9 @@ GROUPS = {
     "ComputeSettings": "## `compute`",
     "HarvestSettings": "## `harvest`",
     "PrivateBucket": "Each entry of `buckets`",
+    "HookSettings": "### `harvest.hook`",
+    "HookSource": "Each entry of `sources`",
+    "HookOutput": "Each entry of `outputs`",
     "LimitSettings": "## `limits`",
 }
 """Where each group of the schema is described."""
