@@ -18,7 +18,13 @@ SAFE_SCHEMES = ("http://", "https://", "s3://", "gs://", "az://", "abfs://", "ft
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 _PLACE = "x-place-of-the-id-x"
+_PLACE_BYTES = _PLACE.encode()
+_TELLING = 6
+"""Shortest id, in bytes, that may stand for itself in a pattern of links: shorter ones are parts of other words."""
+_DECIDING = b" ".join(each.encode() for each in (*sorted(OWN_RELS), *SAFE_SCHEMES, "rel href null false true"))
+"""Whatever the choice of links depends on: an id that is part of it is never taken for a place in a pattern."""
 _MEMBERS = msgspec.json.Decoder(Members)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Link(msgspec.Struct, gc=False):
@@ -39,9 +45,25 @@ _RAW_LINKS = msgspec.json.Decoder(list[msgspec.Raw])
 def own_links(told: msgspec.Raw | None, base: str, collection: str, item_id: str) -> msgspec.Raw:
     """Return an item's links as we serve it below ``base``; ``told`` are those that came with it."""
     before, after = _frame(base, collection)
-    quoted = item_id if _PLAIN.fullmatch(item_id) else quote(item_id, safe="")
-    kept = _foreign(told) if told is not None else b""
-    return msgspec.Raw(b"".join((before, quoted.encode(), after, kept, b"]")))
+    if not _PLAIN.fullmatch(item_id):
+        kept = _foreign(bytes(told)) if told is not None else b""
+        return msgspec.Raw(b"".join((before, quote(item_id, safe="").encode(), after, kept, b"]")))
+    own = item_id.encode()
+    kept = _foreign_of(bytes(told), own) if told is not None else b""
+    return msgspec.Raw(b"".join((before, own, after, kept, b"]")))
+
+
+def _foreign_of(told: bytes, own: bytes) -> bytes:
+    """Return the same as :func:`_foreign`, kept for items whose links differ by nothing but their ids.
+
+    Links of one collection are mostly of one pattern. What an id stands for decides nothing there: it is part of no
+    relation and of no scheme that is looked for, and with another id in its place the same texts begin and end where
+    they did, or the pattern is no JSON; then each item is read by itself.
+    """
+    if len(own) < _TELLING or own in _DECIDING or _PLACE_BYTES in told:
+        return _foreign(told)
+    pattern = _pattern(told.replace(own, _PLACE_BYTES))
+    return _foreign(told) if pattern is None else pattern.replace(_PLACE_BYTES, own)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -52,19 +74,32 @@ def _frame(base: str, collection: str) -> tuple[bytes, bytes]:
     return before, after
 
 
-def _foreign(told: msgspec.Raw) -> bytes:
+def _foreign(told: bytes) -> bytes:
     """Return the links to elsewhere that a client can be given, each after a comma."""
     try:
-        kept = _kept(told)
-        if not kept:
-            return b""
-        raw = _RAW_LINKS.decode(told)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read(told)
+    except _UNREADABLE:
         return b""  # links that are no links: we give ours only
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(told: bytes) -> bytes | None:
+    """Return what :func:`_foreign` makes of a pattern of links; None where it is no list of links."""
+    try:
+        return _read(told)
+    except _UNREADABLE:
+        return None
+
+
+def _read(told: bytes) -> bytes:
+    kept = _kept(told)
+    if not kept:
+        return b""
+    raw = _RAW_LINKS.decode(told)
     return b"," + b",".join([bytes(raw[place]) for place in kept])
 
 
-def _kept(told: msgspec.Raw) -> list[int]:
+def _kept(told: bytes) -> list[int]:
     try:
         links = _LINKS.decode(told)
     except msgspec.ValidationError:
