@@ -1,6 +1,7 @@
 """Items as HDA serves them: search in all forms of its clients, items of a collection, one item by its id."""
 
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import msgspec
@@ -27,6 +28,8 @@ from gateway.search.safety import made_safe
 from gateway.settings import HdaSettings, LimitSettings
 from quotas.model import Line
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 class SearchFace:
     """Serves searches and items. ``root`` is the gateway's address, ``base`` that of the face."""
@@ -42,6 +45,7 @@ class SearchFace:
         collections: HdaCollections,
         naming: Naming,
         orders: Collection[str],
+        order_item: Callable[[Principal, str, str], Awaitable[Json | None]],
         root: str,
         base: str,
     ) -> None:
@@ -52,6 +56,7 @@ class SearchFace:
         self._collections = collections
         self._naming = naming
         self._orders = frozenset(orders)
+        self._order_item = order_item
         self._root = root
         self._base = base
         self._terms = Terms(
@@ -114,12 +119,16 @@ class SearchFace:
         return self._answer(request, page, asked.search.query, own, next_link)
 
     async def item(self, request: web.Request) -> web.Response:
-        """``GET /stac/v2/collections/{collection}/items/{item}``."""
+        """``GET /stac/v2/collections/{collection}/items/{item}``, also of an order of one's own."""
         principal = principal_of(request)
         collection, item_id = request.match_info["collection"], request.match_info["item"]
         pins = [name for key in ("provider", "federation:backends") for name in request.query.getall(key, [])]
         sites = sites_of(pins, self._naming.sites) if pins else None
         async with self._charging.request(principal, ONE_REQUEST):
+            order = await self._order_item(principal, collection, item_id) if _UUID.fullmatch(item_id) else None
+            if order is not None:
+                headers = {"Cache-Control": "no-store"}
+                return web.Response(body=msgspec.json.encode(order), content_type=GEOJSON_TYPE, headers=headers)
             group = await self._federation.item(collection, item_id, sites=sites)
         if not group:
             backend = ", ".join(pins) or None

@@ -1,39 +1,106 @@
 """The room of Harmonised Data Access: its face, and the orders that are given at it."""
 
+import uuid
+from collections.abc import Mapping
+from functools import partial
+
+from edges.ordering.model import Ordering
+from edges.ordering.stac_orders import StacOrders
+from edges.profiles.load import profile_of
+from edges.profiles.queries import QueryWords
+from edges.settings import OrderSettings, SiteSettings
 from edges.stac.links import url_of
 from gateway.hda.catalogue_face import ROOTS, CatalogueFace
-from gateway.hda.collections import HdaCollections, naming_of
+from gateway.hda.collections import HdaCollections, Naming, naming_of
 from gateway.hda.errors import hda_words
+from gateway.hda.order_face import OrderFace, view_of_orders
+from gateway.hda.order_items import order_item
 from gateway.hda.search_face import SearchFace
 from gateway.hda.services import offered
+from gateway.house.adapters import records_of
 from gateway.house.house import House
+from gateway.orders.letters import Letters
+from gateway.orders.model import Letter, Order, Staging
+from gateway.orders.orders import Orders, Provider
+from gateway.orders.polling import Polling
 from gateway.settings import HdaService
 
 
 async def add_hda(house: House) -> None:
-    """Add the face of HDA."""
+    """Add the face of HDA, and orders."""
     base = url_of(house.base, *ROOTS[0].strip("/").split("/"))
     naming = naming_of([site.id for site in house.settings.sites], house.settings.hda.backends)
-    orders: frozenset[str] = frozenset()
-    collections = HdaCollections(registry=house.registry, base=base, naming=naming, orders=orders)
+    orders = await _orders(house)
+    collections = HdaCollections(registry=house.registry, base=base, naming=naming, orders=orders.sites)
+    order_face = await _order_face(house, orders, collections, naming, base)
+    catalogue = CatalogueFace(
+        collections=collections, naming=naming, services=_services(house), root=house.base, base=base
+    )
+    search = SearchFace(
+        federation=house.federation,
+        registry=house.registry,
+        charging=house.charging,
+        limits=house.settings.limits,
+        settings=house.settings.hda,
+        collections=collections,
+        naming=naming,
+        orders=orders.sites,
+        order_item=order_face.item,
+        root=house.base,
+        base=base,
+    )
     house.gatekeepers.append(hda_words(house.charging, (*ROOTS, "/services")))
-    house.routes += [
-        *CatalogueFace(
-            collections=collections, naming=naming, services=_services(house), root=house.base, base=base
-        ).routes(),
-        *SearchFace(
-            federation=house.federation,
-            registry=house.registry,
-            charging=house.charging,
-            limits=house.settings.limits,
-            settings=house.settings.hda,
-            collections=collections,
-            naming=naming,
-            orders=orders,
-            root=house.base,
-            base=base,
-        ).routes(),
-    ]
+    house.routes += [*catalogue.routes(), *search.routes(), *order_face.routes()]
+
+
+async def _orders(house: House) -> Orders:
+    orders = await house.stack.enter_async_context(records_of(house.settings, "orders", Order))
+    stagings = await house.stack.enter_async_context(records_of(house.settings, "stagings", Staging))
+    return Orders(orders=orders, stagings=stagings, providers=_providers(house), holder=uuid.uuid4().hex)
+
+
+def _providers(house: House) -> Mapping[str, Provider]:
+    return {
+        site.id: Provider(ordering=_ordering(house, site, site.orders), settings=site.orders)
+        for site in house.settings.sites
+        if site.orders is not None
+    }
+
+
+def _ordering(house: House, site: SiteSettings, settings: OrderSettings) -> Ordering:
+    return StacOrders(
+        site=site.id,
+        catalogue=site.catalogue,
+        settings=settings,
+        session=house.outbound.session,
+        native=QueryWords(profile_of(site.catalogue)).ids.native,
+        observer=house.watched,
+    )
+
+
+async def _order_face(
+    house: House, orders: Orders, collections: HdaCollections, naming: Naming, base: str
+) -> OrderFace:
+    harvest = house.settings.harvest
+    letters = Letters(
+        table=await house.stack.enter_async_context(records_of(house.settings, "order_letters", Letter)),
+        session=house.outbound.session,
+        check=house.outbound.check,
+        keys={name: key.reveal().encode() for name, key in harvest.webhook_keys.items()},
+        source=base,
+    )
+    view = view_of_orders(base, house.base, naming=naming, collections=collections)
+    polling = Polling(orders=orders, letters=letters, tell=partial(order_item, view=view))
+    await house.stack.enter_async_context(polling.running())
+    return OrderFace(
+        orders=orders,
+        polling=polling,
+        charging=house.charging,
+        collections=collections,
+        naming=naming,
+        callback_hosts=harvest.callback_hosts,
+        view=view,
+    )
 
 
 def _services(house: House) -> list[HdaService]:

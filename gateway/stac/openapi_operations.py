@@ -151,6 +151,11 @@ _OF_HDA = (
     Operation(f"{_ONE}/items/{{item}}", "get", "One item, or an order", ref("Item"), (), None, _FOUND, _GEOJSON),
     Operation("/search", "get", "Search items", ref("ItemCollection"), (*_MATCHING, *_PAGING), None, _FOUND, _GEOJSON),
     Operation("/search", "post", "Search items", ref("ItemCollection"), (), _BODY, (*_FOUND, 415), _GEOJSON),
+    Operation(f"{_ONE}/order", "post", "Order what has to be staged", ref("Item"), (), OBJECT, _FOUND, _GEOJSON),
+    Operation(f"{_ONE}/items/{{item}}", "delete", "Withdraw an order", ref("Item"), statuses=(200, 401, 404)),
+    Operation("/orders", "get", "My orders", ref("ItemCollection"), statuses=(200, 401), kinds=_GEOJSON),
+    Operation("/orders/{order}", "get", "One of my orders", ref("Item"), statuses=(200, 401, 404), kinds=_GEOJSON),
+    Operation("/orders/{order}", "delete", "Withdraw an order", ref("Item"), statuses=(200, 401, 404)),
 )
 _HDA = (
     *(one._replace(path=f"/stac{version}{one.path}") for version in ("/v2", "") for one in _OF_HDA),
