@@ -16,10 +16,10 @@ from harvest.audit_model import MAX_TOLD, Audit, Finding, Kind, Known, Report
 from harvest.database import Connection, Database, Journal, Row
 from harvest.digest import Digest
 from harvest.errors import AuditNotFound
+from harvest.publishing import VERSION
 from harvest.registrar import as_json
 from harvest.replica import undangled
 from harvest.seams import Place
-from harvest.transfer import VERSION
 
 logger = logging.getLogger(__name__)
 

@@ -76,17 +76,24 @@ class CopiedAsset(Value, frozen=True):
     source: Source
 
 
+Scope = str | None
+"""Whose objects are given out: one order's, or (None) those of all orders that are carried out here."""
+
 SMALL = 1 << 20
 """Bytes up to which objects are taken several at once."""
 
 
-def claim_objects(connection: Connection, now: float, until: float, most: int = 1) -> list[ObjectClaim]:
+def claim_objects(
+    connection: Connection, now: float, until: float, most: int = 1, scope: Scope = None
+) -> list[ObjectClaim]:
     """Take the next object: what is to be discarded first, then of the order with the least work in hand.
+
+    With a ``scope`` of one order nothing is given out to be discarded: that is done beside the database.
 
     Where it is small, up to ``most`` small ones of the same order are taken.
     """
-    rows = connection.all("object_deletable", now=now)
-    for order in [] if rows else connection.all("orders_working", now=now):
+    rows = connection.all("object_deletable", now=now) if scope is None else []
+    for order in [] if rows else connection.all("orders_working", now=now, scope=scope):
         rows = connection.all("object_claimable", payer=order["id"], now=now)
         if rows and most > 1 and (rows[0]["size"] or SMALL + 1) <= SMALL:
             rows = connection.all("objects_claimable_small", payer=order["id"], now=now, size=SMALL, most=most)
@@ -104,10 +111,10 @@ def _object(row: Row) -> ObjectClaim:
     return ObjectClaim(**kept | {"sources": _SOURCES.decode(kept["sources"]), "source": source})
 
 
-def current(connection: Connection, claim: ObjectClaim) -> ObjectClaim:
+def current(connection: Connection, object_id: int, fence: int) -> ObjectClaim:
     """Return a claim as its row stands now; raise ClaimLost where it is another's."""
-    row = connection.one("object_claimed", id=claim.id)
-    if row is None or row["fence"] != claim.fence:
+    row = connection.one("object_claimed", id=object_id)
+    if row is None or row["fence"] != fence:
         raise ClaimLost(LOST)
     return _object(row)
 
@@ -128,10 +135,14 @@ def begin_upload(
     _fenced(connection, "object_began", id=claim.id, fence=claim.fence, upload_id=upload_id, **values)
 
 
-def part_done(connection: Connection, claim: ObjectClaim, part: Part, done: int, hash_state: bytes | None) -> None:
-    """Remember a part that the store has confirmed, and the hash of everything up to its end."""
+def part_done(connection: Connection, claim: ObjectClaim, part: Part, done: int, hash_state: bytes | None) -> bool:
+    """Remember a part that the store has confirmed, and the hash of everything up to its end; tell if it is new."""
     _fenced(connection, "object_part_done", id=claim.id, fence=claim.fence, done=done, hash_state=hash_state)
-    connection.change("part_insert", id=claim.id, number=part.number, etag=part.etag, size=part.size)
+    values = {"number": part.number, "etag": part.etag, "size": part.size}
+    if connection.one("part_known", id=claim.id, **values) is not None:
+        return False
+    connection.change("part_insert", id=claim.id, **values)
+    return True
 
 
 def count_moved(connection: Connection, claim: ObjectClaim, size: int, now: float) -> None:

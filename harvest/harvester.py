@@ -15,9 +15,11 @@ from edges.errors import EdgeError
 from harvest import orders, stats
 from harvest.admission import Admission
 from harvest.audit import Audits
+from harvest.carrying import CarryingTerms, Means, carrier_of
 from harvest.control import Control
 from harvest.database import Connection, Journal
 from harvest.database_thread import DatabaseThread
+from harvest.desk_own import OwnDesk
 from harvest.errors import HarvestError, OrderGone
 from harvest.estimate import with_rate
 from harvest.intake import Intake
@@ -31,9 +33,7 @@ from harvest.rules_book import RuleBook
 from harvest.rules_keeper import RulesKeeper
 from harvest.seams import Checkpoint, Place, World, unobserved
 from harvest.settings import HarvestSettings
-from harvest.sources import Patience, Sources
 from harvest.stats import Stats
-from harvest.transfer import Manner, Transfer
 from harvest.upkeep import Upkeep
 from harvest.worker import Worker
 from quotas.errors import QuotaError
@@ -320,19 +320,12 @@ def _worker(
     admission: Admission,
     progressed: Callable[[], None],
 ) -> Worker:
-    patience = Patience(stall=settings.stall_seconds, attempts=settings.attempts, pause=settings.pause_seconds)
-    transfer = Transfer(
+    desk = OwnDesk(journal=journal, admission=admission, claim_seconds=settings.claim_seconds)
+    means = Means(session=world.session, check=world.check, places=world.places, authorize=world.authorize)
+    return Worker(
         journal=journal,
-        places=world.places,
-        sources=Sources(
-            session=world.session,
-            check=world.check,
-            places=world.places,
-            patience=patience,
-            authorize=world.authorize,
-        ),
-        admission=admission,
-        manner=Manner(part_bytes=settings.part_bytes, checksum=settings.checksum),
+        carrier=carrier_of(desk, CarryingTerms.of(settings), means, journal.checkpoint),
+        registrar=Registrar(journal=journal, places=world.places, describe=world.describe, attempts=settings.attempts),
+        claim_seconds=settings.claim_seconds,
+        progressed=progressed,
     )
-    registrar = Registrar(journal=journal, places=world.places, describe=world.describe, attempts=settings.attempts)
-    return Worker(journal=journal, transfer=transfer, registrar=registrar, settings=settings, progressed=progressed)

@@ -2,18 +2,15 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
 
 from edges.errors import EdgeError
 from edges.model import Part
 from edges.storage.s3_wire import Whole
-from harvest import claims
-from harvest.admission import Admission
 from harvest.claims import ObjectClaim
-from harvest.database import Connection, Journal
+from harvest.desk import Desk
 from harvest.errors import SourceFailed, WrongBytes
 from harvest.feed import Feed
-from harvest.seams import TargetStore
+from harvest.seams import Checkpoint, TargetStore
 from harvest.sources import Reading
 from harvest.upload import MAX_PARTS, Upload
 
@@ -24,11 +21,9 @@ HELD_PART = 8 << 20
 class Parts:
     """Carries an upload forward by one reading. Whoever loses the claim raises ClaimLost at the next write."""
 
-    def __init__(self, *, journal: Journal, admission: Admission, claim: ObjectClaim, store: TargetStore) -> None:
-        self._database = journal.database
-        self._clock: Callable[[], float] = journal.clock
-        self._checkpoint = journal.checkpoint
-        self._admission = admission
+    def __init__(self, *, desk: Desk, checkpoint: Checkpoint, claim: ObjectClaim, store: TargetStore) -> None:
+        self._desk = desk
+        self._checkpoint = checkpoint
         self._claim = claim
         self._store = store
 
@@ -56,7 +51,7 @@ class Parts:
             following = asyncio.create_task(reading.read_part(upload.part_bytes), name="harvest-read")
             try:
                 end += len(body)
-                await self._admission.cover(self._claim.id, end, exact=False)
+                await self._desk.cover(self._claim, end, exact=False)
                 await self._hold_part(upload, body, end)
             except BaseException:
                 following.cancel()
@@ -89,13 +84,7 @@ class Parts:
 
     async def _remember(self, upload: Upload, part: Part, end: int) -> None:
         upload.confirmed[part.number] = part
-        state, now, claim = upload.digest.state(), self._clock(), self._claim
-
-        def remember(connection: Connection) -> None:
-            claims.part_done(connection, claim, part, end, state)
-            claims.count_moved(connection, claim, part.size, now)
-
-        await self._database.run(remember)
+        await self._desk.part_done(self._claim, part, end, upload.digest.state())
         self._checkpoint("part-remembered")
 
 

@@ -167,8 +167,10 @@ DELETE FROM order_objects WHERE order_id = :id AND object IN (
     SELECT id FROM objects WHERE state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING'));
 
 -- name: orders_working
--- The orders that may be worked for: by priority, then the one with the least work in hand first.
+-- The orders that may be worked for (one of them, or all that are carried out here): by priority, then the one with the
+-- least work in hand first.
 SELECT r.id FROM orders r WHERE r.state = 'ACTIVE' AND r.settled = 0
+    AND (r.id = :scope OR (:scope IS NULL AND r.executor = 'local'))
 ORDER BY r.priority DESC, (SELECT count(*) FROM objects o WHERE o.payer = r.id AND o.claim_until > 0
     AND o.claim_until > :now), r.created;
 
@@ -203,12 +205,13 @@ RETURNING id;
 SELECT o.*, i.collection, i.item_id FROM objects o JOIN items i ON i.id = o.item WHERE o.id = :id;
 
 -- name: object_renew
-UPDATE objects SET claim_until = :until WHERE id = :id AND fence = :fence;
+UPDATE objects SET claim_until = :until WHERE id = :id AND fence = :fence AND claim_until > 0;
 
 -- name: object_began
-UPDATE objects SET state = 'TRANSFERRING', upload_id = :upload_id, part_bytes = :part_bytes, source = :source,
+-- Of one that was being checked, the bytes may be there.
+UPDATE objects SET visible = CASE WHEN state = 'VERIFYING' THEN 1 ELSE visible END, state = 'TRANSFERRING', upload_id = :upload_id, part_bytes = :part_bytes, source = :source,
     validator = :validator, total = :total, done = 0, hash_state = NULL
-WHERE id = :id AND fence = :fence AND state IN ('CLAIMED', 'TRANSFERRING');
+WHERE id = :id AND fence = :fence AND state IN ('CLAIMED', 'TRANSFERRING', 'VERIFYING');
 
 -- name: object_discarded
 UPDATE objects SET upload_id = NULL, source = NULL, validator = NULL, done = 0, hash_state = NULL, digest = NULL
@@ -216,6 +219,9 @@ WHERE id = :id AND fence = :fence;
 
 -- name: parts_forget
 DELETE FROM parts WHERE object = :id;
+
+-- name: part_known
+SELECT number FROM parts WHERE object = :id AND number = :number AND etag = :etag AND size = :size;
 
 -- name: part_insert
 INSERT INTO parts (object, number, etag, size) VALUES (:id, :number, :etag, :size)
@@ -231,7 +237,7 @@ SELECT number, etag, size FROM parts WHERE object = :id ORDER BY number;
 
 -- name: object_checked
 UPDATE objects SET state = 'VERIFYING', digest = :digest, total = :total, source = :source
-WHERE id = :id AND fence = :fence AND state IN ('CLAIMED', 'TRANSFERRING');
+WHERE id = :id AND fence = :fence AND state IN ('CLAIMED', 'TRANSFERRING', 'VERIFYING');
 
 -- name: object_available
 UPDATE objects SET state = 'AVAILABLE', done = total, upload_id = NULL, hash_state = NULL, reason = '',

@@ -87,10 +87,12 @@ OBJECTS: dict[tuple[ObjectState, ObjectEvent], ObjectState] = {
     ("DELETING", "claim"): "DELETING",
     ("CLAIMED", "begin"): "TRANSFERRING",
     ("TRANSFERRING", "begin"): "TRANSFERRING",
+    ("VERIFYING", "begin"): "TRANSFERRING",  # the store refused what was checked: once more, another way
     ("CLAIMED", "hold"): "ORDERED",
     ("TRANSFERRING", "hold"): "ORDERED",
     ("CLAIMED", "check"): "VERIFYING",
     ("TRANSFERRING", "check"): "VERIFYING",
+    ("VERIFYING", "check"): "VERIFYING",
     ("VERIFYING", "publish"): "AVAILABLE",
     ("CLAIMED", "spoiled"): "BAD",
     ("TRANSFERRING", "spoiled"): "BAD",

@@ -8,30 +8,26 @@ service the bytes are copied by the service itself.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
-from edges.errors import Conflict, EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
-from edges.model import ObjectInfo, Part, Stored
-from harvest import claims, multihash
-from harvest.admission import Admission
+from edges.errors import Conflict, EdgeError, NotFound, SiteMisbehaved
+from edges.model import Stored
 from harvest.claims import ObjectClaim
-from harvest.database import Connection, Journal
+from harvest.copying import Copier
+from harvest.desk import Desk
 from harvest.digest import Digest, Kept
 from harvest.errors import ClaimLost, SourceChanged, SourceFailed, WrongBytes
 from harvest.estimate import part_size
 from harvest.feed import Feed
 from harvest.model import Source
 from harvest.parts import HELD_PART, Parts
-from harvest.seams import Place, TargetStore
+from harvest.publishing import VERSION, Publisher
+from harvest.seams import Checkpoint, Place, TargetStore, unobserved
 from harvest.sources import Reading, Sources
-from harvest.upload import Upload, expected, resumed
-
-VERSION = "lakegate-version"
-"""Metadata that says for which wish an object was written."""
+from harvest.upload import Upload, check_arrived, expected, resumed
 
 WRONG_TRIES = 2
 """How often one source may deliver wrong bytes before it is given up."""
@@ -58,20 +54,24 @@ class Transfer:
     def __init__(
         self,
         *,
-        journal: Journal,
+        desk: Desk,
         places: Mapping[str, Place],
         sources: Sources,
-        admission: Admission,
         manner: Manner,
+        checkpoint: Checkpoint = unobserved,
     ) -> None:
-        self._journal = journal
-        self._database = journal.database
-        self._places = places
+        self._desk = desk
         self._sources = sources
-        self._admission = admission
         self._manner = manner
-        self._clock = journal.clock
-        self._checkpoint = journal.checkpoint
+        self._checkpoint = checkpoint
+        self._publisher = Publisher(desk=desk, places=places, checkpoint=checkpoint)
+        self._copier = Copier(
+            desk=desk, places=places, sources=sources, publisher=self._publisher, checkpoint=checkpoint
+        )
+        self.discard = self._publisher.discard
+        self.sweep = self._publisher.sweep
+        self.erase = self._publisher.erase
+        self.publish_again = self._publisher.publish_again
 
     async def fetch(self, claim: ObjectClaim, source: Source) -> None:
         """Copy an object from one source.
@@ -87,7 +87,7 @@ class Transfer:
         absent = claim.fence == 1
         while True:
             try:
-                if await self._copied(claim, source):
+                if await self._copier.copied(claim, source):
                     return None
                 return await self._attempt(claim, source, absent=absent)
             except _Occupied:
@@ -101,39 +101,6 @@ class Transfer:
                 if changed >= self._sources.patience.attempts:
                     raise
             claim = await self.discard(claim)
-
-    async def discard(self, claim: ObjectClaim) -> ObjectClaim:
-        """Abort what is up of an object and forget it; return the claim as it stands then."""
-        current = await self._database.run(lambda c: claims.current(c, claim))
-        if current.upload_id is None:
-            return current
-        await self._store(claim).abort_upload(claim.key, current.upload_id)
-        self._checkpoint("upload-aborted")
-        await self._database.run(lambda c: claims.forget_upload(c, claim))
-        return await self._database.run(lambda c: claims.current(c, claim))
-
-    async def sweep(self, claim: ObjectClaim) -> None:
-        """Abort each upload of this object's key: a worker may have died before it wrote its own down."""
-        store = self._store(claim)
-        for key, upload_id in await store.list_uploads(claim.key):
-            if key == claim.key:
-                await store.abort_upload(key, upload_id)
-
-    async def erase(self, claim: ObjectClaim) -> None:
-        """Delete an object that nobody counts on any more."""
-        await self._store(claim).delete(claim.key)
-        self._checkpoint("deleted")
-
-    async def publish_again(self, claim: ObjectClaim) -> bool:
-        """Finish an object whose bytes were all checked before; tell False where they are gone."""
-        if claim.upload_id is not None:
-            parts = await self._database.run(lambda c: claims.parts_of(c, claim))
-            with contextlib.suppress(NotFound):  # it may have been completed, and then is visible
-                await self._complete(claim, claim.upload_id, parts, absent=False)
-        if not await self._visible(claim):
-            return False
-        await self._available(claim, moved=0 if claim.upload_id else claim.total or 0)
-        return True
 
     # -- one attempt at one source -------------------------------------------------------------------------
 
@@ -165,7 +132,7 @@ class Transfer:
         if upload is None and total <= min(size, HELD):
             await self._hold(claim, await reading.read_part(total))
             return None
-        await self._admission.cover(claim.id, total, exact=True)
+        await self._desk.cover(claim, total, exact=True)
         if upload is None and total <= size:
             await self._stream(claim, reading, total, absent=absent)
             return None
@@ -191,7 +158,7 @@ class Transfer:
         await self._permit(claim, len(body), digest)
         await self._store(claim).put(claim.key, body, metadata={VERSION: claim.version})
         self._checkpoint("put")
-        await self._available(claim, moved=len(body))
+        await self._publisher.available(claim, moved=len(body))
 
     async def _stream(self, claim: ObjectClaim, reading: Reading, total: int, *, absent: bool) -> None:
         """Put an object in one request, as it comes."""
@@ -206,12 +173,12 @@ class Transfer:
                 raise feed.failure from None
             if not isinstance(error, Conflict):
                 raise
-            if not await self._visible(claim):
+            if not await self._publisher.visible(claim):
                 raise _Occupied from error
         else:
             await self._compare(claim, stored, digest)
         self._checkpoint("put")
-        await self._available(claim, moved=total)
+        await self._publisher.available(claim, moved=total)
 
     async def _compare(self, claim: ObjectClaim, stored: Stored, digest: Digest) -> None:
         """Compare what the store computed by itself, if it tells, with what was sent."""
@@ -224,18 +191,18 @@ class Transfer:
 
     async def _permit(self, claim: ObjectClaim, total: int, digest: Digest) -> None:
         """Let the last bytes go: only if all is right, and the claim still ours."""
-        _check_arrived(claim, total, digest)
-        await self._admission.cover(claim.id, total, exact=True)  # who pays may have changed on the way
-        await self._checked(claim, total, digest.multihash())
+        check_arrived(claim, total, digest)
+        await self._desk.cover(claim, total, exact=True)  # who pays may have changed on the way
+        await self._publisher.checked(claim, total, digest.multihash())
 
     async def _conclude(self, claim: ObjectClaim, upload: Upload, total: int) -> None:
         """Check an upload whose bytes are all there, and make it visible."""
         await self._permit(claim, total, upload.digest)
-        await self._complete(claim, upload.id, upload.parts(), absent=upload.absent)
+        await self._publisher.complete(claim, upload.id, upload.parts(), absent=upload.absent)
         self._checkpoint("completed")
-        if not await self._visible(claim, written=True):
+        if not await self._publisher.visible(claim, written=True):
             raise SiteMisbehaved(claim.target, "the store does not show the whole object that it confirmed")
-        await self._available(claim)
+        await self._publisher.available(claim)
 
     async def _resume(self, claim: ObjectClaim, source: Source) -> Upload | None:
         if claim.upload_id is None or claim.source != source or claim.validator is None:
@@ -244,54 +211,8 @@ class Transfer:
             listed = await self._store(claim).list_parts(claim.key, claim.upload_id)
         except NotFound:
             return None
-        remembered = await self._database.run(lambda c: claims.parts_of(c, claim))
+        remembered = await self._desk.parts(claim)
         return resumed(claim, remembered, listed, self._manner.checksum)
-
-    # -- inside one service --------------------------------------------------------------------------------
-
-    async def _copied(self, claim: ObjectClaim, source: Source) -> bool:
-        """Let the service copy by itself, where source and target are in one; tell whether it did.
-
-        An announced checksum is checked first, by reading; the copy is made only while the source is the same.
-        """
-        here, there = self._places[claim.target], self._places.get(source.site)
-        if claim.upload_id is not None or there is None or there.endpoint != here.endpoint:
-            return False
-        origin = await _origin(there, source)
-        if origin is None or not origin.etag:
-            return False
-        if claim.size is not None and origin.size != claim.size:
-            raise WrongBytes(f"the item announces {claim.size} bytes, the source has {origin.size}")
-        if claim.fence > 1:
-            await self.sweep(claim)
-        await self._admission.cover(claim.id, origin.size, exact=True)
-        claim = msgspec.structs.replace(claim, source=source, validator=origin.etag)
-        told = await self._read_through(claim, source, origin.etag)
-        try:
-            await self._checked(claim, origin.size, told)
-            await here.store.copy_from(origin, there.bucket, claim.key, metadata={VERSION: claim.version})
-        except Conflict as error:
-            raise SourceChanged from error
-        except SiteUnavailable:
-            raise
-        except EdgeError:  # its credentials do not open the other bucket: through us, then
-            return False
-        self._checkpoint("put")
-        await self._available(claim, moved=origin.size)
-        return True
-
-    async def _read_through(self, claim: ObjectClaim, source: Source, etag: str) -> str | None:
-        """Check a source by reading it, where a checksum is announced; return the multihash that was found."""
-        if expected(claim) is None:
-            return None
-        digest = self._digest(claim)
-        async with self._sources.reading(source) as reading:
-            if reading.validator != etag:
-                raise SourceChanged
-            while piece := await reading.read(1 << 20):
-                digest.update(piece)
-            _check_arrived(claim, reading.position, digest)
-        return digest.multihash()
 
     # -- parts ---------------------------------------------------------------------------------------------
 
@@ -312,7 +233,7 @@ class Transfer:
         upload_id = await store.create_upload(claim.key, metadata={VERSION: claim.version})
         self._checkpoint("upload-created")
         try:
-            await self._database.run(lambda c: claims.begin_upload(c, claim, upload_id, size, total))
+            await self._desk.began(claim, upload_id, size, total)
         except ClaimLost:
             await store.abort_upload(claim.key, upload_id)
             raise
@@ -320,72 +241,13 @@ class Transfer:
         return upload_id
 
     def _parts(self, claim: ObjectClaim) -> Parts:
-        return Parts(journal=self._journal, admission=self._admission, claim=claim, store=self._store(claim))
+        return Parts(desk=self._desk, checkpoint=self._checkpoint, claim=claim, store=self._store(claim))
 
     def _digest(self, claim: ObjectClaim) -> Digest:
         return Digest(expected(claim), otherwise=self._manner.checksum)
 
-    # -- the end -------------------------------------------------------------------------------------------
-
-    async def _checked(self, claim: ObjectClaim, total: int, told: str | None) -> None:
-        await self._database.run(lambda c: claims.checked(c, claim, total, told))
-        self._checkpoint("checked")
-
-    async def _complete(self, claim: ObjectClaim, upload_id: str, parts: list[Part], *, absent: bool) -> None:
-        """Make the object visible; where another writer was first, only if theirs are not the same bytes.
-
-        ``absent``: nothing was there when the upload began.
-        """
-        store = self._store(claim)
-        try:
-            await store.complete_upload(claim.key, upload_id, parts, if_absent=absent)
-        except Conflict:
-            if await self._visible(claim):
-                await store.abort_upload(claim.key, upload_id)
-            else:
-                await store.complete_upload(claim.key, upload_id, parts)
-
-    async def _visible(self, claim: ObjectClaim, *, written: bool = False) -> bool:
-        """Tell whether the bytes that were checked are what the target shows.
-
-        ``written``: we have just done so ourselves, and the length is enough.
-        """
-        current = await self._database.run(lambda c: claims.current(c, claim))
-        info = await self._store(claim).head(claim.key)
-        if info is None or info.size != current.total:
-            return False
-        if written or info.metadata.get(VERSION) == claim.version:
-            return True
-        known = multihash.parse(current.digest)
-        if known is None:
-            return False
-        found = Digest(known)  # a store that keeps no metadata: the bytes themselves must tell
-        async for piece in self._store(claim).get(claim.key):
-            found.update(piece)
-        return found.matches()
-
-    async def _available(self, claim: ObjectClaim, *, moved: int = 0) -> None:
-        now = self._clock()
-
-        def remember(connection: Connection) -> None:
-            claims.available(connection, claim, now)
-            if moved:
-                claims.count_moved(connection, claim, moved, now)
-
-        await self._database.run(remember)
-        self._checkpoint("available")
-
     def _store(self, claim: ObjectClaim) -> TargetStore:
-        return self._places[claim.target].store
-
-
-async def _origin(place: Place, source: Source) -> ObjectInfo | None:
-    """Return what a place has under the address of a source; None where it does not say."""
-    key = source.href.removeprefix(f"s3://{place.bucket}/")
-    try:
-        return await place.store.head(key) if key != source.href else None
-    except EdgeError:  # told by the reading that follows, as the source's failure
-        return None
+        return self._publisher.store(claim)
 
 
 def _check_announced(claim: ObjectClaim, reading: Reading) -> None:
@@ -394,10 +256,3 @@ def _check_announced(claim: ObjectClaim, reading: Reading) -> None:
     certain = reading.framed or claim.size is not None or expected(claim) is not None
     if not certain:
         raise SourceFailed("neither item nor source tell a length or checksum: the end cannot be told", again=False)
-
-
-def _check_arrived(claim: ObjectClaim, total: int, digest: Digest) -> None:
-    if claim.size is not None and total != claim.size:
-        raise WrongBytes(f"{total} bytes came of {claim.size} announced")
-    if not digest.matches():
-        raise WrongBytes("the checksum of what came is not the one announced")

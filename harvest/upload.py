@@ -8,6 +8,7 @@ from edges.model import Part
 from harvest import multihash
 from harvest.claims import ObjectClaim
 from harvest.digest import Digest, Kept
+from harvest.errors import WrongBytes
 
 MAX_PARTS = 10_000
 """Parts of one upload (Amazon S3, "Amazon S3 multipart upload limits")."""
@@ -72,3 +73,11 @@ def resumed(
 def expected(claim: ObjectClaim) -> multihash.Checksum | None:
     """Return the checksum that decides, or None where length alone does."""
     return None if claim.integrity == "size" else multihash.parse(claim.checksum)
+
+
+def check_arrived(claim: ObjectClaim, total: int, digest: Digest) -> None:
+    """Raise WrongBytes where what came is not what was announced."""
+    if claim.size is not None and total != claim.size:
+        raise WrongBytes(f"{total} bytes came of {claim.size} announced")
+    if not digest.matches():
+        raise WrongBytes("the checksum of what came is not the one announced")

@@ -1,0 +1,145 @@
+"""Objects carried: claimed, transferred or removed, renewed meanwhile, and put down how it went."""
+
+import asyncio
+import contextlib
+import logging
+
+from edges.errors import EdgeError, SiteUnavailable
+from harvest.claims import ObjectClaim
+from harvest.desk import Desk
+from harvest.errors import ClaimLost, NotYet, SourceFailed, WrongBytes
+from harvest.model import Source
+from harvest.states import ObjectEvent
+from harvest.transfer import Transfer
+from quotas.errors import LedgerUnavailable, QuotaExceeded
+
+logger = logging.getLogger(__name__)
+
+SMALL_AT_ONCE = 8
+"""Small objects that one worker has in hand: each waits for its round trips, and all for the same commits."""
+
+LONGEST_PAUSE = 300.0
+"""Seconds after which a store or ledger that did not answer is tried again, at most."""
+
+
+class Carrier:
+    """Carries out claims on objects, some at a time; any number of them, anywhere, share the work.
+
+    A claim lasts ``claim_seconds`` unless it is renewed. ``attempts`` refusals by the target's store end the work on
+    an object; ``pause_seconds`` is the longest wait between two questions for quota.
+    """
+
+    def __init__(
+        self, *, desk: Desk, transfer: Transfer, claim_seconds: float, attempts: int, pause_seconds: float
+    ) -> None:
+        self._desk = desk
+        self._transfer = transfer
+        self._claim_seconds = claim_seconds
+        self._attempts = attempts
+        self._pause = pause_seconds
+        self._nudged = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Let all claims be looked at now: one may have been taken away."""
+        nudged, self._nudged = self._nudged, asyncio.Event()
+        nudged.set()
+
+    async def step(self) -> bool:
+        """Carry out the next claims; tell whether there were any."""
+        taken = await self._desk.take(SMALL_AT_ONCE)
+        ends = await asyncio.gather(*(self._under_claim(each) for each in taken), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return bool(taken)
+
+    async def _under_claim(self, claim: ObjectClaim) -> None:
+        """Carry out a claim on an object while renewing it; whoever loses it stops at once."""
+        work = asyncio.create_task(self._settle(claim), name=f"harvest-object-{claim.id}")
+        renewal = asyncio.create_task(self._renew(claim), name=f"harvest-renew-{claim.id}")
+        try:
+            await asyncio.wait([work, renewal], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (work, renewal):
+                task.cancel()
+            ends = await asyncio.gather(work, renewal, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, ClaimLost):
+                logger.info("an object was taken over", extra={"key": claim.key, "edge": claim.target})
+            elif isinstance(end, Exception):
+                raise end
+
+    async def _renew(self, claim: ObjectClaim) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._claim_seconds / 3):
+                    await self._nudged.wait()
+            await self._desk.renew(claim)
+
+    async def _settle(self, claim: ObjectClaim) -> None:
+        """Carry out a claim; each failure becomes a state with a reason."""
+        try:
+            if claim.state == "DELETING":
+                await self._delete(claim)
+            elif claim.state == "VERIFYING":
+                if not await self._transfer.publish_again(claim):
+                    await self._transfer.discard(claim)
+                    await self._put_off(claim, "what was checked is no longer there", 0.0)
+            else:
+                await self._fetch(claim)
+        except QuotaExceeded as error:
+            await self._wait_for_quota(claim, error)
+        except (SiteUnavailable, LedgerUnavailable) as error:
+            await self._put_off(claim, str(error), min(LONGEST_PAUSE, 0.5 * 2.0**claim.attempts))
+        except EdgeError as error:
+            await self._refused(claim, error)
+
+    async def _delete(self, claim: ObjectClaim) -> None:
+        await self._transfer.discard(claim)
+        await self._transfer.sweep(claim)
+        if claim.visible:
+            await self._transfer.erase(claim)
+        await self._desk.deleted(claim)
+
+    async def _fetch(self, claim: ObjectClaim) -> None:
+        """Try the sources in turn, the one that an earlier run used first."""
+        failures: list[tuple[Source, SourceFailed]] = []
+        for source in sorted(claim.sources, key=lambda each: each != claim.source):
+            try:
+                return await self._transfer.fetch(claim, source)
+            except NotYet as error:
+                reason = f"{source.site}: {error.reason}"
+                return await self._desk.put_off(claim, "hold", reason, error.after or 0.0)
+            except SourceFailed as error:
+                extra = {"key": claim.key, "site": source.site, "reason": error.reason}
+                logger.warning("a source did not deliver", extra=extra)
+                failures.append((source, error))
+                claim = await self._transfer.discard(claim)
+        wrong = any(isinstance(error, WrongBytes) for _, error in failures)
+        reason = "; ".join(f"{source.site or 'source'}: {error.reason}" for source, error in failures)
+        await self._end(claim, "spoiled" if wrong else "no-source", reason)
+        return None
+
+    async def _end(self, claim: ObjectClaim, event: ObjectEvent, reason: str) -> None:
+        claim = await self._transfer.discard(claim)
+        await self._desk.ended(claim, event, reason)
+
+    async def _put_off(self, claim: ObjectClaim, reason: str, pause: float) -> None:
+        extra = {"key": claim.key, "edge": claim.target, "reason": reason}
+        logger.warning("work on an object is put off", extra=extra)
+        await self._desk.put_off(claim, "give-up-claim", reason, pause)
+
+    async def _refused(self, claim: ObjectClaim, error: EdgeError) -> None:
+        """Put off an object that the target's store refuses, and after some tries give it up."""
+        if claim.attempts + 1 < self._attempts:
+            await self._put_off(claim, str(error), min(LONGEST_PAUSE, 0.5 * 2.0**claim.attempts))
+        else:
+            await self._end(claim, "spoiled", str(error))
+
+    async def _wait_for_quota(self, claim: ObjectClaim, error: QuotaExceeded) -> None:
+        """Let the order wait for quota; where waiting never helps, the object has failed."""
+        if all(each.available_at is None for each in error.refusal.violated) and error.refusal.retry_after is None:
+            await self._end(claim, "spoiled", str(error))
+            return
+        pause = min(error.refusal.retry_after or self._pause, self._pause)
+        await self._desk.wait_for_quota(claim, str(error), pause)

@@ -1,0 +1,67 @@
+"""Carriers put together, the same beside the database and far from it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import aiohttp
+
+from harvest.carrier import Carrier
+from harvest.desk import Desk
+from harvest.model import Value
+from harvest.seams import Authorize, Checkpoint, Place, unauthorized, unobserved
+from harvest.settings import HarvestSettings
+from harvest.sources import Patience, Sources
+from harvest.transfer import Manner, Transfer
+
+
+class CarryingTerms(Value, frozen=True):
+    """How objects are carried; each field is of :class:`harvest.settings.HarvestSettings`."""
+
+    part_bytes: int
+    checksum: Literal["crc64nvme", "sha256"]
+    stall_seconds: float
+    claim_seconds: float
+    attempts: int
+    pause_seconds: float
+
+    @classmethod
+    def of(cls, settings: HarvestSettings) -> "CarryingTerms":
+        """Return the terms that the configuration has."""
+        return cls(**{name: getattr(settings, name) for name in cls.__struct_fields__})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What sources and targets are reached by; see :class:`harvest.seams.World`."""
+
+    session: aiohttp.ClientSession
+    check: Callable[[str], None]
+    places: Mapping[str, Place]
+    authorize: Authorize = unauthorized
+
+
+def carrier_of(desk: Desk, terms: CarryingTerms, means: Means, checkpoint: Checkpoint = unobserved) -> Carrier:
+    """Return a carrier of what a desk gives out."""
+    patience = Patience(stall=terms.stall_seconds, attempts=terms.attempts, pause=terms.pause_seconds)
+    sources = Sources(
+        session=means.session,
+        check=means.check,
+        places=means.places,
+        patience=patience,
+        authorize=means.authorize,
+    )
+    transfer = Transfer(
+        desk=desk,
+        places=means.places,
+        sources=sources,
+        manner=Manner(part_bytes=terms.part_bytes, checksum=terms.checksum),
+        checkpoint=checkpoint,
+    )
+    return Carrier(
+        desk=desk,
+        transfer=transfer,
+        claim_seconds=terms.claim_seconds,
+        attempts=terms.attempts,
+        pause_seconds=terms.pause_seconds,
+    )
