@@ -24,8 +24,25 @@ MODULES = {
     "helm-v4.3.1": "helm.sh/helm/v4/cmd/helm@v4.3.1",
     "kubeconform-v0.8.0": "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0",
     "promtool-v0.315.0": "github.com/prometheus/prometheus/cmd/promtool@v0.315.0",
+    "kubectl-v0.37.1": "k8s.io/kubectl@v0.37.1",
 }
-HELM, HELM_4, KUBECONFORM, PROMTOOL = MODULES
+HELM, HELM_4, KUBECONFORM, PROMTOOL, KUBECTL = MODULES
+SOURCES = {
+    KUBECTL: """package main
+
+import (
+	"os"
+
+	"k8s.io/component-base/cli"
+	"k8s.io/kubectl/pkg/cmd"
+)
+
+func main() { os.Exit(cli.Run(cmd.NewDefaultKubectlCommand())) }
+"""
+}
+"""Programs that are a package only: what begins them."""
+TAGS = {PROMTOOL: "remove_all_sd"}
+"""What is left out: promtool's looking for targets at forty clouds is nine tenths of its code."""
 KUBERNETES = "1.34.0"
 """What charts are rendered for, where a test says nothing else."""
 _BUILD_SECONDS = 3600
@@ -43,6 +60,12 @@ def program(name: str) -> str:
     return str(path)
 
 
+def kubectl() -> str:
+    """Return the path of ``kubectl``: ours, or the machine's own; skip or fail the test where there is none."""
+    machines = shutil.which("kubectl")
+    return machines if machines and not (CACHE / "bin" / KUBECTL).exists() and not REQUIRED else program(KUBECTL)
+
+
 def _build(path: Path, module: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f"{path.name}.lock").open("w") as lock:
@@ -54,9 +77,15 @@ def _build(path: Path, module: str) -> None:
         folder.mkdir()
         # A module of its own: `go install` refuses those whose go.mod replaces others, as promtool's does.
         (folder / "go.mod").write_text("module lakegate/build\n\ngo 1.24\n")
-        made = folder / "made"
+        made, package = folder / "made", module.partition("@")[0]
         _go(folder, "get", module)
-        _go(folder, "build", "-trimpath", "-ldflags=-s -w", "-o", str(made), module.partition("@")[0])
+        if path.name in SOURCES:
+            (folder / "main.go").write_text(SOURCES[path.name])
+            _go(folder, "mod", "tidy")
+            package = "."
+        _go(
+            folder, "build", f"-tags={TAGS.get(path.name, '')}", "-trimpath", "-ldflags=-s -w", "-o", str(made), package
+        )
         made.rename(path)
         shutil.rmtree(folder)
 
