@@ -13,6 +13,7 @@ from gateway.answers import json_answer, json_only
 from gateway.hda.collections import SCHEMA_TYPE, HdaCollections, Naming
 from gateway.hda.requests import pins_of, plain_datetime, sites_of
 from gateway.hda.services import service_named, services_page
+from gateway.principal import PRINCIPAL
 from gateway.search.collection_search import search_collections
 from gateway.settings import HdaService
 
@@ -74,9 +75,9 @@ class CatalogueFace:
         """``GET /stac/v2/collections``: those that match, on one page unless a limit is asked."""
         parameters = {name: value for name, value in request.query.items() if value.strip()}
         asked, sites = self._asked(parameters)
-        page = search_collections(
-            self._collections.held_by(sites), search_of_body(asked, default_limit=_PAGE, max_limit=MAX_LIMIT)
-        )
+        seen = self._collections.seen_by(request.get(PRINCIPAL))
+        search = search_of_body(asked, default_limit=_PAGE, max_limit=MAX_LIMIT)
+        page = search_collections(seen.held_by(sites), search)
         own = url_of(self._base, "collections")
         beside = [
             page_link(rel, own, list(request.query.items()), token)
@@ -110,7 +111,9 @@ class CatalogueFace:
 
     async def collection(self, request: web.Request) -> web.Response:
         """``GET /stac/v2/collections/{collection}``."""
-        return json_answer(request, self._collections.one(request.match_info["collection"]))
+        return json_answer(
+            request, self._collections.seen_by(request.get(PRINCIPAL)).one(request.match_info["collection"])
+        )
 
     async def services(self, request: web.Request) -> web.Response:
         """``GET /services``, also those that ``?q=`` finds."""

@@ -1,17 +1,23 @@
 """The collections as clients of HDA read them: united over the sites, kept until one of them tells anew."""
 
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 
 from edges.errors import NotFound
 from edges.model import Frozen, Json
-from edges.registry import Registry, Site
+from edges.registry import Registry
 from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, QUERYABLES_REL, link, url_of
+from gateway.principal import Principal
+from gateway.search.access import Access
 from gateway.search.collections import unite
+from gateway.search.sight import Sight
 
 SCHEMA_TYPE = "application/schema+json"
 LONGEST_SHORT = 200
 """Characters of a description that is made where a collection has no short one."""
 _Told = list[tuple[Json, ...] | None]
+_KEPT = 256
+"""Sights whose collections are remembered."""
 
 
 class Naming(Frozen):
@@ -28,27 +34,13 @@ def naming_of(sites: Collection[str], aliases: Mapping[str, str]) -> Naming:
     return Naming(names=names, sites={site: site for site in sites} | known)
 
 
-class HdaCollections:
-    """All collections, by id. ``base`` is the address of the face, ``orders`` are the sites that take orders."""
+class HdaSeen:
+    """The collections that somebody sees: ``by_id``, and the ids that each site holds of them."""
 
-    def __init__(self, *, registry: Registry, base: str, naming: Naming, orders: Collection[str]) -> None:
-        self._registry = registry
-        self._base = base
-        self._naming = naming
-        self._orders = orders
-        self._kept: tuple[_Told, Mapping[str, Json]] = ([], {})
-
-    def all(self) -> Mapping[str, Json]:
-        """Return the collections by id."""
-        sites = self._registry.sites()
-        told: _Told = [site.collections for site in sites]
-        before, kept = self._kept
-        if len(before) == len(told) and all(a is b for a, b in zip(before, told, strict=True)):
-            return kept
-        united = unite([(site.id, each) for site in sites for each in site.collections or ()], base=self._base)
-        found = {one["id"]: self._as_told(one) for one in united}
-        self._kept = (told, found)
-        return found
+    def __init__(self, *, by_id: Mapping[str, Json], held: Mapping[str, frozenset[str]], sight: Sight) -> None:
+        self.by_id = by_id
+        self.sight = sight
+        self._held = held
 
     def one(self, name: str) -> Json:
         """Return one collection.
@@ -56,34 +48,75 @@ class HdaCollections:
         Raises:
             NotFound: no site tells of it.
         """
-        found = self.all().get(name)
+        found = self.by_id.get(name)
         if found is None:
             raise NotFound(f"Collection {name} does not exist.")
         return found
 
     def title(self, name: str) -> str:
         """Return a collection's title, or its id."""
-        return str(self.all().get(name, {}).get("title") or name)
+        return str(self.by_id.get(name, {}).get("title") or name)
 
-    def holders(self, name: str, among: Sequence[str] | None = None) -> list[Site]:
-        """Return the sites that tell of a collection, of some or of all, the best first."""
-        return [
-            site
-            for site in self._registry.sites()
-            if name in (site.collection_ids or ()) and (among is None or site.id in among)
-        ]
+    def holders(self, name: str, among: Sequence[str] | None = None) -> list[str]:
+        """Return the sites that hold a collection, of some or of all, the best first."""
+        return [site for site, names in self._held.items() if name in names and (among is None or site in among)]
 
     def held_by(self, sites: Sequence[str] | None) -> list[Json]:
         """Return the collections of some sites, or all."""
         if sites is None:
-            return list(self.all().values())
-        names = {name for site in self._registry.sites() if site.id in sites for name in site.collection_ids or ()}
-        return [one for name, one in self.all().items() if name in names]
+            return list(self.by_id.values())
+        return [one for name, one in self.by_id.items() if self.holders(name, sites)]
 
-    def _as_told(self, united: Json) -> Json:
-        name, naming = united["id"], self._naming
-        holders = [site.id for site in self.holders(name)]
-        backends = [naming.names.get(site, site) for site in holders]
+
+class HdaCollections:
+    """All collections. ``base`` is the address of the face, ``orders`` are the sites that take orders."""
+
+    def __init__(
+        self, *, registry: Registry, access: Access, base: str, naming: Naming, orders: Collection[str]
+    ) -> None:
+        self._registry = registry
+        self._access = access
+        self._base = base
+        self._naming = naming
+        self._orders = orders
+        self._told: _Told = []
+        self._kept: OrderedDict[str, HdaSeen] = OrderedDict()
+
+    def seen_by(self, principal: Principal | None) -> HdaSeen:
+        """Return what somebody sees; None is everybody."""
+        told: _Told = [site.collections for site in self._registry.sites()]
+        if len(self._told) != len(told) or any(a is not b for a, b in zip(self._told, told, strict=True)):
+            self._told = told
+            self._kept.clear()
+        sight = self._access.sight(principal)
+        kept = self._kept.get(sight.mark)
+        if kept is None:
+            kept = self._kept[sight.mark] = self._seen(sight)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return kept
+
+    def _seen(self, sight: Sight) -> HdaSeen:
+        pairs = [
+            (site.id, one)
+            for site in self._registry.sites()
+            for one in site.collections or ()
+            if sight.sees(site.id, str(one.get("id")))
+        ]
+        held: dict[str, set[str]] = {}
+        for site, one in pairs:
+            held.setdefault(site, set()).add(str(one.get("id")))
+        united = unite(pairs, base=self._base)
+        holders = {one["id"]: [site for site, names in held.items() if one["id"] in names] for one in united}
+        return HdaSeen(
+            by_id={one["id"]: self._as_told(one, holders[one["id"]]) for one in united},
+            held={site: frozenset(names) for site, names in held.items()},
+            sight=sight,
+        )
+
+    def _as_told(self, united: Json, holders: Sequence[str]) -> Json:
+        name = united["id"]
+        backends = [self._naming.names.get(site, site) for site in holders]
         summaries = dict(united.get("summaries") or {}) | {"federation:backends": backends}
         description = str(united.get("description") or name)
         own = {"federation:backends": backends, "summaries": summaries}

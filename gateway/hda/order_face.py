@@ -6,21 +6,22 @@ import msgspec
 from aiohttp import web
 
 from edges.errors import InvalidInput, NotFound
-from edges.model import Json
+from edges.model import Json, Members
 from edges.stac.links import GEOJSON_TYPE, link, url_of
 from gateway.answers import json_only, only_utf8
 from gateway.bodies import read_object
 from gateway.hda.catalogue_face import ROOTS
-from gateway.hda.collections import HdaCollections, Naming
+from gateway.hda.collections import HdaCollections, HdaSeen, Naming
 from gateway.hda.items import View
 from gateway.hda.order_bodies import NOTIFY, OrderAsked, order_asked
-from gateway.hda.order_items import order_item
+from gateway.hda.order_items import ORDER_ID, order_item, staged_members
 from gateway.hda.requests import sites_of
 from gateway.orders.model import Notify, Order, Staging
 from gateway.orders.orders import Orders, Wanted
 from gateway.orders.polling import Polling
 from gateway.principal import Principal, user_of
 from gateway.quota.charging import ONE_REQUEST, Charging
+from gateway.search.access import Access
 from gateway.search.render import preference
 from gateway.webhook_inputs import callback_url, refuse_unknown
 from quotas.model import Line
@@ -38,6 +39,7 @@ class OrderFace:
         orders: Orders,
         polling: Polling,
         charging: Charging,
+        access: Access,
         collections: HdaCollections,
         naming: Naming,
         callback_hosts: Iterable[str],
@@ -46,6 +48,7 @@ class OrderFace:
         self._orders = orders
         self._polling = polling
         self._charging = charging
+        self._access = access
         self._collections = collections
         self._naming = naming
         self._hosts = tuple(callback_hosts)
@@ -69,10 +72,13 @@ class OrderFace:
         """``POST /stac/v2/collections/{collection}/order``: 200 with the order as an item."""
         principal = user_of(request)
         collection = request.match_info["collection"]
-        self._collections.one(collection)
+        seen = self._collections.seen_by(principal)
+        seen.one(collection)
         asked = order_asked(await read_object(request, right=_RIGHT))
+        site = self._site(seen, collection, asked)
+        self._access.check_data(principal, site, collection)
         wanted = Wanted(
-            site=self._site(collection, asked),
+            site=site,
             collection=collection,
             parameters=asked.parameters,
             notify=self._notify(asked),
@@ -124,10 +130,10 @@ class OrderFace:
             raise NotFound(f"no order {order_id!r} of this collection")
         return order, staging
 
-    def _site(self, collection: str, asked: OrderAsked) -> str:
+    def _site(self, seen: HdaSeen, collection: str, asked: OrderAsked) -> str:
         """Return where an order goes: to the backend that it names, else to the first that takes orders."""
         among = sites_of(asked.backends, self._naming.sites) if asked.backends else None
-        found = [site.id for site in self._collections.holders(collection, among) if site.id in self._orders.sites]
+        found = [site for site in seen.holders(collection, among) if site in self._orders.sites]
         if not found:
             raise NotFound(f"No backend takes orders of {collection}.")
         return found[0]
@@ -154,4 +160,25 @@ class OrderFace:
 def view_of_orders(base: str, root: str, *, naming: Naming, collections: HdaCollections) -> View:
     """Return what orders are seen through."""
     nothing: Mapping[str, int] = {}
-    return View(base=base, root=root, names=naming.names, titles=collections.title, prefer=preference(nothing))
+
+    def title(name: str) -> str:
+        return collections.seen_by(None).title(name)
+
+    return View(base=base, root=root, names=naming.names, titles=title, prefer=preference(nothing))
+
+
+class StagedItems:
+    """What was staged, for downloads: under the name of an order, for whose order it is."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+
+    async def item(self, principal: Principal, *, site: str, collection: str, item: str) -> Members | None:
+        """Return what was staged for an order of the principal's; None where there is no such order, or not yet."""
+        if ORDER_ID.fullmatch(item) is None:
+            return None
+        try:
+            order, staging = await self._orders.find(principal, item)
+        except NotFound:
+            return None
+        return staged_members(order, staging) if (order.site, order.collection) == (site, collection) else None

@@ -1,5 +1,6 @@
 """Orders as items: the answer to an order, and what clients ask for again and again until it is there. Pure."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ _WORLD: Json = {
     "coordinates": [[[-180.0, -90.0], [180.0, -90.0], [180.0, 90.0], [-180.0, 90.0], [-180.0, -90.0]]],
 }
 _EXTENSIONS = (ALTERNATE_EXTENSION, ORDER_EXTENSION, STORAGE_EXTENSION)
+ORDER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIMESTAMPS = "https://stac-extensions.github.io/timestamps/v1.1.0/schema.json"
 
 

@@ -1,6 +1,5 @@
 """Items as HDA serves them: search in all forms of its clients, items of a collection, one item by its id."""
 
-import re
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
@@ -18,6 +17,7 @@ from gateway.answers import json_only, only_utf8
 from gateway.hda.catalogue_face import ROOTS
 from gateway.hda.collections import HdaCollections, Naming
 from gateway.hda.items import View, render
+from gateway.hda.order_items import ORDER_ID
 from gateway.hda.requests import HdaSearch, Terms, following, search_of_get, search_of_post, sites_of, with_sites
 from gateway.principal import Principal, principal_of
 from gateway.quota.charging import ONE_REQUEST, Charging
@@ -27,8 +27,6 @@ from gateway.search.render import Preference, preference
 from gateway.search.safety import made_safe
 from gateway.settings import HdaSettings, LimitSettings
 from quotas.model import Line
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class SearchFace:
@@ -100,7 +98,7 @@ class SearchFace:
     async def items(self, request: web.Request) -> web.Response:
         """``GET /stac/v2/collections/{collection}/items``."""
         name = request.match_info["collection"]
-        self._collections.one(name)
+        self._collections.seen_by(principal_of(request)).one(name)
         return await self._got(request, url_of(self._base, "collections", name, "items"), name)
 
     async def _got(self, request: web.Request, own: str, collection: str | None = None) -> web.Response:
@@ -125,11 +123,12 @@ class SearchFace:
         pins = [name for key in ("provider", "federation:backends") for name in request.query.getall(key, [])]
         sites = sites_of(pins, self._naming.sites) if pins else None
         async with self._charging.request(principal, ONE_REQUEST):
-            order = await self._order_item(principal, collection, item_id) if _UUID.fullmatch(item_id) else None
+            order = await self._order_item(principal, collection, item_id) if ORDER_ID.fullmatch(item_id) else None
             if order is not None:
                 headers = {"Cache-Control": "no-store"}
                 return web.Response(body=msgspec.json.encode(order), content_type=GEOJSON_TYPE, headers=headers)
-            group = await self._federation.item(collection, item_id, sites=sites)
+            sight = self._federation.sight(principal)
+            group = await self._federation.item(collection, item_id, sites=sites, sight=sight)
         if not group:
             backend = ", ".join(pins) or None
             raise NotFound(f"Could not find any item in {collection} collection for backend {backend}.")
@@ -143,7 +142,7 @@ class SearchFace:
             base=self._base,
             root=self._root,
             names=self._naming.names,
-            titles=self._collections.title,
+            titles=self._collections.seen_by(principal_of(request)).title,
             prefer=self._preference(request),
             orders=self._orders,
             legacy=not request.path.startswith(ROOTS[0]),
@@ -151,18 +150,18 @@ class SearchFace:
 
     async def _found(self, principal: Principal, asked: HdaSearch) -> Page:
         """Search; where a page is asked by its number, go there first."""
-        query = asked.search.query
+        query, sight = asked.search.query, self._federation.sight(principal)
         lines = [Line(resource="requests", amount=1), Line(resource="items", amount=query.limit)]
         async with self._charging.request(principal, lines) as spending:
             token, left = asked.search.token, (asked.page - 1) * query.limit
             while left > 0:
                 stride = msgspec.structs.replace(query, limit=min(left, self._page_items))
-                before = await self._federation.search(stride, user=principal.user, token=token)
+                before = await self._federation.search(stride, user=principal.user, token=token, sight=sight)
                 token, left = before.next, left - stride.limit
                 if token is None:
                     spending.actual("items", 0)
                     return msgspec.structs.replace(before, groups=[], next=None)
-            page = await self._federation.search(query, user=principal.user, token=token)
+            page = await self._federation.search(query, user=principal.user, token=token, sight=sight)
             spending.actual("items", len(page.groups))
         return page
 

@@ -13,7 +13,7 @@ from edges.stac.links import url_of
 from gateway.hda.catalogue_face import ROOTS, CatalogueFace
 from gateway.hda.collections import HdaCollections, Naming, naming_of
 from gateway.hda.errors import hda_words
-from gateway.hda.order_face import OrderFace, view_of_orders
+from gateway.hda.order_face import OrderFace, StagedItems, view_of_orders
 from gateway.hda.order_items import order_item
 from gateway.hda.search_face import SearchFace
 from gateway.hda.services import offered
@@ -26,12 +26,14 @@ from gateway.orders.polling import Polling
 from gateway.settings import HdaService
 
 
-async def add_hda(house: House) -> None:
-    """Add the face of HDA, and orders."""
+async def add_hda(house: House) -> StagedItems:
+    """Add the face of HDA, and orders; return what was staged, for downloads."""
     base = url_of(house.base, *ROOTS[0].strip("/").split("/"))
     naming = naming_of([site.id for site in house.settings.sites], house.settings.hda.backends)
     orders = await _orders(house)
-    collections = HdaCollections(registry=house.registry, base=base, naming=naming, orders=orders.sites)
+    collections = HdaCollections(
+        registry=house.registry, access=house.access, base=base, naming=naming, orders=orders.sites
+    )
     order_face = await _order_face(house, orders, collections, naming, base)
     catalogue = CatalogueFace(
         collections=collections, naming=naming, services=_services(house), root=house.base, base=base
@@ -51,6 +53,7 @@ async def add_hda(house: House) -> None:
     )
     house.gatekeepers.append(hda_words(house.charging, (*ROOTS, "/services")))
     house.routes += [*catalogue.routes(), *search.routes(), *order_face.routes()]
+    return StagedItems(orders)
 
 
 async def _orders(house: House) -> Orders:
@@ -96,6 +99,7 @@ async def _order_face(
         orders=orders,
         polling=polling,
         charging=house.charging,
+        access=house.access,
         collections=collections,
         naming=naming,
         callback_hosts=harvest.callback_hosts,

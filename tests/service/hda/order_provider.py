@@ -154,11 +154,11 @@ def parameters_of(test: Any) -> dict[str, Any]:
     """Return the properties that a filter (CQL2 JSON) asks to be equal to something."""
     found: dict[str, Any] = {}
     for part in test.get("args", []) if isinstance(test, dict) else []:
-        found |= parameters_of(part)
+        found = parameters_of(part) | found
     if isinstance(test, dict) and test.get("op") in ("=", "a_equals"):
         prop, value = test["args"]
         if str(prop.get("property")).startswith("ecmwf:"):
-            found[prop["property"]] = value
+            found.setdefault(prop["property"], value)  # "=" stands before "a_equals", where both are said
     return found
 
 
