@@ -209,10 +209,10 @@ class Book:
         more = [Part(part.fact, amount - part.amount, part.bounds) for part, amount in pairs]
         return [(bound, amount) for bound, amount in demand_of(more) if _keeps(bound)]
 
-    def release(self, now: float, key: str) -> None:
+    def release(self, now: float, key: str, why: str = "") -> None:
         """End a lease and give everything back; does nothing where it has ended."""
         if (lease := self.leases.get(key)) is not None:
-            self._end(lease, "release", now, [0.0] * len(lease.lines))
+            self._end(lease, "release", now, [0.0] * len(lease.lines), why)
 
     def expire(self, now: float) -> int:
         """End the leases whose time is over; return how many."""
@@ -302,7 +302,7 @@ class Book:
             self._expiries = [(each.expires_at, key) for key, each in self.leases.items()]
             heapq.heapify(self._expiries)
 
-    def _end(self, lease: Lease, how: End, now: float, used: Sequence[float]) -> None:
+    def _end(self, lease: Lease, how: End, now: float, used: Sequence[float], why: str = "") -> None:
         del self.leases[lease.key]
         self.freed = True
         self.journal.opened.pop(lease.key, None)
@@ -314,7 +314,7 @@ class Book:
             event, told = how, part
             if how == "commit" or amount > 0:  # a slice that has run out is presumed to be used
                 event, told = "commit", Part(part.fact, amount, part.bounds)
-            self._enter(now, event, lease.key, told, change, "" if event == how else "presumed: not settled in time")
+            self._enter(now, event, lease.key, told, change, why if event == how else "presumed: not settled in time")
             self._unreserve(part)
             self.accounts.drop(part.bounds, lease.key)
             if part.bounds.rates:

@@ -21,7 +21,7 @@ from quotas.journal import End, Ended
 from quotas.model import Charge, Entry, Frozen, Lease, Line, Policy, Refusal, Usage
 from quotas.office import CONFIGURATION, differences
 from quotas.rates import advance, level
-from quotas.records import Wanted, is_wanted
+from quotas.records import Observed, Reconciled, Wanted, is_wanted
 from quotas.rules import Taken, evaluate, refusal
 from quotas.windows import bucket_frees_at, bucket_of
 
@@ -195,6 +195,32 @@ class MemoryLedger:
         amount = min(stock, exact(line.amount))
         self._returned.add(key)
         self._happen("give-back", key, _Event(at=now, fact=fact, returned=amount), amount, why)
+
+    async def reconcile(self, prefix: str, observed: Sequence[Observed], *, ttl: float, grace: float) -> Reconciled:
+        """Make the leases say what runs (see :class:`quotas.ledger.Adjustments`)."""
+        held: list[Lease] = []
+        adopted: list[Lease] = []
+        refused: list[tuple[str, Refusal]] = []
+        for each in observed:
+            before = self._open.get(each.key)
+            if before is not None and (before.charge, before.lines) == (each.charge, each.lines):
+                held.append(await self.renew(each.key, ttl=ttl))
+                continue
+            await self.release(each.key)
+            self._ended.pop(each.key, None)
+            answer = await self.reserve(each.key, each.charge, each.lines, ttl=ttl, why="found running")
+            if isinstance(answer, Lease):
+                adopted.append(answer)
+                continue
+            refused.append((each.key, answer))
+            if before is not None:
+                await self.reserve(each.key, before.charge, before.lines, ttl=ttl, why="found running otherwise")
+        running, until = {each.key for each in observed}, self._now() + ttl - grace
+        leases = await self.leases(prefix)
+        over = tuple(lease.key for lease in leases if lease.key not in running and lease.expires_at <= until)
+        for key in over:
+            await self.release(key)
+        return Reconciled(held=tuple(held), adopted=tuple(adopted), released=over, refused=tuple(refused))
 
     async def usage(self, groups: Sequence[str], user: str | None = None) -> list[Usage]:
         """Tell where policies stand (see :class:`quotas.ledger.Ledger`)."""

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+from quotas.binding import Fact, Part, demand_of
 from quotas.book import Book
 from quotas.model import Lease, Refusal
 from quotas.records import Observed, Reconciled
 
-WHY = "found running"
+FOUND = "found running"
+OTHERWISE = "found running otherwise"
+NOTHING = "nothing runs"
+"""Why the history changed, as it tells it."""
 
 
 def reconcile(
@@ -17,6 +21,8 @@ def reconcile(
     See :class:`quotas.ledger.Ledger`.
     """
     ttl, grace = times
+    for each in observed:
+        book.parts(each.charge, each.lines, ttl)  # what is wrong is told before anything is changed
     held: list[Lease] = []
     adopted: list[Lease] = []
     refused: list[tuple[str, Refusal]] = []
@@ -36,14 +42,30 @@ def reconcile(
 
 def _adopt(book: Book, now: float, found: Observed, lease: Lease | None, ttl: float) -> Lease | Refusal:
     """Reserve what runs in place of what was reserved; where it does not fit, keep what was."""
-    if lease is not None:
-        book.release(now, found.key)
-    else:
+    if lease is None:
         book.forget(found.key)
-    answer = book.reserve(now, found.key, found.charge, found.lines, ttl, WHY)
-    if isinstance(answer, Refusal) and lease is not None:
-        book.reserve(now, found.key, lease.charge, lease.lines, ttl, WHY)
+        return book.reserve(now, found.key, found.charge, found.lines, ttl, FOUND)
+    if lease.charge == found.charge and (refused := _refuse_more(book, now, lease, found)) is not None:
+        book.renew(now, found.key, ttl)  # asked again and again: it must not fill the history
+        return refused
+    book.release(now, found.key, OTHERWISE)
+    answer = book.reserve(now, found.key, found.charge, found.lines, ttl, FOUND)
+    if isinstance(answer, Refusal):
+        book.reserve(now, found.key, lease.charge, lease.lines, ttl, OTHERWISE)
     return answer
+
+
+def _refuse_more(book: Book, now: float, lease: Lease, found: Observed) -> Refusal | None:
+    """Say whether what runs beyond what was reserved does not fit."""
+    reserved: dict[Fact, float] = {}
+    for part in book.policies.parts(lease.charge, lease.lines):
+        reserved[part.fact] = reserved.get(part.fact, 0.0) + part.amount
+    more = [
+        Part(part.fact, part.amount - reserved.get(part.fact, 0.0), part.bounds)
+        for part in book.policies.parts(found.charge, found.lines)
+        if part.amount > reserved.get(part.fact, 0.0)
+    ]
+    return book.judge.refuse(demand_of(more), now) if more else None
 
 
 def _release(book: Book, now: float, prefix: str, running: set[str], since: float) -> tuple[str, ...]:
@@ -53,5 +75,5 @@ def _release(book: Book, now: float, prefix: str, running: set[str], since: floa
         if key.startswith(prefix) and key not in running and lease.expires_at <= since
     ]
     for key in over:
-        book.release(now, key)
+        book.release(now, key, NOTHING)
     return tuple(over)

@@ -19,7 +19,7 @@ from edges.model import EdgeUser, Json
 from edges.seams import DaskBackend
 from gateway.dask.errors import NoPlacement
 from gateway.dask.gpus import with_gpus
-from gateway.dask.model import ClusterRoute, Terms
+from gateway.dask.model import LEASE_PREFIX, ClusterRoute, Terms
 from gateway.dask.offers import Offers
 from gateway.dask.options import Wish, fit_options, merge_fields, read_wish, takes_mark, unfit
 from gateway.dask.waiting import WaitingRoom, granted_cap
@@ -125,7 +125,7 @@ class Creation:
         return with_gpus(fitted, wish.gpus, edge=edge, offered=offered), takes_mark(offered)
 
     def _intent(self, edge: str, wish: Wish, principal: Principal, fitted: Json, *, markable: bool) -> ClusterRoute:
-        route_id = f"c-{uuid.uuid4().hex}"
+        route_id = f"{LEASE_PREFIX}{uuid.uuid4().hex}"
         return ClusterRoute(
             id=route_id,
             user=principal.user,

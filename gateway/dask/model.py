@@ -14,6 +14,10 @@ not have the cluster. ``live``: the edge has it. ``ending``: it must end, and it
 it has. ``ended``: nothing is held."""
 
 
+LEASE_PREFIX = "c-"
+"""How the ids of routes begin, and with them the keys of their leases."""
+
+
 class Room(Frozen):
     """What an edge has for clusters in all: memory in bytes; None where nobody has told. No GPUs unless told."""
 

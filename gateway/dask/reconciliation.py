@@ -11,12 +11,12 @@ from edges.compute.model import ClusterReport
 from edges.errors import EdgeError
 from edges.model import EdgeUser
 from edges.seams import DaskBackend
-from gateway.dask.model import ClusterRoute
+from gateway.dask.model import LEASE_PREFIX, ClusterRoute
 from gateway.dask.verdicts import Verdict, judge, judge_answer
+from gateway.quota.truth import LeaseTruth, ReconcilingLedger
 from gateway.records import RecordsUnavailable, RecordTable
-from quotas.errors import LeaseLost, QuotaError
-from quotas.ledger import Ledger
-from quotas.model import Refusal
+from quotas.errors import QuotaError
+from quotas.records import Observed
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Reconciliation:
         *,
         backends: Mapping[str, DaskBackend],
         routes: RecordTable[ClusterRoute],
-        ledger: Ledger,
+        ledger: ReconcilingLedger,
         under_way: Callable[[str], bool],
         lease_seconds: float,
     ) -> None:
@@ -45,8 +45,7 @@ class Reconciliation:
         self._routes = routes
         self._ledger = ledger
         self._under_way = under_way
-        self._lease_seconds = lease_seconds
-        self._renewed: dict[str, float] = {}
+        self._truth = LeaseTruth(ledger, prefix=LEASE_PREFIX, lease_seconds=lease_seconds)
         self._round = 0
 
     async def run(self, *, every_seconds: float) -> None:
@@ -63,6 +62,7 @@ class Reconciliation:
         hunt = self._round % ROUNDS_PER_ORPHAN_HUNT == 0
         self._round += 1
         await asyncio.gather(*(self._edge(edge, hunt=hunt) for edge in self._backends))
+        await self._settle_leases()
         await self._forget()
 
     async def settle(self, route: ClusterRoute, report: ClusterReport | None) -> None:
@@ -131,7 +131,7 @@ class Reconciliation:
                 await self._keep(route, report)
             case "adopt" if report is not None:
                 _log.warning("a cluster is adopted", extra={"edge": route.edge, "cluster": report.name})
-                await self._renew(await self._put(route, state="live", name=report.name, status=report.status))
+                await self._put(route, state="live", name=report.name, status=report.status)
             case "stop" if report is not None:
                 await self._stop(route, report.name)
             case "ask":
@@ -142,45 +142,26 @@ class Reconciliation:
 
     async def _keep(self, route: ClusterRoute, report: ClusterReport | None) -> None:
         if report is not None and report.status != route.status:
-            route = await self._put(route, status=report.status)
-        await self._renew(route)
+            await self._put(route, status=report.status)
 
     async def _stop(self, route: ClusterRoute, name: str) -> None:
         if route.name is None:
             route = await self._put(route, name=name)
         await self._backends[route.edge].stop(route.edge_user, name)
-        if route.open:
-            await self._renew(route)
 
     async def _end(self, route: ClusterRoute, report: ClusterReport | None) -> None:
-        await self._ledger.release(route.lease)
-        self._renewed.pop(route.id, None)
         status = report.status if report is not None else "STOPPED"
         await self._put(route, state="ended", status=status, ended_at=time.time())
+        await self._ledger.release(route.lease)  # after it is told as ended: else it would be found without a lease
         _log.info("cluster ended", extra={"edge": route.edge, "cluster": route.name, "status": status})
 
-    async def _renew(self, route: ClusterRoute) -> None:
-        """Renew a lease when a third of its life is over; reserve anew where it ended while we were away."""
-        now = time.monotonic()
-        if now - self._renewed.get(route.id, float("-inf")) < self._lease_seconds / 3:
-            return
+    async def _settle_leases(self) -> None:
+        """Have the ledger say what runs, now that the edges' word is known."""
+        unsettled = [route.lease for route in self._routes if route.open and not _runs(route)]
         try:
-            await self._ledger.renew(route.lease, ttl=self._lease_seconds)
-        except LeaseLost:
-            if not await self._reserve_again(route):
-                return
-        self._renewed[route.id] = now
-
-    async def _reserve_again(self, route: ClusterRoute) -> bool:
-        renamed = await self._put(route, lease=f"{route.id}.{int(time.time() * 1000)}")
-        answer = await self._ledger.reserve(
-            renamed.lease, route.charge, route.lines, ttl=self._lease_seconds, why="dask cluster, adopted"
-        )
-        if isinstance(answer, Refusal):
-            # running work is not killed for it: the cluster stays, and the next round asks again
-            _log.warning("a running cluster has no lease", extra={"cluster": route.name, "why": answer.sentence()})
-            return False
-        return True
+            await self._truth.tell(lambda: [_observed(route) for route in self._routes if _runs(route)], unsettled)
+        except QuotaError as error:
+            _log.warning("the leases of clusters are not reconciled", extra={"reason": str(error)})
 
     async def _put(self, route: ClusterRoute, **changes: object) -> ClusterRoute:
         changed = msgspec.structs.replace(route, **changes)
@@ -196,3 +177,12 @@ class Reconciliation:
 
 def _one_per_name(users: set[EdgeUser]) -> list[EdgeUser]:
     return list({user.name: user for user in users}.values())
+
+
+def _runs(route: ClusterRoute) -> bool:
+    """Tell whether its edge has it, as far as is known: then the whole cap is taken."""
+    return route.name is not None and route.holds
+
+
+def _observed(route: ClusterRoute) -> Observed:
+    return Observed(key=route.lease, charge=route.charge, lines=route.lines)

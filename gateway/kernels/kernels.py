@@ -19,7 +19,7 @@ from gateway.kernels.specs import merge_specs, split_name
 from gateway.kernels.starting import KernelTerms, Starting
 from gateway.placement.seam import Placer
 from gateway.principal import Principal
-from gateway.quota.turns import QueueingLedger
+from gateway.quota.turns import TrimmingLedger
 from gateway.records import RecordTable
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Kernels:
         *,
         backends: Mapping[str, KernelBackend],
         records: RecordTable[KernelRecord],
-        ledger: QueueingLedger,
+        ledger: TrimmingLedger,
         placer: Placer,
         terms: KernelTerms,
         credentials: KernelCredentials | None = None,

@@ -12,6 +12,9 @@ State = Literal["starting", "live", "ending"]
 """``starting``: the intent is written, the edge may or may not have the kernel. ``live``: the edge has it.
 ``ending``: it must end, and its lease lives until the edge says that it has; then the record goes."""
 
+LEASE_PREFIX = "k-"
+"""How the keys of kernels' leases begin."""
+
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 

@@ -10,12 +10,12 @@ import msgspec
 from edges.compute.model import KernelModel
 from edges.errors import EdgeError
 from edges.seams import KernelBackend
-from gateway.kernels.model import KernelRecord
+from gateway.kernels.model import LEASE_PREFIX, KernelRecord
 from gateway.kernels.verdicts import Verdict, judge
+from gateway.quota.truth import LeaseTruth, ReconcilingLedger
 from gateway.records import RecordsUnavailable, RecordTable
-from quotas.errors import LeaseLost, QuotaError
-from quotas.ledger import Ledger
-from quotas.model import Refusal
+from quotas.errors import QuotaError
+from quotas.records import Observed
 
 _log = logging.getLogger(__name__)
 
@@ -31,18 +31,16 @@ class Reconciliation:
         *,
         backends: Mapping[str, KernelBackend],
         records: RecordTable[KernelRecord],
-        ledger: Ledger,
+        ledger: ReconcilingLedger,
         under_way: Callable[[str], bool],
         give_back: Callable[[KernelRecord], Awaitable[None]],
         lease_seconds: float,
     ) -> None:
         self._backends = backends
         self._records = records
-        self._ledger = ledger
         self._under_way = under_way
         self._give_back = give_back
-        self._lease_seconds = lease_seconds
-        self._renewed: dict[str, float] = {}
+        self._truth = LeaseTruth(ledger, prefix=LEASE_PREFIX, lease_seconds=lease_seconds)
         self._written: dict[str, float] = {}
 
     async def run(self, *, every_seconds: float) -> None:
@@ -57,10 +55,9 @@ class Reconciliation:
     async def once(self) -> None:
         """Go round once: all edges at the same time, none can hold up another's leases."""
         await asyncio.gather(*(self._edge(edge) for edge in self._backends))
-        present = {record.id for record in self._records}
-        for times in (self._renewed, self._written):
-            for gone in times.keys() - present:
-                del times[gone]
+        await self._settle_leases()
+        for gone in self._written.keys() - {record.id for record in self._records}:
+            del self._written[gone]
 
     async def _edge(self, edge: str) -> None:
         if not any(record.edge == edge for record in self._records):
@@ -103,7 +100,6 @@ class Reconciliation:
                 await self._records.put(msgspec.structs.replace(record, state=state, kernel_id=model.id, last=model))
             case "stop" if record.kernel_id is not None:
                 await backend.stop(record.kernel_id)
-                await self._renew(record)
             case "ask" if record.kernel_id is not None:
                 answer = await backend.kernel(record.kernel_id)
                 await (self._end(record) if answer is None else self._keep(record, answer))
@@ -115,7 +111,6 @@ class Reconciliation:
         _log.info("kernel ended", extra={"kernel": record.kernel_id, "edge": record.edge})
 
     async def _keep(self, record: KernelRecord, model: KernelModel | None) -> None:
-        await self._renew(record)
         now = time.monotonic()
         if model is not None and now - self._written.get(record.id, float("-inf")) > WRITE_ACTIVITY_SECONDS:
             current = self._records.get(record.id)
@@ -123,28 +118,17 @@ class Reconciliation:
                 await self._records.put(msgspec.structs.replace(current, last=model))
             self._written[record.id] = now
 
-    async def _renew(self, record: KernelRecord) -> None:
-        """Renew a lease when a third of its life is over; reserve anew where it ended while we were away."""
-        now = time.monotonic()
-        if now - self._renewed.get(record.id, float("-inf")) < self._lease_seconds / 3:
-            return
+    async def _settle_leases(self) -> None:
+        """Have the ledger say what runs, now that the edges' word is known."""
+        unsettled = [record.lease for record in self._records if record.kernel_id is None]
         try:
-            await self._ledger.renew(record.lease, ttl=self._lease_seconds)
-        except LeaseLost:
-            if not await self._reserve_again(record):
-                return
-        self._renewed[record.id] = now
+            await self._truth.tell(self._running, unsettled)
+        except QuotaError as error:
+            _log.warning("the leases of kernels are not reconciled", extra={"reason": str(error)})
 
-    async def _reserve_again(self, record: KernelRecord) -> bool:
-        renamed = msgspec.structs.replace(
-            self._records.get(record.id) or record, lease=f"{record.lease[:38]}.{int(time.time() * 1000)}"
-        )
-        await self._records.put(renamed)
-        answer = await self._ledger.reserve(
-            renamed.lease, record.charge, record.lines, ttl=self._lease_seconds, why="jupyter kernel, adopted"
-        )
-        if isinstance(answer, Refusal):
-            # running work is not killed for it: the kernel stays, and the next round asks again
-            _log.warning("a running kernel has no lease", extra={"kernel": record.kernel_id, "why": answer.sentence()})
-            return False
-        return True
+    def _running(self) -> list[Observed]:
+        return [
+            Observed(key=record.lease, charge=record.charge, lines=record.lines)
+            for record in self._records
+            if record.kernel_id is not None
+        ]

@@ -15,7 +15,7 @@ from edges.seams import KernelBackend
 from gateway.kernels.environment import KernelLogin, kernel_environment, wished_collections
 from gateway.kernels.errors import NoEdge, UnknownSpec
 from gateway.kernels.gpus import gpus_of
-from gateway.kernels.model import KernelRecord
+from gateway.kernels.model import LEASE_PREFIX, KernelRecord
 from gateway.kernels.seam import KernelCredentials
 from gateway.kernels.specs import split_name
 from gateway.placement.seam import ComputeNeed, Placer
@@ -29,7 +29,6 @@ _log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 5.0
 """An edge that takes longer is left out of the kernelspecs; it costs the others nothing."""
-LEASE_PREFIX = "k-"
 
 
 class KernelTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,5 +190,5 @@ class Starting:
         """Forget a kernel that is no more: its token, its lease, its record. Can be repeated."""
         if self._credentials is not None:
             await self._credentials.revoke(purpose=LEASE_PREFIX + record.id)
-        await self._ledger.release(record.lease)
         await self._records.delete(record.id)
+        await self._ledger.release(record.lease)  # after the record: else it would be found without a lease

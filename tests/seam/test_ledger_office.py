@@ -16,7 +16,7 @@ from test_ledger import (
     taken,
 )
 
-from quotas.errors import InvalidPolicies, KeyReused, UnknownGrant, UnknownPolicy
+from quotas.errors import InvalidAmount, InvalidPolicies, KeyReused, UnknownGrant, UnknownPolicy
 from quotas.model import Lease, Line, Refusal
 from quotas.records import Grant, Observed, Wanted
 from quotas.replay import KEEP_HISTORY_SECONDS, replay
@@ -226,6 +226,25 @@ async def test_what_runs_but_grew_too_large_keeps_the_lease_it_has(opened):
         )
         assert [key for key, _ in told.refused] == ["run/a"]
         assert await taken(ledger) == {("p", "eo"): (0, 4)}
+        assert [entry.event for entry in await ledger.history("eo")] == ["reserve"]  # a refusal leaves no trace
+
+
+async def test_the_history_says_why_a_lease_was_set_right(opened, clock):
+    async with opened(policy(amount=10)) as ledger:
+        await reserve(ledger, "run/a", [cores(4)])
+        await reserve(ledger, "run/gone", [cores(1)])
+        clock.now += 10
+        await ledger.reconcile("run/", [Observed(key="run/a", charge=BOB, lines=(cores(6),))], ttl=60, grace=60)
+        told = [(entry.event, entry.key, entry.user, entry.after, entry.why) for entry in await ledger.history("eo")]
+        assert told[2:] == [
+            ("release", "run/a", "alice", 1, "found running otherwise"),
+            ("reserve", "run/a", "bob", 6, "found running"),
+        ]
+        clock.now += 10
+        await ledger.reconcile("run/", [], ttl=60, grace=0)
+        assert {entry.why for entry in (await ledger.history("eo"))[4:]} == {"nothing runs"}
+        with pytest.raises(InvalidAmount):
+            await ledger.reconcile("run/", [Observed(key="run/b", charge=BOB, lines=())], ttl=60, grace=0)
 
 
 async def test_the_history_is_filtered_and_goes_on_by_number(opened, clock):
