@@ -251,9 +251,10 @@ class AccessRule(Frozen):
 
 
 class OrderSettings(Frozen):
-    """What a site stages on order. ``timeout_seconds`` bounds one request; ``token`` is shown with orders, by default
-    the catalogue's. ``wait_days`` is how long an order that never ends is waited for; ``keep_days`` how long one that
-    has ended is told of, unless the provider gives its data up sooner.
+    """What a site stages on order.
+
+    ``timeout_seconds`` bounds one request; ``token`` is shown with orders, by default the catalogue's. ``wait_days``
+    is how long an order that never ends is waited for; ``keep_days`` how long one that has ended is told of.
     """
 
     timeout_seconds: float = 60.0
@@ -294,5 +295,7 @@ class SiteSettings(Frozen):
     def __post_init__(self) -> None:
         if not self.id or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.id):
             raise ValueError(f"site id {self.id!r} may hold ASCII letters, digits, '-' and '_' only")
+        if self.downloads.direct is not None and self.storage is None:
+            raise ValueError(f"site {self.id}: `downloads.direct` gives access to `storage`, and there is none")
         if self.kind == "hub" and (self.dask is not None or self.kernels is not None):
             raise ValueError(f"site {self.id}: a hub is a catalogue only; `dask` and `kernels` need kind: edge")

@@ -11,7 +11,6 @@ from edges.downloads.answers import AccessLost, Opened
 from edges.downloads.opening import Arriving, Asked
 from edges.downloads.ranges import ByteRange, RangeNotSatisfiable, range_of
 from edges.errors import EdgeError, NotFound, SiteMisbehaved
-from gateway.auth.identity import Forbidden
 from gateway.data.conditions import Conditions, conditions_of, range_holds, verdict
 from gateway.data.disposition import attachment, name_of
 from gateway.data.egress import Egress
@@ -243,11 +242,12 @@ def _not_satisfiable(error: RangeNotSatisfiable) -> web.Response:
 _ENDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], End], ...] = (
     (QuotaExceeded, "quota"),
     ((TooManyOfUser, TooManyOfSite), "limited"),
-    ((DataRefused, Forbidden), "refused"),
     (NotFound, "missing"),
     (EdgeError, "failed"),
 )
 
 
 def _end_of(error: Exception) -> End:
+    if getattr(error, "status", None) == 403 and not isinstance(error, EdgeError):
+        return "refused"
     return next((end for kinds, end in _ENDS if isinstance(error, kinds)), "failed")

@@ -2,8 +2,8 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -17,6 +17,7 @@ from gateway.data.access import Access
 from gateway.data.hrefs import DataPlace
 from gateway.principal import Principal
 from gateway.search.federation import Federation
+from gateway.search.sight import Sight
 
 _OBJECT = msgspec.json.Decoder(Json)
 _LINKS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
@@ -34,6 +35,14 @@ class Asset(Frozen):
         return "Asset(...)"  # its address may be signed
 
 
+class Keep(NamedTuple):
+    """How many items are kept, and for how many seconds by a clock that does not step."""
+
+    items: int
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+
+
 class _Kept(NamedTuple):
     item: Members
     assets: Json
@@ -41,10 +50,19 @@ class _Kept(NamedTuple):
     at: float
 
 
+class OtherItems(Protocol):
+    """Items that no search finds: what was staged on order, under the order's name."""
+
+    async def item(self, principal: Principal, *, site: str, collection: str, item: str) -> Members | None:
+        """Return an item that the principal may have, or None. It is asked each time, and cheap to ask."""
+        ...
+
+
 class Finder:
     """Finds assets by their names at one site. ``bases`` are where relative addresses of each site's items begin.
 
-    At most ``most`` items are kept, each for ``seconds``, apart for each view (:class:`gateway.data.access.Access`).
+    ``others`` are asked before the catalogue. At most so many items as ``keep`` says are kept, apart for each view
+    (:class:`gateway.data.access.Access`).
     """
 
     def __init__(
@@ -53,16 +71,16 @@ class Finder:
         federation: Federation,
         access: Access,
         bases: Mapping[str, str],
-        most: int,
-        seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        others: Sequence[OtherItems] = (),
+        keep: Keep,
     ) -> None:
         self._federation = federation
         self._access = access
         self._bases = bases
-        self._most = most
-        self._seconds = seconds
-        self._clock = clock
+        self._others = others
+        self._most = keep.items
+        self._seconds = keep.seconds
+        self._clock = keep.clock
         self._kept: OrderedDict[tuple[str, str, str, str], _Kept] = OrderedDict()
         self._asking: SingleFlight[tuple[str, str, str, str], _Kept] = SingleFlight()
 
@@ -99,28 +117,36 @@ class Finder:
     async def _item(self, principal: Principal, *, site: str, collection: str, item: str) -> _Kept:
         if site not in self._bases:
             raise NotFound(f"no site {site[:80]!r} here")
+        for other in self._others:
+            found = await other.item(principal, site=site, collection=collection, item=item)
+            if found is not None:
+                await self._access.check(principal, site=site, collection=collection, item=found)
+                return self._readable(found, site, collection, item)
         key = (self._access.view(principal), site, collection, item)
         kept = self._kept.get(key)
         if kept is None or kept.at + self._seconds <= self._clock():
-            kept = await self._asking.run(key, lambda: self._looked_up(key))
+            sight = self._federation.sight(principal)
+            kept = await self._asking.run(key, lambda: self._looked_up(key, sight))
         else:
             self._kept.move_to_end(key)
         await self._access.check(principal, site=site, collection=collection, item=kept.item)
         return kept
 
-    async def _looked_up(self, key: tuple[str, str, str, str]) -> _Kept:
+    async def _looked_up(self, key: tuple[str, str, str, str], sight: Sight) -> _Kept:
         _, site, collection, item_id = key
-        group = await self._federation.item(collection, item_id, sites=(site,))
+        group = await self._federation.item(collection, item_id, sites=(site,), sight=sight)
         if not group:
             raise NotFound(f"{site} has no item {item_id[:200]!r} in collection {collection[:80]!r}")
-        item = group[0].item
-        steps = url_of(self._bases[site], "collections", collection, "items", item_id)
-        kept = _Kept(item=item, assets=_assets(item), base=_self_of(item) or steps, at=self._clock())
+        kept = self._readable(group[0].item, site, collection, item_id)
         self._kept[key] = kept
         self._kept.move_to_end(key)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return kept
+
+    def _readable(self, item: Members, site: str, collection: str, item_id: str) -> _Kept:
+        base = _self_of(item) or url_of(self._bases[site], "collections", collection, "items", item_id)
+        return _Kept(item=item, assets=_assets(item), base=base, at=self._clock())
 
 
 def _assets(item: Members) -> Json:

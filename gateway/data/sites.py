@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import aiohttp
+
 from edges.downloads.opening import SiteData
 from edges.downloads.s3_way import S3Way
 from edges.errors import DestinationRefused
@@ -20,14 +22,16 @@ class DataRefused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class DataSite:
-    """``s3`` signs for the site's own store; ``is_open`` tells whether an address is asked without credentials.
+    """``session`` is what its data is read over; ``s3`` signs for the site's own store.
 
-    ``check_public`` raises :class:`edges.errors.DestinationRefused` for an address that is not for everybody.
+    ``is_open`` tells whether an address is asked without credentials; ``check_public`` raises
+    :class:`edges.errors.DestinationRefused` for one that is not for everybody.
     """
 
     id: str
     settings: DownloadSettings
     data: SiteData
+    session: aiohttp.ClientSession
     s3: S3Way | None
     is_open: Callable[[str], bool]
     check_public: Callable[[str], None]

@@ -1,25 +1,27 @@
 """The room of downloads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edges.downloads.http_way import HttpWay
 from edges.downloads.opening import Patience, SiteData
 from edges.downloads.s3_way import S3Way
+from edges.downloads.sts import Role, SecurityTokens
 from edges.downloads.ways import Way
 from edges.http import Outbound
 from edges.settings import SiteSettings
-from gateway.data.access import Access, OpenAccess
+from gateway.data.collection_items import CollectionItems
+from gateway.data.direct_face import DirectFace, DirectSite
 from gateway.data.egress import Egress
 from gateway.data.face import DownloadFace
-from gateway.data.finding import Finder
+from gateway.data.finding import Finder, Keep, OtherItems
 from gateway.data.limits import InFlight
 from gateway.data.metrics import DownloadMetrics
 from gateway.data.sites import DataSite
 from gateway.house.house import House
 
 
-async def add_data(house: House, *, access: Access | None = None) -> None:
-    """Add downloads; ``access`` decides who may have what, by default all who may come in."""
+async def add_data(house: House, *, others: Sequence[OtherItems] = ()) -> None:
+    """Add downloads; ``others`` have items that no search finds (:class:`gateway.data.finding.OtherItems`)."""
     settings = house.settings
     sites = {site.id: await _data_site(house, site) for site in settings.sites}
     in_flight = InFlight(
@@ -29,16 +31,24 @@ async def add_data(house: House, *, access: Access | None = None) -> None:
     await house.stack.enter_async_context(egress.running())
     finder = Finder(
         federation=house.federation,
-        access=access or OpenAccess(),
+        access=house.access,
         bases=_bases(settings.sites),
-        most=settings.data.items,
-        seconds=settings.data.item_seconds,
+        others=others,
+        keep=Keep(items=settings.data.items, seconds=settings.data.item_seconds),
     )
     metrics = DownloadMetrics(house.metrics, sites=sites, in_flight=in_flight.at)
     face = DownloadFace(
         finder=finder, sites=sites, egress=egress, in_flight=in_flight, metrics=metrics, settings=settings.data
     )
-    house.routes += face.routes()
+    direct = DirectFace(
+        finder=finder,
+        sites={site.id: _direct_site(site, sites[site.id]) for site in settings.sites if site.downloads.direct},
+        items_of=CollectionItems(house.federation),
+        egress=egress,
+        metrics=metrics,
+        most=settings.data.signed_urls,
+    )
+    house.routes += [*face.routes(), *direct.routes()]
 
 
 async def _data_site(house: House, site: SiteSettings) -> DataSite:
@@ -62,10 +72,28 @@ async def _data_site(house: House, site: SiteSettings) -> DataSite:
             ways=ways,
             patience=Patience(stall_seconds=stall),
         ),
+        session=outbound.session,
         s3=s3,
         is_open=http.is_open,
         check_public=Outbound(allowed=()).check,
     )
+
+
+def _direct_site(site: SiteSettings, data: DataSite) -> DirectSite:
+    direct, storage = site.downloads.direct, site.storage
+    if direct is None or storage is None or data.s3 is None:
+        raise ValueError(f"{site.id}: `downloads.direct` needs `storage`")
+    tokens = None
+    if direct.sts:
+        tokens = SecurityTokens(
+            site=site.id,
+            role=Role(url=direct.sts, arn=direct.role, region=storage.region),
+            access_key=storage.access_key.reveal(),
+            secret_key=storage.secret_key.reveal(),
+            session=data.session,
+        )
+    endpoint = (site.downloads.public_endpoint or storage.endpoint).rstrip("/")
+    return DirectSite(id=site.id, settings=direct, s3=data.s3, endpoint=endpoint, region=storage.region, tokens=tokens)
 
 
 def _own_origins(site: SiteSettings) -> list[str]:
@@ -73,6 +101,7 @@ def _own_origins(site: SiteSettings) -> list[str]:
     urls = [site.catalogue.url, *site.catalogue.mirrors, *site.asset_origins]
     urls += [site.storage.endpoint] if site.storage is not None else []
     urls += site.downloads.credentials.origins if site.downloads.credentials is not None else ()
+    urls += [site.downloads.direct.sts] if site.downloads.direct is not None else []
     return [url for url in urls if url]
 
 
