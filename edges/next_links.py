@@ -1,5 +1,7 @@
 """Which links of a site are followed: those that stay below its own address. Pure."""
 
+import functools
+
 from yarl import URL
 
 from edges.errors import SiteMisbehaved
@@ -10,8 +12,11 @@ _HIDDEN = ("%2e", "%2f", "%5c", "\\")
 """Dots and slashes that some servers decode after they have checked a path."""
 
 
+@functools.lru_cache(maxsize=256)
 def followed(site: str, base: URL, href: str, *, asked: str) -> str:
     """Return the address of a link as it is to be asked; a relative one starts at the address that was ``asked``.
+
+    Kept: sites that page by POST give the same address on every page.
 
     Raises:
         SiteMisbehaved: it is no address, or leads to another scheme, host, port or base path, or holds credentials:

@@ -19,6 +19,8 @@ from edges.settings import CatalogueSettings
 from edges.tracing import TracedRequest, current, traced_parameters, traced_path
 from edges.turns import Turns
 
+_TIMED_BY_US = aiohttp.ClientTimeout(total=None)
+"""The whole of a fetch is timed, retries and waits included; a second timer for each request would end with it."""
 RETRY_SHARE = 0.1
 """Retries are at most this part of the requests: a site in trouble is not asked twice as much."""
 RETRY_CREDIT = 10.0
@@ -166,7 +168,7 @@ class SiteHttp:
                 URL(ask.url, encoded=True),
                 data=ask.body,
                 headers={**self._came_through(), **ask.headers},
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                timeout=_TIMED_BY_US,
                 allow_redirects=False,
             ) as response:
                 headed = True

@@ -1,5 +1,7 @@
 """What is counted of the sites, for Prometheus. Every label has few values: site ids, kinds of outcome, of quirk."""
 
+import functools
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from edges.observing import Outcome
@@ -49,10 +51,16 @@ class SiteMetrics:
             "lakegate_site_quirks", "How often a site was caught at something.", ("site", "kind"), registry=metrics
         )
 
+        # Finding a metric by its labels costs more than counting: what each search counts is kept.
+        self._requests_of = functools.cache(self._requests.labels)
+        self._seconds_of = functools.cache(self._seconds.labels)
+        self._parts_of = functools.cache(self._parts.labels)
+        self._items_of = functools.cache(self._items.labels)
+
     def called(self, site: str, outcome: Outcome, seconds: float) -> None:
         """Count a request that has ended."""
-        self._requests.labels(site, outcome).inc()
-        self._seconds.labels(site).observe(seconds)
+        self._requests_of(site, outcome).inc()
+        self._seconds_of(site).observe(seconds)
 
     def waited(self, site: str, seconds: float) -> None:
         """Count a wait for a turn."""
@@ -72,11 +80,11 @@ class SiteMetrics:
 
     def given(self, report: SiteReport) -> None:
         """Count a site's part of a page: answered, or why it is missing or was not asked for."""
-        self._parts.labels(report.site, report.code or report.status).inc()
+        self._parts_of(report.site, report.code or report.status).inc()
         if report.fetched:
-            self._items.labels(report.site, "fetched").inc(report.fetched)
+            self._items_of(report.site, "fetched").inc(report.fetched)
         if report.dropped:
-            self._items.labels(report.site, "dropped").inc(report.dropped)
+            self._items_of(report.site, "dropped").inc(report.dropped)
 
     def look(self, site: Site) -> None:
         """Take down how a site is, right before the metrics are told."""
