@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping
 from functools import partial
 
+from edges.narrowing import Narrowing, StacNarrowing
 from edges.ordering.model import Ordering
 from edges.ordering.stac_orders import StacOrders
 from edges.profiles.load import profile_of
@@ -15,6 +16,7 @@ from gateway.hda.collections import HdaCollections, Naming, naming_of
 from gateway.hda.errors import hda_words
 from gateway.hda.order_face import OrderFace, StagedItems, view_of_orders
 from gateway.hda.order_items import order_item
+from gateway.hda.queryables_face import QueryablesFace
 from gateway.hda.search_face import SearchFace
 from gateway.hda.services import offered
 from gateway.house.adapters import records_of
@@ -51,8 +53,11 @@ async def add_hda(house: House) -> StagedItems:
         root=house.base,
         base=base,
     )
+    queryables = QueryablesFace(
+        federation=house.federation, collections=collections, naming=naming, narrowings=_narrowings(house), base=base
+    )
     house.gatekeepers.append(hda_words(house.charging, (*ROOTS, "/services")))
-    house.routes += [*catalogue.routes(), *search.routes(), *order_face.routes()]
+    house.routes += [*catalogue.routes(), *search.routes(), *order_face.routes(), *queryables.routes()]
     return StagedItems(orders)
 
 
@@ -67,6 +72,20 @@ def _providers(house: House) -> Mapping[str, Provider]:
         site.id: Provider(ordering=_ordering(house, site, site.orders), settings=site.orders)
         for site in house.settings.sites
         if site.orders is not None
+    }
+
+
+def _narrowings(house: House) -> Mapping[str, Narrowing]:
+    return {
+        site.id: StacNarrowing(
+            site=site.id,
+            catalogue=site.catalogue,
+            session=house.outbound.session,
+            native=QueryWords(profile_of(site.catalogue)).ids.native,
+            observer=house.watched,
+        )
+        for site in house.settings.sites
+        if site.catalogue.url
     }
 
 

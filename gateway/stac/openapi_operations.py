@@ -151,6 +151,10 @@ _OF_HDA = (
     Operation(f"{_ONE}/items/{{item}}", "get", "One item, or an order", ref("Item"), (), None, _FOUND, _GEOJSON),
     Operation("/search", "get", "Search items", ref("ItemCollection"), (*_MATCHING, *_PAGING), None, _FOUND, _GEOJSON),
     Operation("/search", "post", "Search items", ref("ItemCollection"), (), _BODY, (*_FOUND, 415), _GEOJSON),
+    *(
+        Operation(f"{root}/queryables", "get", "Queryables, narrowed by values", ref("Properties"), kinds=_SCHEMA)
+        for root in ("", _ONE)
+    ),
     Operation(f"{_ONE}/order", "post", "Order what has to be staged", ref("Item"), (), OBJECT, _FOUND, _GEOJSON),
     Operation(f"{_ONE}/items/{{item}}", "delete", "Withdraw an order", ref("Item"), statuses=(200, 401, 404)),
     Operation("/orders", "get", "My orders", ref("ItemCollection"), statuses=(200, 401), kinds=_GEOJSON),
@@ -185,6 +189,21 @@ _OWN = (
     Operation("/livez", "get", "Whether the process lives"),
     Operation("/readyz", "get", "Whether it can serve", statuses=(200, 503)),
     Operation("/metrics", "get", "Prometheus metrics", STRING, kinds=("text/plain",)),
+)
+_CHANGED = (200, 400, 401, 403, 404, 412, 413, 501)
+_MADE = (201, 400, 401, 403, 404, 409, 413, 422, 429, 501)
+_ITEM = f"{_ONE}/items/{{item}}"
+_WRITTEN = (
+    Operation(_ONE, "put", "Replace my collection's metadata", ref("Collection"), (), ref("Collection"), _CHANGED),
+    Operation(_ONE, "patch", "Change my collection's metadata", ref("Collection"), (), OBJECT, _CHANGED),
+    Operation(_ONE, "delete", "Remove my collection and its items", statuses=(204, 401, 403, 404, 412, 501)),
+    Operation(f"{_ONE}/items", "post", "Add items to my collection", ref("Item"), (), ref("Item"), _MADE, _GEOJSON),
+    Operation(_ITEM, "put", "Replace an item", ref("Item"), (), ref("Item"), (*_CHANGED, 429), _GEOJSON),
+    Operation(_ITEM, "patch", "Change an item", ref("Item"), (), OBJECT, (*_CHANGED, 429), _GEOJSON),
+    Operation(_ITEM, "delete", "Remove an item", statuses=(204, 401, 403, 404, 412, 501)),
+    Operation(f"{_ONE}/sharing", "get", "Whose a collection is", statuses=(200, 401, 403, 404, 501)),
+    Operation(f"{_ONE}/sharing", "put", "Share my collection", body=OBJECT, statuses=(200, 400, 401, 403, 404, 501)),
+    Operation("/contributed", "get", "My collections, and those shared with me", statuses=(200, 401, 501)),
 )
 _SIGN_IN = (
     Operation("/auth/me", "get", "Who I am here", statuses=(200, 401)),
@@ -272,6 +291,7 @@ _JUPYTER = (
 
 OPERATIONS: dict[str, tuple[Operation, ...]] = {
     "STAC": _STAC,
+    "Users' collections": _WRITTEN,
     "Harmonised Data Access": _HDA,
     "Lakegate": (*_OWN, *_SLICES),
     "Sign-in": _SIGN_IN,
