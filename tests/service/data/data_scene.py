@@ -115,7 +115,11 @@ class Lake:
     def get(
         self, path: str, *, token: str | None = ALICE, method: str = "GET", **options: Any
     ) -> "aiohttp.client._RequestContextManager":
-        headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **options.pop("headers", {})}
+        headers = {
+            "Accept-Encoding": "identity",
+            **({"Authorization": f"Bearer {token}"} if token else {}),
+            **options.pop("headers", {}),
+        }
         return self.session.request(method, self.url + path, headers=headers, allow_redirects=False, **options)
 
     async def body(self, path: str, **options: Any) -> tuple[int, bytes, Mapping[str, str]]:

@@ -1,0 +1,310 @@
+"""Data in a real S3 store (Ceph's RADOS Gateway): streamed, by signed addresses, and read beside the gateway."""
+
+import asyncio
+import json
+import logging
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import boto3
+import msgspec
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from ceph_server import ACCESS, SECRET, Ceph, ceph
+from data_scene import BOB, GROUP, Lake, lake_of, scene, secret
+
+from edges.downloads.s3_way import S3Way
+from edges.settings import DirectSettings, DownloadSettings, StorageSettings
+from gateway.data.hrefs import data_path
+from quotas.model import Policy
+
+pytestmark = pytest.mark.service
+
+BODY = random.Random(3).randbytes(1_000_003)
+ITEM, OTHER = "S2A_T32UNU_20240305", "S2B_T32UNU_20240306"
+ROLE = "arn:aws:iam:::role/readers"
+SCENES = {ITEM: ("B01.tif", "B 02+ü.tif"), OTHER: ("B01.tif",)}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
+    if shutil.which("radosgw") is None:
+        if "radosgw" in os.environ.get("LAKEGATE_REQUIRE", ""):
+            pytest.fail("radosgw is required here and not installed")
+        pytest.skip("radosgw is not installed")
+    if os.geteuid() != 0:
+        pytest.skip("the Ceph daemons here want root")
+    with ceph(tmp_path_factory.mktemp("ceph")) as running:
+        trust = [
+            {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/harvester"]}, "Action": "sts:AssumeRole"}
+        ]
+        may = [{"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}]
+        running.admin("role", "create", "--role-name=readers", f"--assume-role-policy-doc={policy(trust)}")
+        running.admin("role-policy", "put", "--role-name=readers", "--policy-name=read", f"--policy-doc={policy(may)}")
+        running.admin("caps", "add", "--uid=harvester", "--caps=roles=*")
+        fill(client_of(running.endpoint))
+        yield running
+
+
+def policy(statements: list[dict[str, Any]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def client_of(endpoint: str, **keys: str) -> Any:
+    keys = keys or {"aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET}
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"total_max_attempts": 2})
+    return boto3.session.Session().client("s3", endpoint_url=endpoint, region_name="us-east-1", config=config, **keys)
+
+
+def fill(client: Any) -> None:
+    for bucket in ("lake", "archive", "private"):
+        client.create_bucket(Bucket=bucket)
+        client.put_object(Bucket=bucket, Key="flat/B01.tif", Body=b"of " + bucket.encode())
+        client.put_object(Bucket=bucket, Key="flat/secret.tif", Body=b"nobody asked")
+    for item, names in SCENES.items():
+        for name in names:
+            client.put_object(Bucket="lake", Key=f"scenes/{item}/{name}", Body=BODY, ContentType="image/tiff")
+    client.close()
+
+
+@asynccontextmanager
+async def lake_over(
+    store: Ceph, folder: Path, *, downloads: DownloadSettings | None = None, policies: tuple[Policy, ...] = ()
+) -> AsyncIterator[Lake]:
+    items = [
+        scene(
+            item,
+            {name: {"href": f"s3://lake/scenes/{item}/{name}", "type": "image/tiff"} for name in names}
+            | {
+                "by http": f"{store.endpoint}/lake/scenes/{item}/B01.tif",
+                "archive": "s3://archive/flat/B01.tif",
+                "private": "s3://private/flat/B01.tif",
+                "above": "s3://lake/../private/flat/B01.tif",
+                "missing": "s3://lake/scenes/none.tif",
+                "public": "https://data.example/B01.tif",
+            },
+        )
+        for item, names in SCENES.items()
+    ]
+    storage = StorageSettings(
+        endpoint=store.endpoint,
+        bucket="lake",
+        access_key=secret("S3_ACCESS", ACCESS),
+        secret_key=secret("S3_SECRET", SECRET),
+    )
+    settings = downloads or DownloadSettings(buckets=("archive",))
+    async with lake_of(
+        folder, {"edge": items}, downloads={"edge": settings}, policies=policies, more={"edge": {"storage": storage}}
+    ) as lake:
+        yield lake
+
+
+def path_of(asset: str, item: str = ITEM) -> str:
+    return data_path(site="edge", collection="scenes", item=item, asset=asset)
+
+
+@pytest.mark.parametrize("asset", ["B01.tif", "B 02+ü.tif", "by http"])
+async def test_objects_are_streamed_with_the_sites_keys(store: Ceph, tmp_path: Path, asset: str) -> None:
+    async with lake_over(store, tmp_path) as lake:
+        status, body, headers = await lake.body(path_of(asset))
+        assert (status, body, headers["Content-Type"]) == (200, BODY, "image/tiff")
+        etag = headers["ETag"]
+        asked = {"Range": "bytes=1000-1999", "If-Range": etag}
+        status, body, headers = await lake.body(path_of(asset), headers=asked)
+        assert (status, body, headers["Content-Range"]) == (206, BODY[1000:2000], f"bytes 1000-1999/{len(BODY)}")
+        status, body, _ = await lake.body(path_of(asset), headers=asked | {"If-Range": '"older"'})
+        assert (status, body) == (200, BODY)
+        assert (await lake.body(path_of(asset), headers={"If-None-Match": etag}))[0] == 304
+        assert (await lake.body(path_of(asset), headers={"Range": "bytes=9999999-"}))[0] == 416
+        _, _, headers = await lake.body(path_of(asset), method="HEAD")
+        assert (headers["Content-Length"], headers["ETag"]) == (str(len(BODY)), etag)
+
+
+async def test_only_the_buckets_of_the_site_are_opened_whatever_an_item_says(store: Ceph, tmp_path: Path) -> None:
+    async with lake_over(store, tmp_path) as lake:
+        assert (await lake.body(path_of("archive")))[:2] == (200, b"of archive")
+        for asset in ("private", "above", "missing"):
+            status, body, _ = await lake.body(path_of(asset))
+            assert (status, b"of private" in body) == (404, False)
+
+
+async def test_a_redirect_leads_to_a_signed_address_that_needs_nothing_else(
+    store: Ceph, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    downloads = DownloadSettings(give="redirect", signed_seconds=120)
+    async with lake_over(store, tmp_path, downloads=downloads) as lake:
+        for asset in ("B01.tif", "B 02+ü.tif", "by http"):
+            for method in ("GET", "HEAD"):
+                status, body, headers = await lake.body(path_of(asset), method=method)
+                assert (status, body) == (307, b"")
+                assert headers["Cache-Control"] == "no-store"
+                assert headers["Referrer-Policy"] == "no-referrer"
+                location = headers["Location"]
+                assert "X-Amz-Expires=120&" in location
+                url = aiohttp.client.URL(location, encoded=True)
+                async with lake.session.request(method, url, headers={"Range": "bytes=0-9"}) as answer:
+                    assert answer.status == 206
+                    assert answer.headers["Content-Disposition"].startswith('attachment; filename="B')
+                    assert await answer.read() == (BODY[:10] if method == "GET" else b"")
+                wrong = aiohttp.client.URL(location.replace("B", "C", 1), encoded=True)
+                async with lake.session.request(method, wrong) as answer:
+                    assert answer.status == 403
+        assert (await lake.body(path_of("public")))[2]["Location"] == "https://data.example/B01.tif"
+        assert (await lake.body(path_of("private")))[0] == 404
+    signature = location.partition("X-Amz-Signature=")[2]
+    ours = [record for record in caplog.records if record.name.split(".")[0] in ("gateway", "edges", "quotas")]
+    assert not [record for record in ours if signature in str(record.__dict__)]
+
+
+async def ask(lake: Lake, body: Any, **options: Any) -> tuple[int, Any]:
+    status, answer, headers = await lake.body("/access", method="POST", json=body, **options)
+    assert status >= 400 or headers["Cache-Control"] == "no-store"
+    return status, msgspec.json.decode(answer)
+
+
+DIRECT = DownloadSettings(give="refuse", direct=DirectSettings(groups=(GROUP,), url_seconds=900))
+
+
+async def test_signed_urls_are_given_for_each_asset_of_an_item(store: Ceph, tmp_path: Path) -> None:
+    async with lake_over(store, tmp_path, downloads=DIRECT) as lake:
+        status, told = await ask(lake, {"items": [{"collection": "scenes", "item": ITEM}], "seconds": 60})
+        assert status == 200, told
+        urls = {each["asset"]: each["href"] for each in told["urls"]}
+        assert set(urls) == {"B01.tif", "B 02+ü.tif", "by http", "missing"}
+        assert {each["asset"] for each in told["refused"]} == {"archive", "private", "above", "public"}
+        url = aiohttp.client.URL(urls["B 02+ü.tif"], encoded=True)
+        assert "X-Amz-Expires=60&" in str(url)
+        async with lake.session.get(url) as answer:
+            assert await answer.read() == BODY
+
+
+async def test_a_collection_is_given_up_to_the_bound(store: Ceph, tmp_path: Path) -> None:
+    async with lake_over(store, tmp_path, downloads=DIRECT) as lake:
+        asked = {"items": [{"collection": "scenes", "assets": ["B01.tif"]}]}
+        status, told = await ask(lake, asked)
+        assert status == 200, told
+        assert [(each["item"], each["asset"]) for each in told["urls"]] == [(ITEM, "B01.tif"), (OTHER, "B01.tif")]
+        assert told["truncated"] is False
+
+
+async def test_who_is_in_none_of_the_groups_gets_nothing(store: Ceph, tmp_path: Path) -> None:
+    async with lake_over(store, tmp_path, downloads=DIRECT) as lake:
+        asked = {"items": [{"site": "edge", "collection": "scenes", "item": ITEM}]}
+        status, told = await ask(lake, asked, token=BOB)
+        assert (status, "groups" in told["refused"][0]["reason"]) == (403, True)
+        assert (await lake.body("/access", method="POST", json=asked, token=None))[0] == 401
+        status, told = await ask(lake, asked | {"give": "keys"})
+        assert (status, "gives no keys" in told["refused"][-1]["reason"]) == (403, True)
+
+
+async def test_who_has_used_up_the_quota_gets_no_way_around_it(store: Ceph, tmp_path: Path) -> None:
+    none = Policy(name="egress", group=GROUP, resource="egress_bytes", kind="window", amount=0, window_seconds=60)
+    direct = msgspec.structs.replace(DIRECT, give="redirect")
+    async with lake_over(store, tmp_path, downloads=direct, policies=(none,)) as lake:
+        status, told = await ask(lake, {"items": [{"collection": "scenes", "item": ITEM}]})
+        assert (status, told["violated-policies"][0]["policy"]) == (422, "egress")
+        assert (await lake.body(path_of("B01.tif")))[0] == 422
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"items": []},
+        {"items": [{"item": "x"}]},
+        {"items": [{"collection": "c", "item": "x"}], "give": "root"},
+        {"items": [{"collection": "c", "item": "x"}], "seconds": 0},
+        {"items": [{"collection": "c", "item": "x", "role": "admin"}]},
+        {"items": [{"collection": "c", "item": "x"}] * 1001},
+    ],
+)
+async def test_a_bad_request_is_told_what_would_be_right(store: Ceph, tmp_path: Path, body: Any) -> None:
+    async with lake_over(store, tmp_path, downloads=DIRECT) as lake:
+        status, told = await ask(lake, body)
+        assert (status, "expected" in told) == (400, True)
+
+
+async def test_keys_read_what_was_asked_for_and_nothing_else(store: Ceph, tmp_path: Path) -> None:
+    direct = DirectSettings(sts=store.endpoint, role=ROLE, key_seconds=900)
+    async with lake_over(store, tmp_path, downloads=DownloadSettings(direct=direct)) as lake:
+        asked = {"give": "keys", "items": [{"collection": "scenes", "item": ITEM, "assets": ["B01.tif"]}]}
+        status, told = await ask(lake, asked)
+        assert status == 200, told
+        (keys,) = told["keys"]
+        assert keys["objects"] == [f"s3://lake/scenes/{ITEM}/B01.tif"]
+        await asyncio.to_thread(_try_keys, keys)
+
+
+def _try_keys(keys: Any) -> None:
+    given = keys["environment"]
+    client = client_of(
+        keys["endpoint"],
+        aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=given["AWS_SESSION_TOKEN"],
+    )
+    part = client.get_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Range="bytes=5-9")["Body"].read()
+    assert part == BODY[5:10]
+    for bucket, key in (("lake", f"scenes/{OTHER}/B01.tif"), ("private", "flat/B01.tif"), ("lake", "flat/B01.tif")):
+        with pytest.raises(ClientError, match=r"403|AccessDenied"):
+            client.get_object(Bucket=bucket, Key=key)
+    with pytest.raises(ClientError, match=r"403|AccessDenied"):
+        client.put_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Body=b"mine")
+    client.close()
+
+
+async def test_gdal_reads_by_range_with_the_environment_that_is_told(store: Ceph, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    numpy = pytest.importorskip("numpy")
+    path = tmp_path / "cog.tif"
+    kind = {"driver": "GTiff", "width": 64, "height": 64, "count": 1, "dtype": "uint8", "crs": "EPSG:32632"}
+    with rasterio.open(path, "w", transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), **kind) as made:
+        made.write(numpy.full((1, 64, 64), 7, dtype="uint8"))
+    client = client_of(store.endpoint)
+    client.put_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Body=path.read_bytes())
+    direct = DirectSettings(sts=store.endpoint, role=ROLE)
+    try:
+        async with lake_over(store, tmp_path, downloads=DownloadSettings(direct=direct)) as lake:
+            status, told = await ask(lake, {"give": "keys", "items": [{"collection": "scenes", "item": ITEM}]})
+        assert status == 200, told
+        mean = await asyncio.to_thread(_mean, told["keys"][0]["environment"], f"/vsis3/lake/scenes/{ITEM}/B01.tif")
+        assert mean == 7
+    finally:
+        client.put_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Body=BODY, ContentType="image/tiff")
+        client.close()
+
+
+_READ = """
+import sys, rasterio
+with rasterio.open(sys.argv[1]) as opened:
+    print(float(opened.read(1).mean()))
+"""
+
+
+def _mean(environment: dict[str, str], path: str) -> float:
+    """Read in a process of its own: GDAL takes its settings from the environment."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        [sys.executable, "-c", _READ, path], env=plain | environment, capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return float(done.stdout)
+
+
+def test_signing_again_gives_the_same_address_within_a_second(store: Ceph) -> None:
+    settings = StorageSettings(
+        endpoint=store.endpoint, bucket="lake", access_key=secret("A", ACCESS), secret_key=secret("B", SECRET)
+    )
+    way = S3Way(settings, public_endpoint="https://s3.example/root")
+    assert str(way.signed("GET", "s3://lake/a b", seconds=5)).startswith("https://s3.example/root/lake/a%20b?X-Amz-")
+    assert way.signed("GET", "s3://other/a", seconds=5) is None
