@@ -13,6 +13,7 @@ COMMANDS = {
     "search": ("gateway.cli.search", "Search all sites."),
     "place": ("gateway.cli.place", "Say where a computation would run, and why."),
     "harvest": ("gateway.cli.harvest", "Order copies into a bucket, and follow them."),
+    "harvest-worker": ("gateway.cli.harvest_worker", "Carry the bytes of one run; started by executors."),
     "quota": ("gateway.cli.quota", "Say where quotas stand."),
     "sites": ("gateway.cli.sites", "List the sites and how they are."),
     "token": ("gateway.cli.token", "Issue, list and revoke API tokens."),
@@ -34,7 +35,7 @@ class CommandTable(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        command: click.Command = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -122,3 +122,17 @@ class AuditNotFound(HarvestError):
 
     status = 404
     title = "No such audit"
+
+
+class RunUnknown(HarvestError):
+    """A worker shows no token, or one of no run."""
+
+    status = 403
+    title = "No such run"
+
+
+class RunOver(HarvestError):
+    """The run that a worker works for has ended."""
+
+    status = 410
+    title = "The run has ended"

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self, TypedDict
 
@@ -19,10 +19,12 @@ from harvest.carrying import CarryingTerms, Means, carrier_of
 from harvest.control import Control
 from harvest.database import Connection, Journal
 from harvest.database_thread import DatabaseThread
+from harvest.desk_counter import Counter
 from harvest.desk_own import OwnDesk
+from harvest.desk_wire import Bucket, Terms
 from harvest.errors import HarvestError, OrderGone
 from harvest.estimate import with_rate
-from harvest.intake import Intake
+from harvest.intake import Bounds, Intake
 from harvest.meter import Meter
 from harvest.model import Estimate, JobFilter, ObjectResult, Order, OrderRequest, Results
 from harvest.orders import NewOrder
@@ -31,6 +33,7 @@ from harvest.planner import Planner, fingerprint
 from harvest.registrar import Registrar
 from harvest.rules_book import RuleBook
 from harvest.rules_keeper import RulesKeeper
+from harvest.runs import Elsewhere, Runs, nowhere
 from harvest.seams import Checkpoint, Place, World, unobserved
 from harvest.settings import HarvestSettings
 from harvest.stats import Stats
@@ -63,7 +66,7 @@ class Harvester:
 
     Work that is cut off, by leaving or by the death of the process, goes on where it was when a harvester
     with the same database is entered again. ``lease_seconds`` is how long quota stays reserved without us.
-    ``clock`` gives epoch seconds; ``checkpoint`` is told of each write.
+    ``checkpoint`` is told of each write. ``elsewhere`` is what carries far from here.
     """
 
     def __init__(
@@ -73,19 +76,20 @@ class Harvester:
         settings: HarvestSettings,
         world: World,
         lease_seconds: float = 60.0,
-        clock: Callable[[], float] = time.time,
+        elsewhere: Elsewhere | None = None,
         checkpoint: Checkpoint = unobserved,
     ) -> None:
         self._settings = settings
         self._places = world.places
-        self._clock = clock
+        self._clock: Callable[[], float] = time.time
         self._meter = Meter()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._database = database
-        journal = Journal(database=self._database, clock=clock, checkpoint=checkpoint)
+        self._journal = journal = Journal(database=self._database, clock=self._clock, checkpoint=checkpoint)
+        self._elsewhere = elsewhere = elsewhere or nowhere()
         self._admission = Admission(
-            ledger=world.ledger, database=self._database, lease_seconds=lease_seconds, clock=clock
+            ledger=world.ledger, database=self._database, lease_seconds=lease_seconds, clock=self._clock
         )
         planner = Planner(
             search=world.search,
@@ -98,7 +102,7 @@ class Harvester:
             planner=planner,
             admission=self._admission,
             places=self._places,
-            approval_bytes=settings.approval_bytes,
+            bounds=Bounds(approval_bytes=settings.approval_bytes, choice=elsewhere.choice),
             changed=self._progressed,
         )
         self.control = Control(journal=journal, admission=self._admission, changed=self._woken)
@@ -107,6 +111,7 @@ class Harvester:
         self._keeper = RulesKeeper(**shared, pause_seconds=settings.pause_seconds)
         self.audits = Audits(journal=journal, places=self._places, changed=self._progressed)
         self.outbox = Outbox(journal=journal, world=world, bucket_of=lambda target: self._places[target].bucket)
+        self._runs = Runs(journal=journal, elsewhere=elsewhere)
         self._worker = _worker(settings, world, journal, self._admission, self._progressed)
         self._upkeep = Upkeep(
             journal=journal,
@@ -124,6 +129,7 @@ class Harvester:
         self._start(self._keep_rules, "harvest-rules")
         self._start(self.audits.turn, "harvest-audits")
         self._start(self.outbox.turn, "harvest-outbox")
+        self._start(self._runs.turn, "harvest-runs")
         return self
 
     async def __aexit__(
@@ -250,6 +256,17 @@ class Harvester:
         self._worker.nudge()
         self._progressed()
         return await self.status(order_id)
+
+    def counter(self, *, buckets: Callable[[str], Bucket | None], allowed: Iterable[str]) -> Counter:
+        """Return what serves far workers; ``buckets`` gives keys, ``allowed`` are private addresses they may call."""
+        carrying = CarryingTerms.of(self._settings)
+        return Counter(
+            journal=self._journal,
+            admission=self._admission,
+            tokens=self._elsewhere.tokens,
+            terms=Terms(carrying=carrying, allowed=tuple(allowed), workers=self._settings.workers),
+            buckets=buckets,
+        )
 
     # -- in the background ---------------------------------------------------------------------------------
 

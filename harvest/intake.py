@@ -3,10 +3,12 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from harvest import orders
 from harvest.admission import Admission, Holding, Reserved
 from harvest.database import Connection, Journal
+from harvest.executors.choice import Choice
 from harvest.model import Estimate, Failure, OrderRequest
 from harvest.orders import NewOrder
 from harvest.planner import PlannedBatch, Planner
@@ -23,8 +25,16 @@ MAX_TOLD_FAILURES = 100
 """Assets that an estimate names one by one as impossible."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """More than ``approval_bytes`` need an approval; ``choice`` tells who carries an order."""
+
+    approval_bytes: int
+    choice: Choice
+
+
 class Intake:
-    """Takes orders in; ``changed`` is called when there is work. More than ``approval_bytes`` need an approval."""
+    """Takes orders in; ``changed`` is called when there is work."""
 
     def __init__(
         self,
@@ -33,7 +43,7 @@ class Intake:
         planner: Planner,
         admission: Admission,
         places: Mapping[str, Place],
-        approval_bytes: int,
+        bounds: Bounds,
         changed: Callable[[], None],
     ) -> None:
         self._database = journal.database
@@ -41,7 +51,8 @@ class Intake:
         self._planner = planner
         self._admission = admission
         self._places = places
-        self.approval_bytes = approval_bytes
+        self.approval_bytes = bounds.approval_bytes
+        self._choice = bounds.choice
         self._changed = changed
 
     @staticmethod
@@ -63,7 +74,9 @@ class Intake:
         Raises:
             InvalidInput, TargetRefused: they cannot.
         """
-        return self._planner.aim(request, charge.group)
+        aim = self._planner.aim(request, charge.group)
+        self._choice.check(request.executor, request.target)
+        return aim
 
     async def take(self, new: NewOrder, sighting: Sighting | None = None) -> str:
         """Take an order in; return its id, or that of the same one before. See ``Harvester.submit``.
@@ -72,6 +85,7 @@ class Intake:
         """
         charge = Charge(group=new.group, user=new.user)
         aim = self._planner.aim(new.request, charge.group, new.id)
+        self._choice.check(new.request.executor, new.request.target)
         now = self._clock()
         known = await self._database.run(lambda c: orders.insert(c, new, now, now + PLANNING_SECONDS))
         if known is not None:
@@ -147,7 +161,8 @@ class Intake:
 
     async def _admit(self, new: NewOrder, charge: Charge, total: int) -> None:
         now = self._clock()
-        await self._database.run(lambda c: c.change("order_planned", id=new.id, bytes=total))
+        executor = self._choice.executor(new.request.executor, new.request.target, total)
+        await self._database.run(lambda c: c.change("order_planned", id=new.id, bytes=total, executor=executor))
         if total > self.approval_bytes and not new.approved:
             why = f"{total} bytes are more than {self.approval_bytes}: an administrator has to approve"
             await self._database.run(lambda c: orders.wait_for_approval(c, new.id, why, now))

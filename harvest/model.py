@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from edges.model import Json, Query
+from harvest.settings_executors import ExecutorName
 from quotas.model import Charge, Refusal
 
 
@@ -63,7 +64,7 @@ class OrderRequest(Value, frozen=True):
     bucket, and may be a template (``{collection}/{item_id}/``); without one, objects lie in the pool that all
     groups share. ``bucket`` must be the target's own. ``lifetime`` (seconds) is how long the order counts on
     its copies: what nobody counts on is deleted. ``temporary`` copies are in no catalogue, and read by signed
-    links only.
+    links only. ``executor`` carries the bytes (None: whoever does by the configuration).
     """
 
     query: Query
@@ -77,6 +78,7 @@ class OrderRequest(Value, frozen=True):
     priority: int = 3
     temporary: bool = False
     notify: tuple[Notify, ...] = ()
+    executor: ExecutorName | None = None
 
     def __post_init__(self) -> None:
         if self.lifetime is not None and not self.lifetime > 0:

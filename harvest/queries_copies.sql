@@ -105,7 +105,7 @@ LIMIT :limit;
 UPDATE refunds SET done = 1 WHERE id = :id;
 
 -- name: order_planned
-UPDATE orders SET planned_bytes = :bytes WHERE id = :id;
+UPDATE orders SET planned_bytes = :bytes, executor = :executor WHERE id = :id;
 
 -- name: order_next_round
 UPDATE orders SET round = round + 1, settled = 0, released = 0, finished = NULL, repairs = repairs + :repairs

@@ -146,4 +146,5 @@ def order_request(request: RuleRequest, query: Query, target: str) -> OrderReque
         lifetime=None if request.lifetime is None else seconds_of(request.lifetime),
         priority=request.priority,
         notify=request.notify,
+        executor=request.executor,
     )

@@ -6,6 +6,7 @@ import msgspec
 
 from edges.model import Json
 from harvest.model import Content, Integrity, Notify, OrderState, Progress, Value
+from harvest.settings_executors import ExecutorName
 from harvest.spans import RelativeInterval, seconds_of
 from quotas.model import Charge
 
@@ -66,6 +67,7 @@ class RuleRequest(Value, frozen=True):
     priority: int = 3
     integrity: Integrity = "prefer"
     notify: tuple[Notify, ...] = ()
+    executor: ExecutorName | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip() or len(self.name) > 200 or not self.name.isprintable():

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from edges.settings import Secret, StorageSettings
+from harvest.settings_executors import ExecutorSettings
 
 
 class PrivateBucket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,7 +82,7 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     An order of more than ``approval_bytes`` waits until an administrator approves it.
     ``hook`` is of the HOOK OData face.
     ``assumed_bytes`` stands for the size of an asset of which nothing is known. ``idle_seconds`` is how often a
-    worker without work looks for some.
+    worker without work looks for some. ``executors`` say which orders are carried far from here, and how.
     """
 
     workers: int = 4
@@ -100,4 +101,5 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     webhook_keys: Mapping[str, Secret] = {}
     buckets: tuple[PrivateBucket, ...] = ()
     temporary_seconds: float = 7 * 86_400.0
+    executors: ExecutorSettings = ExecutorSettings()
     hook: HookSettings = HookSettings()

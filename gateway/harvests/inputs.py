@@ -17,9 +17,9 @@ _SOURCE = (*_SEARCH, "datetime", "assets", "edges", "providers")
 _TARGET = ("edges", "copies", "bucket", "prefix", "storageClass")
 _OWN = (
     "name", "source", "target", "mode", "schedule", "overlap", "retroactive", "lifetime", "expires", "purge",
-    "priority", "group", "integrity", "politeness", "notify",
+    "priority", "group", "integrity", "politeness", "notify", "executor",
 )  # fmt: skip
-_PLAIN = ("name", "mode", "schedule", "overlap", "retroactive", "lifetime", "priority")
+_PLAIN = ("name", "mode", "schedule", "overlap", "retroactive", "lifetime", "priority", "executor")
 
 
 def rule_request(body: Json, hosts: Iterable[str]) -> RuleRequest:

@@ -6,7 +6,9 @@ from edges.registry import Site
 from edges.storage.s3 import S3Store
 from gateway.harvests.face import HarvestsFace
 from gateway.harvests.metrics import HarvestMetrics
-from gateway.house.adapters import harvests_of
+from gateway.harvests.workers_face import WorkersFace
+from gateway.house.adapters import allowed_origins, harvests_of
+from gateway.house.harvest_executors import bucket_of, elsewhere_of
 from gateway.house.hook_room import add_hook, open_hook_books
 from gateway.house.house import House
 from gateway.placement.buckets import SiteBucket
@@ -44,11 +46,14 @@ async def add_harvests(house: House) -> None:
         settings=house.settings.harvest,
         world=world,
         lease_seconds=house.settings.quotas.lease_seconds,
+        elsewhere=await elsewhere_of(house),
     )
     await house.stack.enter_async_context(harvester)
     await house.stack.enter_async_context(HarvestMetrics(house.metrics, harvester=harvester).running())
     hosts = house.settings.harvest.callback_hosts
     house.routes += ProcessesFace(harvester=harvester, base=house.base, callback_hosts=hosts).routes()
+    counter = harvester.counter(buckets=partial(bucket_of, house.settings), allowed=allowed_origins(house.settings))
+    house.routes += WorkersFace(counter).routes()
     house.routes += HarvestsFace(harvester=harvester, base=house.base, callback_hosts=hosts).routes()
     await add_hook(house, books, harvester)
 

@@ -76,6 +76,10 @@ class KubernetesApi:
         """Create an object in a collection."""
         return await self._write("POST", path, body)
 
+    async def delete(self, path: str) -> Json:
+        """Delete an object, and in the background what it owns."""
+        return await self._write("DELETE", f"{path}?propagationPolicy=Background")
+
     async def replace(self, path: str, body: Json) -> Json:
         """Replace an object, if it is still at the version that the body names."""
         return await self._write("PUT", path, body)
@@ -113,7 +117,7 @@ class KubernetesApi:
         except _LOST as error:
             raise KubernetesError(f"the watch was lost: {type(error).__name__}") from error
 
-    async def _write(self, method: str, path: str, body: Json, *, kind: str = "application/json") -> Json:
+    async def _write(self, method: str, path: str, body: Json | None = None, *, kind: str = "application/json") -> Json:
         self._guard()
         return await self._read(method, path, body, kind=kind)
 

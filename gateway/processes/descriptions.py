@@ -33,6 +33,7 @@ _INPUTS: Json = {
     "lifetime": _input("How long the copies are counted on (ISO 8601)", {"type": "string", "format": "duration"}),
     "temporary": _input("In no catalogue, read by signed links", {"type": "boolean", "default": False}),
     "priority": _input("5 is the most urgent", {"type": "integer", "minimum": 1, "maximum": 5, "default": 3}),
+    "executor": _input("Who carries the bytes", {"type": "string", "enum": ["local", "dask", "kubernetes"]}),
     "notify": _input("Webhooks: {url, events, secret}", {"type": ["object", "array"]}),
     "integrity": _input(
         "What counts as proof of a copy", {"type": "string", "enum": ["require", "prefer", "size"], "default": "prefer"}

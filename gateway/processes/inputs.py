@@ -12,6 +12,7 @@ from gateway.processes.descriptions import HARVEST, PROCESSES
 from gateway.webhook_inputs import callback_url, notifications
 from harvest.announcing import CALLBACKS
 from harvest.model import PRIORITIES, Content, Integrity, Notify, OrderRequest
+from harvest.settings_executors import ExecutorName
 from harvest.spans import seconds_of
 
 _SEARCH = ("collections", "ids", "bbox", "intersects", "datetime", "filter", "query")
@@ -42,6 +43,7 @@ def order_request(body: Json, hosts: Iterable[str] = ()) -> OrderRequest:
         lifetime=None if given.get("lifetime") is None else _span(given),
         temporary=_choice(given, "temporary", default=False, choices=(True, False)),
         priority=_choice(given, "priority", 3, tuple(PRIORITIES)),
+        executor=_choice(given, "executor", "local", get_args(ExecutorName)) if "executor" in given else None,
         notify=(*notifications(given.get("notify"), hosts), *_subscriber(body.get("subscriber"), hosts)),
         **{name: _text(given, name) for name in _TEXTS if name in given},
     )

@@ -36,10 +36,13 @@ GROUPS = {
     "ComputeSettings": "## `compute`",
     "HarvestSettings": "## `harvest`",
     "PrivateBucket": "Each entry of `buckets`",
+    "ExecutorSettings": "### `harvest.executors`",
+    "KubernetesJobs": "`kubernetes` takes:",
     "HookSettings": "### `harvest.hook`",
     "HookSource": "Each entry of `sources`",
     "HookOutput": "Each entry of `outputs`",
     "LimitSettings": "## `limits`",
+    "ContributedSettings": "## `contributed`",
 }
 """Where each group of the schema is described."""
 

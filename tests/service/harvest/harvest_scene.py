@@ -29,6 +29,7 @@ from harvest.database_sqlite import SqliteDatabase
 from harvest.database_thread import DatabaseThread
 from harvest.harvester import Harvester
 from harvest.model import FoundItem, Order, OrderRequest
+from harvest.runs import Elsewhere
 from harvest.seams import Place, Webhooks, World, unobserved
 from harvest.settings import HarvestSettings
 from quotas.model import Charge, Policy
@@ -326,6 +327,7 @@ class Scene:
     refused: tuple[str, ...] = ()
     dsn: str = ""
     schema: str = ""
+    allowed: list[str] = field(default_factory=list)
 
     def portable(self) -> "Scene":
         """Return what another process needs of this scene."""
@@ -359,6 +361,7 @@ class Scene:
         workers: int | None = None,
         checkpoint: Callable[[str], None] = unobserved,
         webhooks: Webhooks | None = None,
+        elsewhere: Elsewhere | None = None,
     ):
         """Enter a harvester over this scene."""
         settings = self.settings
@@ -400,6 +403,7 @@ class Scene:
                 settings=settings,
                 world=world,
                 lease_seconds=30,
+                elsewhere=elsewhere,
                 checkpoint=checkpoint,
             )
             async with harvester:

@@ -1,0 +1,73 @@
+"""What far workers and the gateway tell each other: one request per act on a claim. Pure."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from edges.model import Part
+from harvest.carrying import CarryingTerms
+from harvest.claims import ObjectClaim
+from harvest.model import Source, Value
+from quotas.model import Refusal
+
+TOKEN_HEADER = "Lakegate-Run-Token"  # noqa: S105 - the name of a header
+"""Shown by workers, instead of a user's credentials."""
+
+Verb = Literal[
+    "take", "renew", "current", "parts", "cover", "began", "part_done", "upload_gone", "checked", "available",
+    "ended", "put_off", "wait_for_quota",
+]  # fmt: skip
+
+
+class Deed(Value, frozen=True):
+    """One act on a claim: which (``id`` and ``fence``), and what its verb needs; see :class:`harvest.desk.Desk`."""
+
+    id: int = 0
+    fence: int = 0
+    most: int = 1
+    source: Source | None = None
+    validator: str | None = None
+    upload_id: str = ""
+    part_bytes: int = 0
+    total: int | None = None
+    part: Part | None = None
+    done: int = 0
+    hash_state: bytes | None = None
+    digest: str | None = None
+    moved: int = 0
+    event: Literal["", "spoiled", "no-source", "give-up-claim", "hold"] = ""
+    reason: str = ""
+    pause: float = 0.0
+    needed: int = 0
+    exact: bool = True
+
+
+class Bucket(Value, frozen=True):
+    """A bucket and the keys to it, for as long as the run lasts."""
+
+    bucket: str
+    endpoint: str
+    region: str
+    access_key: str
+    secret_key: str
+
+
+class Taken(Value, frozen=True):
+    """What was given out: claims, the buckets that they name, and how many objects are still ``open``."""
+
+    claims: tuple[ObjectClaim, ...]
+    buckets: Mapping[str, Bucket]
+    open: int
+
+
+class Terms(Value, frozen=True):
+    """How a run's workers carry: ``allowed`` are private addresses that may be called, ``workers`` tasks at once."""
+
+    carrying: CarryingTerms
+    allowed: tuple[str, ...]
+    workers: int
+
+
+class Covered(Value, frozen=True):
+    """Whether there is quota."""
+
+    refusal: Refusal | None = None

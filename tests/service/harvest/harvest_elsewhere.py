@@ -1,0 +1,126 @@
+"""Workers far from the gateway, as processes of their own: `lakegate harvest-worker`, as an executor starts it."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+from harvest_scene import ACCESS, EDGE, SECRET, Live, Scene, free_port
+
+from gateway.harvests.workers_face import WorkersFace
+from gateway.middleware import problems_middleware
+from harvest.desk_wire import Bucket
+from harvest.executors.choice import Choice
+from harvest.executors.seams import Errand, Look
+from harvest.runs import Elsewhere, RunTokens
+from harvest.settings_executors import ExecutorSettings
+
+LAKEGATE = str(Path(sys.executable).parent / "lakegate")
+
+
+@dataclass
+class Processes:
+    """An executor of this machine. ``plain`` starts nothing: the test does."""
+
+    plain: bool = False
+    workers: dict[str, list["subprocess.Popen[bytes]"]] = field(default_factory=dict)
+    started: list[Errand] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+
+    async def start(self, errand: Errand) -> str:
+        if errand.run not in self.workers:
+            self.started.append(errand)
+            self.workers[errand.run] = [] if self.plain else [begin(errand) for _ in range(errand.workers)]
+        return errand.run
+
+    async def look(self, errand: Errand, handle: str) -> Look:
+        ends = [each.poll() for each in self.workers.get(handle, [])]
+        if self.plain or None in ends:
+            return Look(health="working")
+        return Look(health="failed" if any(ends) else "done", reason=f"ended with {ends}")
+
+    async def stop(self, errand: Errand, handle: str) -> None:
+        self.stopped.append(errand.run)
+        self.end(errand.run)
+
+    def end(self, run: str) -> None:
+        for each in self.workers.get(run, []):
+            each.kill()
+            each.wait(10)
+
+    def close(self) -> None:
+        for run in self.workers:
+            self.end(run)
+
+
+def begin(errand: Errand) -> "subprocess.Popen[bytes]":
+    environment = {"LAKEGATE_RUN_URL": errand.url, "LAKEGATE_RUN": errand.run, "LAKEGATE_RUN_TOKEN": errand.token}
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    return subprocess.Popen([LAKEGATE, "harvest-worker"], env=kept | environment)
+
+
+@dataclass
+class Far:
+    """A harvester whose orders are carried by processes elsewhere."""
+
+    live: Live
+    executor: Processes
+    url: str
+    tokens: RunTokens
+
+    async def run(self, seconds: float = 10.0) -> Errand:
+        """Wait until a run has begun, and return it."""
+        for _ in range(int(seconds / 0.02)):
+            if self.executor.started:
+                return self.executor.started[-1]
+            await asyncio.sleep(0.02)
+        raise AssertionError("no run begins")
+
+    async def runs(self, count: int, seconds: float = 20.0) -> None:
+        """Wait until so many runs have begun."""
+        for _ in range(int(seconds / 0.02)):
+            if len(self.executor.started) >= count:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{len(self.executor.started)} runs have begun")
+
+    async def stopped(self, run: str, seconds: float = 20.0) -> None:
+        for _ in range(int(seconds / 0.02)):
+            if run in self.executor.stopped:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("the run does not end")
+
+
+@asynccontextmanager
+async def far(scene: Scene, *, plain: bool = False, workers: int = 1, **running: object):
+    """Run a harvester that carries nothing itself, with the counter that far workers come to."""
+    executor, port = Processes(plain=plain), free_port()
+    tokens = RunTokens(b"the key of all replicas")
+    url = f"http://127.0.0.1:{port}"
+    elsewhere = Elsewhere(
+        executors={"dask": executor},
+        choice=Choice(settings=ExecutorSettings(usual="dask", workers=workers), available={"dask": (EDGE,)}),
+        tokens=tokens,
+        url=url,
+    )
+    async with scene.running(elsewhere=elsewhere, **running) as live:
+        keys = Bucket(
+            bucket=scene.bucket, endpoint=scene.endpoint, region="us-east-1", access_key=ACCESS, secret_key=SECRET
+        )
+        buckets = {EDGE: keys}
+        counter = live.harvester.counter(buckets=buckets.get, allowed=[scene.endpoint, *scene.allowed])
+        app = web.Application(middlewares=[problems_middleware])
+        app.add_routes(WorkersFace(counter).routes())
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        try:
+            yield Far(live, executor, url, tokens)
+        finally:
+            await asyncio.to_thread(executor.close)
+            await runner.cleanup()
