@@ -31,12 +31,20 @@ class UnsupportedMediaType(Exception):
     title: ClassVar[str] = "Unsupported media type"
 
 
-def json_answer(request: web.Request, content: Any, kind: str = JSON_TYPE, *, keep: bool = True) -> web.Response:
+def json_answer(
+    request: web.Request, content: Any, kind: str = JSON_TYPE, *, keep: bool = True, tag: str | None = None
+) -> web.Response:
     """Return a document that describes the catalogue; 304 where the client has it already.
 
-    ``keep`` is False where it is not whole: a site is missing.
+    ``keep`` is False where it is not whole: a site is missing. ``tag`` is the entity tag of one that can be changed.
     """
-    return body_answer(request, msgspec.json.encode(content), kind, keep=keep)
+    body = msgspec.json.encode(content)
+    if tag is None:
+        return body_answer(request, body, kind, keep=keep)
+    headers = {hdrs.ETAG: tag, hdrs.CACHE_CONTROL: "private, no-cache"}
+    if _has(request, tag):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, headers=headers | {hdrs.CONTENT_TYPE: kind})
 
 
 def body_answer(request: web.Request, body: bytes, kind: str, *, keep: bool = True) -> web.Response:
@@ -48,6 +56,21 @@ def body_answer(request: web.Request, body: bytes, kind: str, *, keep: bool = Tr
     response = web.Response(body=body, headers=headers)
     response.headers[hdrs.CONTENT_TYPE] = kind
     return response
+
+
+def kept_apart(restricts: Callable[[], bool]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Return what tells caches that answers differ by who asks, where they do: no shared cache may keep one."""
+
+    async def tell(request: web.Request, response: web.StreamResponse) -> None:
+        if not restricts():
+            return
+        told = response.headers.get(hdrs.CACHE_CONTROL, "no-cache")
+        if "no-store" not in told and "private" not in told:
+            response.headers[hdrs.CACHE_CONTROL] = f"private, {told}"
+        told = response.headers.get(hdrs.VARY, "")
+        response.headers[hdrs.VARY] = f"{told}, Authorization, Cookie" if told else "Authorization, Cookie"
+
+    return tell
 
 
 def _has(request: web.Request, tag: str) -> bool:

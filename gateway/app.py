@@ -20,10 +20,12 @@ from gateway.dask.clusters import Clusters
 from gateway.house.adapters import allowed_origins, public_url, signing_key_of, tls_of
 from gateway.house.catalogue_room import add_catalogue
 from gateway.house.compute_room import add_clusters, add_kernels
+from gateway.house.contributed_room import add_contributed
 from gateway.house.data_room import add_data
 from gateway.house.harvest_room import add_harvests
 from gateway.house.hda_room import add_hda
 from gateway.house.house import Calls, House
+from gateway.house.tunnel_room import add_tunnels
 from gateway.listener import Listener
 from gateway.settings import Settings
 
@@ -43,13 +45,13 @@ async def furnish(settings: Settings, stack: AsyncExitStack) -> tuple[House, Clu
         compute=await stack.enter_async_context(Outbound(allowed=allowed)),
     )
     house = House(settings, stack, calls, base=public_url(settings), key=key)
+    await add_tunnels(house)
     await house.open()
-    await add_catalogue(house)
+    await add_catalogue(house, await add_contributed(house))
     clusters = await add_clusters(house)
     await add_kernels(house)
     await add_harvests(house)
-    await add_data(house)
-    await add_hda(house)
+    await add_data(house, others=[await add_hda(house)])
     return house, clusters
 
 

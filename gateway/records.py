@@ -38,6 +38,11 @@ class RecordTable(Protocol[T]):
         RecordsUnavailable: what is asked of the database cannot be read or written.
     """
 
+    @property
+    def changes(self) -> int:
+        """Return another number once anything has changed: for what is kept that follows from the values."""
+        ...
+
     def __iter__(self) -> Iterator[T]:
         """Iterate over a copy of all values, so that the table may change meanwhile."""
         ...

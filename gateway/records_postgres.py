@@ -68,6 +68,7 @@ class PostgresRecordTable(Generic[T]):
         self._schema = schema
         self._channel = f"{schema}_{name}"
         self._values: dict[str, T] = {}
+        self.changes = 0
         self._versions: dict[str, int] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._told: asyncio.Queue[str | None] = asyncio.Queue()
@@ -132,11 +133,13 @@ class PostgresRecordTable(Generic[T]):
         with self._translated():
             await self._statements.execute(_DELETE, self._name, record_id, self._channel)
         self._values.pop(record_id, None)
+        self.changes += 1
 
     def _take(self, value: T, version: int) -> None:
         if version >= self._versions.get(value.id, 0):
             self._values[value.id] = value
             self._versions[value.id] = version
+            self.changes += 1
 
     async def _refresh(self, record_id: str) -> None:
         before = self._versions.get(record_id)
@@ -146,6 +149,7 @@ class PostgresRecordTable(Generic[T]):
         elif self._versions.get(record_id) == before:
             self._values.pop(record_id, None)
             self._versions.pop(record_id, None)
+            self.changes += 1
 
     async def _load(self) -> None:
         """Read all values. What was written here meanwhile is newer, and stays."""

@@ -36,6 +36,7 @@ class SqliteRecordTable(Generic[T]):
         self._path = path
         self._kind = kind
         self._values: dict[str, T] = {}
+        self.changes = 0
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"records-{path.stem}")
         self._connection: sqlite3.Connection | None = None
@@ -79,11 +80,13 @@ class SqliteRecordTable(Generic[T]):
         body = msgspec.json.encode(value)
         await self._run(self._execute, "INSERT OR REPLACE INTO records (id, body) VALUES (?, ?)", (value.id, body))
         self._values[value.id] = value
+        self.changes += 1
 
     async def delete(self, record_id: str) -> None:
         """Forget a value. Idempotent."""
         await self._run(self._execute, "DELETE FROM records WHERE id = ?", (record_id,))
         self._values.pop(record_id, None)
+        self.changes += 1
 
     async def _run(self, function: Callable[..., R], *arguments: object) -> R:
         try:

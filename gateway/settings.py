@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from edges.model import Dedup, Frozen
-from edges.settings import Secret, SiteSettings
+from edges.settings import CatalogueSettings, Secret, SiteSettings
 from harvest.settings import HarvestSettings
 from quotas.model import Policy
 
@@ -233,6 +233,25 @@ class ComputeSettings(Frozen):
     dashboard_url: str = ""
 
 
+class ContributedSettings(Frozen):
+    """Collections of users' own.
+
+    ``site`` is the id of the site that holds them, and nothing else; without one there are none. It is a new one, kept
+    in the state folder, or, for several gateways, one of ``sites`` that has a ``write_token``. ``role`` is needed to
+    make collections (by default none is), ``public_role`` to make them public (by default only administrators can).
+    A user may own ``per_user`` of them. ``body_bytes`` bounds the body of one request, ``bulk_bytes`` that of a bulk
+    load, as decoded.
+    """
+
+    site: str = ""
+    title: str = "Users' collections"
+    role: str = ""
+    public_role: str = ""
+    per_user: int = 1_000
+    body_bytes: int = 16 << 20
+    bulk_bytes: int = 4 << 30
+
+
 class Settings(Frozen):
     """The root of the configuration file.
 
@@ -250,9 +269,28 @@ class Settings(Frozen):
     data: DataSettings = DataSettings()
     limits: LimitSettings = LimitSettings()
     hda: HdaSettings = HdaSettings()
+    contributed: ContributedSettings = ContributedSettings()
 
     def __post_init__(self) -> None:
+        self._check_contributed()
         ids = [site.id for site in self.sites]
         for site_id in ids:
             if ids.count(site_id) > 1:
                 raise ValueError(f"site id {site_id!r} is used twice")
+
+    def _check_contributed(self) -> None:
+        name = self.contributed.site
+        site = next((each for each in self.sites if each.id == name), None)
+        if not name:
+            return
+        if site is None:
+            if self.quotas.database is not None:
+                raise ValueError(
+                    "contributed: where several gateways share a database, `site` must be one of `sites`, which all of "
+                    "them write to; each would keep collections of its own"
+                )
+            SiteSettings(id=name, kind="hub", catalogue=CatalogueSettings(url="http://contributed.invalid"))
+        elif site.catalogue.write_token is None or site.catalogue.profile or site.catalogue.collections:
+            raise ValueError(f"contributed: site {name} needs a write_token, and ids as they are: no profile")
+        elif site.storage is not None:
+            raise ValueError(f"contributed: site {name} has storage: its data would be anybody's who names its address")

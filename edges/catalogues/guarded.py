@@ -6,6 +6,7 @@ import msgspec
 
 from edges.catalogues.aggregating import aggregate
 from edges.catalogues.describing import queryables_of
+from edges.catalogues.removing import delete_collection
 from edges.hops import hops
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.seams import WritableCatalogue
@@ -92,6 +93,12 @@ class GuardedCatalogue:
     async def delete_item(self, collection: str, item_id: str) -> bool:
         """Delete an item."""
         was_there = await self._inner.delete_item(collection, item_id)
+        self._outdated()
+        return was_there
+
+    async def delete_collection(self, collection: str) -> bool:
+        """Remove a collection, if the site can."""
+        was_there = await delete_collection(self._inner, collection)
         self._outdated()
         return was_there
 

@@ -7,6 +7,7 @@ import msgspec
 
 from edges.catalogues.aggregating import CannotAggregate, aggregate
 from edges.catalogues.describing import queryables_of
+from edges.catalogues.removing import delete_collection
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.profiles.items import ItemWords
 from edges.profiles.model import Profile
@@ -109,6 +110,10 @@ class HarmonisedCatalogue:
 
     async def delete_item(self, collection: str, item_id: str) -> bool:
         gone = [await self._inner.delete_item(native, item_id) for native in self._ids.native(collection)]
+        return any(gone)
+
+    async def delete_collection(self, collection: str) -> bool:
+        gone = [await delete_collection(self._inner, native) for native in self._ids.native(collection)]
         return any(gone)
 
     def _writable(self, collection: str) -> str:

@@ -174,6 +174,15 @@ class SqliteCatalogue:
         names = {"collection": collection, "id": item_id}
         return await self._write(lambda connection: connection.execute(SQL["delete_item"], names).rowcount > 0)
 
+    async def delete_collection(self, collection: str) -> bool:
+        """Remove a collection and its items; see :class:`edges.catalogues.removing.Removing`."""
+
+        def job(connection: sqlite3.Connection) -> bool:
+            connection.execute(SQL["delete_items_of"], {"id": collection})
+            return connection.execute(SQL["delete_collection"], {"id": collection}).rowcount > 0
+
+        return await self._write(job)
+
     async def load(
         self,
         paths: Sequence[Path],

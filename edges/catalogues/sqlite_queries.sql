@@ -65,6 +65,12 @@ DELETE FROM bounds WHERE box IN (2 * :item, 2 * :item + 1);
 -- name: delete_item
 DELETE FROM items WHERE collection = :collection AND id = :id;
 
+-- name: delete_items_of
+DELETE FROM items WHERE collection = :id;
+
+-- name: delete_collection
+DELETE FROM collections WHERE id = :id;
+
 -- name: file
 SELECT file, size, mtime, digest FROM files WHERE path = :path;
 

@@ -159,6 +159,10 @@ class StacApiCatalogue:
         path = self._item_url(collection, item_id).removeprefix(str(self._base))
         return await self._write("DELETE", path, None) != 404
 
+    async def delete_collection(self, collection: str) -> bool:
+        """Remove a collection (Collection Transaction extension); a missing one is not an error."""
+        return await self._write("DELETE", f"/collections/{quote(collection, safe='')}", None) != 404
+
     def _item_url(self, collection: str, item_id: str) -> str:
         return f"{self._base}/collections/{quote(collection, safe='')}/items/{quote(item_id, safe='')}"
 

@@ -1,6 +1,6 @@
 """Writing into a site's catalogue: the Transaction extensions, for whoever has the write token.
 
-STAC API Transaction 1.0.0-rc.3 (items) and Collection Transaction 1.0.0-beta.1 (create and replace).
+STAC API Transaction 1.0.0-rc.3 (items) and Collection Transaction 1.0.0-beta.1 (create, replace and delete).
 """
 
 import hmac
@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from edges.catalogues.removing import delete_collection
 from edges.errors import Conflict, InvalidInput, NotFound
 from edges.model import Json
 from edges.seams import WritableCatalogue
@@ -45,6 +46,7 @@ class TransactionFace:
         return [
             web.post("/collections", self.create_collection),
             web.put("/collections/{collection}", self.replace_collection),
+            web.delete("/collections/{collection}", self.delete_collection),
             web.post(items, self.create_items),
             web.put(f"{items}/{{item}}", self.replace_item),
             web.delete(f"{items}/{{item}}", self.delete_item),
@@ -71,6 +73,14 @@ class TransactionFace:
             raise InvalidInput("id", repr(collection.get("id"))[:80], f"{name!r}, as in the address")
         await self._catalogue.put_collection(collection)
         return json_response(collection)
+
+    async def delete_collection(self, request: web.Request) -> web.Response:
+        """``DELETE /collections/{collection}``: with all its items."""
+        self._authorize(request)
+        name = request.match_info["collection"]
+        if not await delete_collection(self._catalogue, name):
+            raise NotFound(f"there is no collection {name!r}")
+        return web.Response(status=204)
 
     async def create_items(self, request: web.Request) -> web.Response:
         """``POST /collections/{collection}/items``: an Item (409 where it exists), or an ItemCollection, whole."""

@@ -12,13 +12,15 @@ from edges.catalogues.eodag_hub import EodagCatalogue
 from edges.catalogues.guarded import GuardedCatalogue
 from edges.catalogues.harmonised import HarmonisedCatalogue
 from edges.catalogues.mirrored import MirroredCatalogue
+from edges.catalogues.sqlite import SqliteCatalogue
 from edges.catalogues.stac_api import StacApiCatalogue
 from edges.compute.dask_gateway import DaskGateway
 from edges.compute.jupyter import JupyterGateway
 from edges.observing import CallObserver
 from edges.profiles.load import profile_of
+from edges.registry import Site
 from edges.seams import WritableCatalogue
-from edges.settings import SiteSettings
+from edges.settings import CatalogueSettings, SiteSettings
 from gateway.listener import server_context
 from gateway.records import Identified, RecordTable
 from gateway.records_postgres import PostgresRecordTable
@@ -45,6 +47,18 @@ def catalogue_of(
     else:
         catalogue = _stac_api(site, session, observer)
     return HarmonisedCatalogue(GuardedCatalogue(catalogue), profile_of(site.catalogue), site=site.id)
+
+
+def embedded_site(settings: Settings) -> tuple[Site, SqliteCatalogue] | None:
+    """Return the site of users' collections that is kept here, and the catalogue to be opened; None without one."""
+    told = settings.contributed
+    if not told.site or any(site.id == told.site for site in settings.sites):
+        return None
+    catalogue = SqliteCatalogue(Path(settings.server.state) / "contributed.db", name=told.site)
+    # An address that nobody can have (RFC 2606): nothing of this site is asked over the network.
+    where = CatalogueSettings(url="http://contributed.invalid", disjoint=True)
+    site = SiteSettings(id=told.site, kind="hub", title=told.title, catalogue=where)
+    return Site(site, GuardedCatalogue(catalogue)), catalogue
 
 
 def _stac_api(site: SiteSettings, session: aiohttp.ClientSession, observer: CallObserver) -> WritableCatalogue:

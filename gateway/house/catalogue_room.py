@@ -8,6 +8,7 @@ from gateway.auth import (
     LoginFace,
     OwnTokensFace,
 )
+from gateway.house.contributed_room import Contributed
 from gateway.house.house import House
 from gateway.placement.face import PlacementFace
 from gateway.quota.admin_face import QuotaAdminFace
@@ -20,23 +21,27 @@ from gateway.stac.explain import ExplainFace
 from gateway.stac.export import ExportFace
 from gateway.stac.face import StacFace
 from gateway.stac.harmonised import Harmonised
+from gateway.stac.own_collections import OwnCollections
 
 
-async def add_catalogue(house: House) -> None:
+async def add_catalogue(house: House, contributed: Contributed) -> None:
     """Add search, sites, placement, quotas and sign-in."""
     await house.stack.enter_async_context(house.charging.running())
     limits = house.settings.limits
     stac = StacFace(
-        federation=house.federation, registry=house.registry, charging=house.charging, limits=limits, base=house.base
+        federation=house.federation,
+        registry=house.registry,
+        charging=house.charging,
+        limits=limits,
+        base=house.base,
+        own=OwnCollections(create=contributed.create, tag=contributed.tag, kept=bool(house.settings.contributed.site)),
     )
     house.routes += [
         *stac.routes(),
         *_export_face(house).routes(),
         *_aggregation_face(house).routes(),
         *_explain_face(house).routes(),
-        *SitesFace(
-            registry=house.registry, metrics=house.metrics, watched=house.watched, access=house.access
-        ).routes(),
+        *SitesFace(registry=house.registry, metrics=house.metrics, watched=house.watched, access=house.access).routes(),
         *PlacementFace(placer=house.placer, charging=house.charging, page_items=limits.page_items).routes(),
         *QuotaAdminFace(office=house.ledger).routes(),
         *SlicesFace(ledger=house.ledger, edges=_escrows(house)).routes(),
@@ -57,7 +62,7 @@ def _export_face(house: House) -> ExportFace:
         registry=house.registry,
         charging=house.charging,
         limits=house.settings.limits,
-        base=house.base,
+        harmonised=_harmonised(house),
         folder=house.state / "exports",
     )
 
@@ -72,15 +77,23 @@ def _aggregation_face(house: House) -> AggregationFace:
     )
     return AggregationFace(
         aggregation=aggregation,
-        harmonised=Harmonised(registry=house.registry, base=house.base, access=house.access),
+        harmonised=_harmonised(house),
         charging=house.charging,
     )
 
 
 def _explain_face(house: House) -> ExplainFace:
     return ExplainFace(
-        federation=house.federation, registry=house.registry, charging=house.charging, limits=house.settings.limits
+        federation=house.federation,
+        registry=house.registry,
+        charging=house.charging,
+        limits=house.settings.limits,
+        harmonised=_harmonised(house),
     )
+
+
+def _harmonised(house: House) -> Harmonised:
+    return Harmonised(registry=house.registry, base=house.base, access=house.access)
 
 
 def _login_face(house: House) -> LoginFace:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from edges.hops import name_of_gateway
 from edges.http import Outbound
 from edges.registry import Registry, Site
 from edges.request_ids import request_ids_middleware, tell_request_id
+from gateway.answers import kept_apart
 from gateway.auth import (
     Issuer,
     OidcAuthenticator,
@@ -26,7 +28,7 @@ from gateway.compression import compression_middleware
 from gateway.dask.session import Doorman
 from gateway.data.hrefs import download_href
 from gateway.hops import hops_middleware
-from gateway.house.adapters import catalogue_of, ledger_of
+from gateway.house.adapters import catalogue_of, embedded_site, ledger_of
 from gateway.logs import access_log_middleware
 from gateway.middleware import RequestMetrics, body_time_middleware, cors_middleware, problems_middleware
 from gateway.placement.buckets import SiteBuckets
@@ -65,14 +67,18 @@ class House:
         self.key = key
         self.state = Path(settings.server.state)
         self.routes: list[web.RouteDef] = []
-        self.proxies: list[EdgeProxy] = []
+        self.hang_ups: list[Callable[[], Awaitable[None]]] = []
         self.gatekeepers: list[Middleware] = []
         self.metrics = CollectorRegistry()
         self.watched = SiteMetrics(self.metrics)
+        self._embedded = embedded_site(settings)
         self.registry = Registry(
             [
-                Site(site, catalogue_of(site, session=outbound.session, state=self.state, observer=self.watched))
-                for site in settings.sites
+                *(
+                    Site(site, catalogue_of(site, session=outbound.session, state=self.state, observer=self.watched))
+                    for site in settings.sites
+                ),
+                *([self._embedded[0]] if self._embedded is not None else []),
             ],
             probe_seconds=settings.limits.probe_seconds,
         )
@@ -126,6 +132,8 @@ class House:
         await self.stack.enter_async_context(levels.running())
         await self.stack.enter_async_context(self.authenticator.running())
         await self.stack.enter_async_context(self.oidc.running())
+        if self._embedded is not None:
+            await self.stack.enter_async_context(self._embedded[1])
         await self.stack.enter_async_context(self.registry.probing())
         await self.stack.enter_async_context(self.copies_trust.running())
 
@@ -135,7 +143,7 @@ class House:
             session=self.compute.session,
             limits=ProxyLimits(message_bytes=self.settings.compute.max_kernel_message),
         )
-        self.proxies.append(proxy)
+        self.hang_ups.append(proxy.close)
         return proxy
 
     def add_readiness(self, draining: asyncio.Event) -> None:
@@ -174,13 +182,14 @@ class House:
         )
         app.add_routes(self.routes)
         app.on_response_prepare.append(self.charging.tell)
+        app.on_response_prepare.append(kept_apart(lambda: self.access.restricts))
         app.on_response_prepare.append(tell_request_id)
         app.on_shutdown.append(self._hang_up)
         return app
 
     async def _hang_up(self, app: web.Application) -> None:
         """Close proxied websockets at once, so that a shutdown does not wait for them."""
-        await asyncio.gather(*(proxy.close() for proxy in self.proxies))
+        await asyncio.gather(*(hang_up() for hang_up in self.hang_ups))
 
 
 def _address(base: str, site: str, collection: str, item: str, asset: str) -> str:

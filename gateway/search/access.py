@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Protocol
 
-from edges.model import Json
+from edges.errors import NotFound
+from edges.model import Json, Members
 from edges.registry import Registry
 from gateway.principal import Principal
 from gateway.search.sight import EVERYTHING, Degree, HeldCollections, SharedCollection, Sight, sight_of
@@ -72,6 +73,13 @@ class Access:
         self._book = book
         self._since = None
 
+    @property
+    def restricts(self) -> bool:
+        """Tell whether there is anything that only some see."""
+        return self._book is not None or any(
+            site.settings.access or site.settings.scope_roles for site in self._registry.sites()
+        )
+
     def sight(self, principal: Principal | None) -> Sight:
         """Return what somebody sees; None is everybody."""
         guarded = [site for site in self._registry.sites() if site.settings.access or site.settings.scope_roles]
@@ -117,6 +125,21 @@ class Access:
         if role and sight.sees(site, collection):
             raise DataRefused(f"the data of {collection} asks for the role {role!r}, which you have not")
         return sight.sees(site, collection)
+
+
+    def view(self, principal: Principal | None) -> str:
+        """Return what is equal for principals who see the same."""
+        return self.sight(principal).mark
+
+    async def check(self, principal: Principal, *, site: str, collection: str, item: Members) -> None:
+        """Let the data of an item pass; see :class:`gateway.data.access.Access`.
+
+        Raises:
+            NotFound: the item is not seen.
+            DataRefused: a role is missing for its data.
+        """
+        if not self.check_data(principal, site, collection):
+            raise NotFound(f"no site has this item in a collection {collection!r}")
 
 
 def _who(principal: Principal | None) -> _Who | None:

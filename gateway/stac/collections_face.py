@@ -7,12 +7,14 @@ import msgspec
 from aiohttp import web
 
 from edges.model import MAX_LIMIT, Json
+from edges.stac.limits import decode_object
 from edges.stac.links import QUERYABLES_REL, SORTABLES_REL, link, page_link
 from edges.stac.request import SearchRequest, search_from_get, search_from_post
 from gateway.answers import json_answer, json_only
 from gateway.principal import principal_of
 from gateway.search.collection_search import CollectionPage, search_collections
 from gateway.stac.harmonised import Harmonised
+from gateway.stac.own_collections import OwnCollections, makes_one
 from gateway.stac.sampling import Sampling
 from gateway.stac.schemas import (
     all_observed,
@@ -33,9 +35,10 @@ _LOOKS = 20
 class CollectionsFace:
     """Serves the harmonised collections of the whole lake, and of each site's catalogue."""
 
-    def __init__(self, *, harmonised: Harmonised, sampling: Sampling) -> None:
+    def __init__(self, *, harmonised: Harmonised, sampling: Sampling, own: OwnCollections) -> None:
         self._harmonised = harmonised
         self._sampling = sampling
+        self._own = own
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the whole lake and of one site's catalogue."""
@@ -44,7 +47,7 @@ class CollectionsFace:
             for root in ("", "/catalogs/{catalogue}")
             for route in (
                 web.get(f"{root}/collections", json_only(self.by_get)),
-                web.post(f"{root}/collections", json_only(self.by_post)),
+                web.post(f"{root}/collections", json_only(self.by_post if root else self.by_post_or_made)),
                 web.get(f"{root}/collections-queryables", json_only(self.collection_queryables)),
                 web.get(f"{root}/collections-sortables", json_only(self.collection_sortables)),
                 web.get(f"{root}/collections/{{collection}}", json_only(self.collection)),
@@ -65,6 +68,13 @@ class CollectionsFace:
         body = await request.read()
         search = search_from_post(body, default_limit=_PAGE, max_limit=MAX_LIMIT)
         return self._found(request, search, msgspec.json.decode(body) if body.strip() else {})
+
+    async def by_post_or_made(self, request: web.Request) -> web.StreamResponse:
+        """``POST /collections``: a search, or a Collection to be made (Collection Transaction extension)."""
+        body = await request.read()
+        if body.strip() and makes_one(decode_object("body", body)):
+            return await self._own.create(request)
+        return await self.by_post(request)
 
     def _found(self, request: web.Request, search: SearchRequest, members: Json | None) -> web.Response:
         scope = self._scope(request)
@@ -97,7 +107,9 @@ class CollectionsFace:
     async def collection(self, request: web.Request) -> web.Response:
         """``GET /collections/{collection}``."""
         scope = self._scope(request)
-        return json_answer(request, self._harmonised.collection(scope, request.match_info["collection"]))
+        name = request.match_info["collection"]
+        found = self._harmonised.collection(scope, name)
+        return json_answer(request, found, tag=self._own.tag(name) if scope.site is None else None)
 
     async def queryables(self, request: web.Request) -> web.Response:
         """``GET /queryables``, also of one collection."""

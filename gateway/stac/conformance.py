@@ -33,3 +33,13 @@ OF_A_CATALOGUE: tuple[str, ...] = (
 
 CONFORMANCE: tuple[str, ...] = (*OF_A_CATALOGUE, *_CATALOGUES)
 """Of the whole lake."""
+
+OF_WRITING: tuple[str, ...] = (
+    f"{_API}/v1.0.0/ogcapi-features/extensions/transaction",
+    f"{_API}/v1.0.0/collections/extensions/transaction",
+    "http://www.opengis.net/spec/ogcapi-features-4/1.0/conf/create-replace-delete",
+    "http://www.opengis.net/spec/ogcapi-features-4/1.0/conf/update",
+    "http://www.opengis.net/spec/ogcapi-features-4/1.0/conf/features",
+    "http://www.opengis.net/spec/ogcapi-features-4/1.0/conf/optimistic-locking",
+)
+"""Beside these, where users keep collections of their own."""

@@ -1,4 +1,4 @@
-"""``/search/export``: a whole search as one stream, NDJSON or GeoParquet, of any number of items.
+"""``/search/export``: a search as one stream, NDJSON or GeoParquet, of any number of items; also of one catalogue.
 
 NDJSON: an item on each line, then one record ``{"type": "lakegate:export", ...}`` that tells whether anything is
 missing, and how to go on. ``records=checkpoints`` adds a record after each page, from which ``resume`` takes it up;
@@ -22,7 +22,7 @@ from edges.registry import Registry
 from edges.stac.fields import apply_fields
 from edges.stac.request import SearchRequest, search_from_get, search_from_post
 from gateway.answers import NotAcceptable
-from gateway.principal import Principal, principal_of
+from gateway.principal import principal_of
 from gateway.quota.charging import Charging
 from gateway.search.export import PAGE_ITEMS, Export, walk
 from gateway.search.federation import Federation
@@ -45,6 +45,8 @@ from gateway.stac.export_stream import (
     line,
     piece_of,
 )
+from gateway.stac.harmonised import Harmonised
+from gateway.stac.scope import Scope
 from quotas.errors import QuotaError
 from quotas.model import Line
 
@@ -71,6 +73,8 @@ class Wanted(Frozen):
     kind: str
     records: Records
     near: str | None
+    base: str
+    """Below which address the items' links are."""
 
 
 class ExportFace:
@@ -83,39 +87,40 @@ class ExportFace:
         registry: Registry,
         charging: Charging,
         limits: LimitSettings,
-        base: str,
+        harmonised: Harmonised,
         folder: Path,
     ) -> None:
         self._federation = federation
         self._registry = registry
         self._charging = charging
         self._limits = limits
-        self._base = base
+        self._harmonised = harmonised
         self._folder = folder
         self._places = Places(limits.exports)
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes of this face."""
-        return [web.get("/search/export", self.by_get), web.post("/search/export", self.by_post)]
+        """Return the routes of this face: of the whole lake, and of one site's catalogue."""
+        paths = ("/search/export", "/catalogs/{catalogue}/search/export")
+        return [route for path in paths for route in (web.get(path, self.by_get), web.post(path, self.by_post))]
 
     async def by_get(self, request: web.Request) -> web.StreamResponse:
         """``GET /search/export``: a search's parameters, and ``format``, ``records``, ``max_items``, ``resume``."""
-        principal = principal_of(request)
-        search = search_from_get(request.query, default_limit=PAGE_ITEMS, max_limit=PAGE_ITEMS)
-        return await self._answer(request, self._wanted(request, search, {}, principal))
+        dedup = self._limits.default_dedup
+        search = search_from_get(request.query, default_limit=PAGE_ITEMS, max_limit=PAGE_ITEMS, default_dedup=dedup)
+        return await self._answer(request, self._wanted(request, search, {}))
 
     async def by_post(self, request: web.Request) -> web.StreamResponse:
         """``POST /search/export``: the body of a search, with the same members beside."""
-        principal = principal_of(request)
+        dedup = self._limits.default_dedup
         body = await request.read()
-        search = search_from_post(body, default_limit=PAGE_ITEMS, max_limit=PAGE_ITEMS)
+        search = search_from_post(body, default_limit=PAGE_ITEMS, max_limit=PAGE_ITEMS, default_dedup=dedup)
         members: Json = msgspec.json.decode(body) if body.strip() else {}
-        return await self._answer(request, self._wanted(request, search, members, principal))
+        return await self._answer(request, self._wanted(request, search, members))
 
-    def _wanted(self, request: web.Request, search: SearchRequest, body: Json, principal: Principal) -> Wanted:
-        wanted = _wanted(request, search, body, principal)
-        seen = msgspec.structs.replace(wanted.export, sight=self._federation.sight(principal))
-        return msgspec.structs.replace(wanted, export=seen)
+    def _wanted(self, request: web.Request, search: SearchRequest, body: Json) -> Wanted:
+        scope = self._harmonised.scope(request.match_info.get("catalogue"), principal_of(request))
+        query = msgspec.structs.replace(search.query, sites=scope.sites)
+        return _wanted(request, msgspec.structs.replace(search, query=query), body, scope)
 
     async def _answer(self, request: web.Request, wanted: Wanted) -> web.StreamResponse:
         with self._places.taken(wanted.export.user):
@@ -197,7 +202,7 @@ class ExportFace:
 
     def _render(self, wanted: Wanted) -> "_Rendering":
         priorities = {site.id: site.settings.priority for site in self._registry.sites()}
-        return _Rendering(self._base, priorities, wanted, self._caught)
+        return _Rendering(priorities, wanted, self._caught)
 
     def _caught(self, name: str, count: int) -> None:
         site = self._registry.get(name)
@@ -208,10 +213,8 @@ class ExportFace:
 class _Rendering:
     """Turns a group of copies into the item that is given; ``caught`` is told of sites with unsafe addresses."""
 
-    def __init__(
-        self, base: str, priorities: Mapping[str, int], wanted: Wanted, caught: Callable[[str, int], None]
-    ) -> None:
-        self._base = base
+    def __init__(self, priorities: Mapping[str, int], wanted: Wanted, caught: Callable[[str, int], None]) -> None:
+        self._base = wanted.base
         self._prefer = preference(priorities, wanted.near)
         self._fields = wanted.export.query.fields
         self._caught = caught
@@ -237,22 +240,24 @@ def _told(outcome: Outcome) -> dict[str, str]:
     return headers
 
 
-def _wanted(request: web.Request, search: SearchRequest, body: Json, principal: Principal) -> Wanted:
+def _wanted(request: web.Request, search: SearchRequest, body: Json, scope: Scope) -> Wanted:
     given: Json = {name: value for name, value in {**request.query, **body}.items() if value not in (None, "")}
     demand = demand_of(body, request.query)
     export = Export(
         query=search.query,
-        user=principal.user,
+        user=principal_of(request).user,
         strict=demand.strict,
         require=demand.require,
         resume=_token(given.get("resume", search.token)),
         most=_count(given["max_items"]) if "max_items" in given else None,
+        sight=scope.sight,
     )
     return Wanted(
         export=export,
         kind=kind_of(given.get("format"), request.headers.get(hdrs.ACCEPT, "")),
         records=_records(given.get("records", "trailer")),
         near=given["near"] if isinstance(given.get("near"), str) else None,
+        base=scope.url(),
     )
 
 

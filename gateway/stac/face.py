@@ -12,10 +12,11 @@ from gateway.quota.charging import Charging
 from gateway.search.federation import Federation
 from gateway.settings import LimitSettings
 from gateway.stac.collections_face import CollectionsFace
-from gateway.stac.conformance import CONFORMANCE, OF_A_CATALOGUE
+from gateway.stac.conformance import CONFORMANCE, OF_A_CATALOGUE, OF_WRITING
 from gateway.stac.harmonised import Harmonised
 from gateway.stac.landing import KINDS, SiteTold, catalogue, catalogues_page, children_page, landing_page
 from gateway.stac.openapi import OPENAPI_TYPE, openapi_document, openapi_page
+from gateway.stac.own_collections import OwnCollections
 from gateway.stac.sampling import Sampling
 from gateway.stac.scope import Scope
 from gateway.stac.search_face import SearchFace
@@ -24,7 +25,7 @@ from gateway.stac.search_face import SearchFace
 class StacFace:
     """Serves landing pages, catalogues, and what says what is served; with the faces of collections and items.
 
-    ``base`` is the public URL that links are built from.
+    ``base`` is the public URL that links are built from. ``own`` are users' own collections.
     """
 
     def __init__(
@@ -35,16 +36,22 @@ class StacFace:
         charging: Charging,
         limits: LimitSettings,
         base: str,
+        own: OwnCollections | None = None,
     ) -> None:
         self._base = base
+        written = own is not None and own.kept
+        self._conformance = (*CONFORMANCE, *(OF_WRITING if written else ()))
         self._harmonised = Harmonised(registry=registry, base=base, access=federation.access)
-        self._collections = CollectionsFace(harmonised=self._harmonised, sampling=Sampling(federation=federation))
+        self._collections = CollectionsFace(
+            harmonised=self._harmonised, sampling=Sampling(federation=federation), own=own or OwnCollections()
+        )
         self._search = SearchFace(
             federation=federation,
             registry=registry,
             charging=charging,
             limits=limits,
             harmonised=self._harmonised,
+            own=own or OwnCollections(),
         )
 
     def routes(self) -> list[web.RouteDef]:
@@ -67,12 +74,13 @@ class StacFace:
         """``GET /`` (STAC API Core)."""
         scope = self._scope(request)
         sites = [_told(site) for site in self._harmonised.sites(scope)]
-        return json_answer(request, landing_page(scope, sites, self._harmonised.collections(scope).values()))
+        page = landing_page(scope, sites, self._harmonised.collections(scope).values())
+        return json_answer(request, page | {"conformsTo": list(self._conformance)})
 
     async def conformance(self, request: web.Request) -> web.Response:
         """``GET /conformance``, also of one catalogue."""
         scope = self._scope(request)
-        return json_answer(request, conformance_page(CONFORMANCE if scope.site is None else OF_A_CATALOGUE))
+        return json_answer(request, conformance_page(self._conformance if scope.site is None else OF_A_CATALOGUE))
 
     async def api(self, request: web.Request) -> web.Response:
         """``GET /api``: the OpenAPI description."""

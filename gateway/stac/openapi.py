@@ -23,10 +23,13 @@ _MEANING = {
     406: "None of the accepted types can be given",
     409: "Not possible as it stands",
     410: "Dismissed already",
+    412: "It has changed since it was read",
+    413: "The body is too large",
     422: "Cannot be done as asked",
     415: "The body is no JSON",
     429: "Quota exceeded; the problem explains",
     502: "No site answered",
+    501: "Not offered here",
     503: "Not ready",
 }
 _FREE: Json = {

@@ -85,6 +85,7 @@ _HTML = ("text/html",)
 _KEPT = (200, 304, 401, 404, 406)
 _FOUND = (200, 400, 401, 404, 406, 429, 502)
 _BODY = ref("SearchBody")
+_EXPORTED = ("application/x-ndjson", "application/vnd.apache.parquet")
 _ONE = "/collections/{collection}"
 
 _OF_A_SCOPE = (
@@ -125,10 +126,13 @@ _OF_A_SCOPE = (
     ),
     Operation("/search", "get", "Search items", ref("ItemCollection"), _SEARCH, None, _FOUND, _GEOJSON),
     Operation("/search", "post", "Search items", ref("ItemCollection"), ("near",), _BODY, (*_FOUND, 415), _GEOJSON),
+    Operation("/search/explain", "get", "How a search is made", OBJECT, _SEARCH, None, _FOUND),
+    Operation("/search/explain", "post", "How a search is made", OBJECT, (), _BODY, _FOUND),
+    Operation("/search/export", "get", "All matches as a stream", STRING, _EXPORT, None, _FOUND, _EXPORTED),
+    Operation("/search/export", "post", "All matches as a stream", STRING, (), _BODY, _FOUND, _EXPORTED),
 )
 """What is served of the whole lake, and again below ``/catalogs/{catalogue}``."""
 
-_EXPORTED = ("application/x-ndjson", "application/vnd.apache.parquet")
 _STAC = (
     Operation("/", "get", "Landing page", ref("Catalog"), statuses=_KEPT),
     Operation("/api", "get", "This description", statuses=(200, 304, 406), kinds=(OPENAPI_TYPE,)),
@@ -136,10 +140,6 @@ _STAC = (
     Operation("/catalogs/{catalogue}", "get", "One site's catalogue", ref("Catalog"), statuses=_KEPT),
     *_OF_A_SCOPE,
     *(one._replace(path=f"/catalogs/{{catalogue}}{one.path}") for one in _OF_A_SCOPE),
-    Operation("/search/explain", "get", "How a search is made", OBJECT, _SEARCH, None, _FOUND),
-    Operation("/search/explain", "post", "How a search is made", OBJECT, (), _BODY, _FOUND),
-    Operation("/search/export", "get", "All matches as a stream", STRING, _EXPORT, None, _FOUND, _EXPORTED),
-    Operation("/search/export", "post", "All matches as a stream", STRING, (), _BODY, _FOUND, _EXPORTED),
 )
 _OF_HDA = (
     Operation("", "get", "Landing page", ref("Catalog"), statuses=(200, 304, 406)),

@@ -15,6 +15,7 @@ from edges.stac.fields import apply_fields
 from edges.stac.hrefs import looks_unsafe
 from edges.stac.links import GEOJSON_TYPE, next_by_get, next_by_post
 from edges.stac.request import SearchRequest, parse_dedup, parse_flag, search_from_get, search_from_post
+from edges.stac.tags import tag_of
 from gateway.answers import json_only, only_utf8
 from gateway.principal import principal_of
 from gateway.quota.charging import Charging
@@ -25,6 +26,7 @@ from gateway.search.safety import made_safe
 from gateway.settings import LimitSettings
 from gateway.stac.demand import demand_of
 from gateway.stac.harmonised import Harmonised
+from gateway.stac.own_collections import OwnCollections
 from gateway.stac.scope import Scope
 from quotas.model import Line
 
@@ -43,12 +45,14 @@ class SearchFace:
         charging: Charging,
         limits: LimitSettings,
         harmonised: Harmonised,
+        own: OwnCollections,
     ) -> None:
         self._federation = federation
         self._registry = registry
         self._charging = charging
         self._limits = limits
         self._harmonised = harmonised
+        self._own = own
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the whole lake and of one site's catalogue."""
@@ -79,7 +83,11 @@ class SearchFace:
         item = render_item(group, base=scope.url(), prefer=self._preference(request))
         (item,), left_out = made_safe([item], [group])
         self._caught(left_out)
-        return web.Response(body=only_utf8(msgspec.json.encode(item)), content_type=GEOJSON_TYPE)
+        response = web.Response(body=only_utf8(msgspec.json.encode(item)), content_type=GEOJSON_TYPE)
+        if self._own.tag(collection) is not None:  # it can be changed: If-Match wants to know what was read
+            response.headers[hdrs.ETAG] = tag_of(group[0].item)
+            response.headers[hdrs.CACHE_CONTROL] = "private, no-cache"
+        return response
 
     async def items(self, request: web.Request) -> web.Response:
         """``GET /collections/{collection}/items`` (OGC API Features, with the search parameters)."""

@@ -1,0 +1,60 @@
+"""The room of users' own collections."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from gateway.answers import Handler
+from gateway.contributed.book import Book
+from gateway.contributed.collections import CollectionWriting
+from gateway.contributed.face import ContributedFace, Writing
+from gateway.contributed.ground import Ground
+from gateway.contributed.items import ItemWriting
+from gateway.contributed.model import Collection
+from gateway.contributed.storage import StorageCharge
+from gateway.house.adapters import records_of
+from gateway.house.house import House
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contributed:
+    """What the standard routes need of users' collections: ``create`` makes one, ``tag`` gives one's entity tag."""
+
+    create: Handler
+    tag: Callable[[str], str | None]
+
+
+async def add_contributed(house: House) -> Contributed:
+    """Add what changes users' collections, and let searches see of them what each principal may."""
+    book = await _book(house)
+    face = ContributedFace(writing=None if book is None else _writing(house, book), base=house.base)
+    house.routes += face.routes()
+    return Contributed(create=face.create_collection, tag=partial(_tag, book))
+
+
+async def _book(house: House) -> Book | None:
+    """Open the book; from then on searches see what it says."""
+    site = house.settings.contributed.site
+    if not site:
+        return None
+    records = await house.stack.enter_async_context(records_of(house.settings, "contributed", Collection))
+    book = Book(site=site, records=records)
+    house.access.keep(book)
+    return book
+
+
+def _writing(house: House, book: Book) -> Writing:
+    settings = house.settings.contributed
+    ground = Ground(book=book, registry=house.registry, access=house.access)
+    lease = house.settings.quotas.lease_seconds
+    storage = StorageCharge(ledger=house.ledger, edge=settings.site, lease_seconds=lease)
+    return Writing(
+        collections=CollectionWriting(ground=ground, storage=storage, settings=settings),
+        items=ItemWriting(ground=ground, storage=storage),
+        body_bytes=settings.body_bytes,
+    )
+
+
+def _tag(book: Book | None, name: str) -> str | None:
+    record = None if book is None else book.get(name)
+    return None if record is None else record.tag
