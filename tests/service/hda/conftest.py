@@ -1,10 +1,14 @@
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from hda_lake import OLCI, S2, Client, collection, gateway_over, hub, item, site_of
 
 from gateway.settings import HdaSettings
+
+sys.path.append(str(Path(__file__).parents[1] / "auth"))  # where the real OpenID Connect server is started
 
 WEST = [item(f"S3A_{day:02}", OLCI, day=day, **{"eo:cloud_cover": float(day)}) for day in range(1, 26)]
 EAST = [

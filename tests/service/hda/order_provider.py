@@ -32,6 +32,8 @@ class OrderProvider:
         self.at_once = False
         self.refusal = ""
         self.broken = False
+        self.done_after = 0
+        """After how many looks an order is there; 0: when the test says so."""
 
     def move(self, status: str, message: str = "") -> None:
         """Let all open orders go on."""
@@ -99,6 +101,8 @@ class OrderProvider:
 
     async def item(self, request: web.Request) -> web.Response:
         self.looks += 1
+        if self.done_after and self.looks >= self.done_after:
+            self.move("succeeded")
         name = request.match_info["item"]
         if name not in self.orders:
             return web.json_response({"code": 404, "description": "no such item"}, status=404)
