@@ -28,6 +28,11 @@ class Program:
         self.url = url
         self._process = psutil.Process(process.pid)
 
+    @property
+    def pid(self) -> int:
+        """Return the id of the process."""
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Return user and system seconds of the program and its living children so far."""
         total = 0.0

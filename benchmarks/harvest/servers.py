@@ -21,6 +21,18 @@ def work_folder(parent: Path) -> Path:
     return folder
 
 
+def nginx_program() -> str:
+    """Return the path of nginx.
+
+    Raises:
+        PeerMissing: it is not installed.
+    """
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise PeerMissing("nginx is not installed; on Debian: apt-get install nginx-light")
+    return program
+
+
 @contextmanager
 def nginx(folder: Path, *, dav: bool) -> Iterator[Program]:
     """Serve ``folder/data`` over HTTP; with ``dav`` take PUTs too, with a constant ETag and no look at signatures.
@@ -28,9 +40,7 @@ def nginx(folder: Path, *, dav: bool) -> Iterator[Program]:
     Raises:
         PeerMissing: nginx is not installed.
     """
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        raise PeerMissing("nginx is not installed; on Debian: apt-get install nginx-light")
+    program = nginx_program()
     home = folder / f"nginx-{'sink' if dav else 'source'}"
     data = home / "data"
     (data / BUCKET).mkdir(parents=True)
