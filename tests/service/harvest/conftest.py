@@ -4,7 +4,8 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,24 @@ async def scene(s3: str, tmp_path: Path, dsn: str) -> Scene:
 async def origin() -> AsyncIterator[Origin]:
     async with Origin().serving() as serving:
         yield serving
+
+
+@pytest.fixture
+def scenes(s3: str, tmp_path: Path, dsn: str) -> Callable[[], AbstractAsyncContextManager[Scene]]:
+    """Make scenes, each of its own."""
+
+    @asynccontextmanager
+    async def made() -> AsyncIterator[Scene]:
+        bucket = f"b{uuid.uuid4().hex[:12]}"
+        await asyncio.to_thread(make_bucket, s3, bucket)
+        folder = tmp_path / bucket
+        folder.mkdir()
+        yield Scene(folder=folder, endpoint=s3, bucket=bucket, dsn=dsn, schema=f"harvest_{bucket}")
+
+    return made
+
+
+@pytest.fixture
+def origins() -> Callable[[], AbstractAsyncContextManager[Origin]]:
+    """Make origins, each of its own."""
+    return lambda: Origin().serving()

@@ -1,0 +1,154 @@
+"""A process is killed (SIGKILL) between any two of its writes; another one goes on from there.
+
+The writes are enumerated by a run that nobody kills. The everyday run kills after some of them, spread over all; with
+``LAKEGATE_KILL=all`` after each.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+
+import pytest
+from harvest_elsewhere import far
+from harvest_points import Points
+from harvest_scene import HUB, PART, make_item, sha256
+
+from harvest.far_worker import work_for
+from harvest.model import FoundItem
+
+pytestmark = pytest.mark.service
+
+LARGE = 2 * PART + 4321
+SMALL = 25_000
+SOME = 5
+"""Points of an everyday run, for each kind of process."""
+
+
+def near(scene, order_id, notes, fatal):
+    """Carry an order from beside the database."""
+    Points(notes, fatal).watch()
+
+    async def work():
+        async with scene.running(workers=1) as live:
+            await live.settled(order_id, 30)
+
+    asyncio.run(work())
+
+
+def distant(url, run, token, notes, fatal):
+    """Carry an order from far away."""
+    Points(notes, fatal).watch()
+    asyncio.run(work_for(url, run, token))
+
+
+@pytest.fixture(scope="session")
+def processes():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harvest_scene", "harvest.harvester", "test_harvest_points", "test_harvest_killed"])
+    return context
+
+
+def publish(scene, origin):
+    bodies = {"large": os.urandom(LARGE), "small": os.urandom(SMALL)}
+    assets = {}
+    for name, body in bodies.items():
+        origin.add(f"{name}.tif", body)
+        assets[name] = {"href": f"{origin.url}/{name}.tif", "file:checksum": sha256(body), "file:size": len(body)}
+    item_id = f"i{len(scene.found)}"
+    scene.found[:] = [FoundItem(site=HUB, item=make_item(item_id, assets))]
+    scene.allowed[:] = [origin.url]
+    return item_id, bodies
+
+
+async def ended(processes, target, *arguments):
+    process = processes.Process(target=target, args=arguments)
+    process.start()
+    await asyncio.to_thread(process.join, 60)
+    return process.exitcode
+
+
+def chosen(count):
+    """Return after which of so many writes to kill."""
+    if os.environ.get("LAKEGATE_KILL") == "all":
+        return range(1, count + 1)
+    return sorted({1 + (count - 1) * number // (SOME - 1) for number in range(SOME)})
+
+
+async def right(live, item_id, bodies):
+    """Check that each object is there once with the right bytes, nothing else is, and that the quota is the truth."""
+    item = await live.catalogue.plain("s2", item_id)
+    for asset, body in bodies.items():
+        assert await live.read(item["assets"][asset]["href"]) == body
+        assert item["assets"][asset]["file:checksum"] == sha256(body)
+    assert await live.store.list_uploads() == []
+    assert len([found async for found in live.store.list_objects()]) == len(bodies)
+    total = sum(map(len, bodies.values()))
+    taken = await live.taken()
+    assert taken["storage_bytes"] == (total, 0)
+    assert taken["harvest_bytes"] == (total, 0)
+    assert taken["harvest_jobs"][1] == 0
+
+
+def twice(origin, notes):
+    """Return how many bytes of the large object were asked for again though the bucket had them, at the kill."""
+    sent = notes.count("bucket put_part")
+    again = [asked for path, asked in origin.requests if path == "large.tif"][1:]
+    starts = [int(asked.removeprefix("bytes=").split("-")[0] or 0) if asked else 0 for asked in again]
+    return max(0, sent * PART - min(starts)) if starts else 0
+
+
+async def killed_near(processes, scene, origin, fatal):
+    """Kill a process after a write, and let another one finish; return the notes of the first."""
+    item_id, bodies = publish(scene, origin)
+    async with scene.running(workers=0) as live:
+        order = await live.order()
+    notes = scene.folder / "notes"
+    code = await ended(processes, near, scene.portable(), order.id, notes, fatal)
+    written = notes.read_text().splitlines()
+    assert code == (-signal.SIGKILL if len(written) >= fatal > 0 else 0)
+    async with scene.running(workers=1) as live:
+        assert (await live.settled(order.id, 30)).state == "OK"
+        await right(live, item_id, bodies)
+    assert twice(origin, written) <= PART
+    return written
+
+
+async def killed_far(processes, scene, origin, fatal):
+    """Kill a far worker after a write; another of the same run finishes."""
+    item_id, bodies = publish(scene, origin)
+    notes = scene.folder / "notes"
+    async with far(scene, plain=True) as there:
+        order = await there.live.order()
+        run = await there.run()
+        code = await ended(processes, distant, run.url, run.run, run.token, notes, fatal)
+        written = notes.read_text().splitlines()
+        assert code == (-signal.SIGKILL if len(written) >= fatal > 0 else 0)
+        assert await ended(processes, distant, run.url, run.run, run.token, scene.folder / "second", 0) == 0
+        assert (await there.live.settled(order.id, 30)).state == "OK"
+        await right(there.live, item_id, bodies)
+    assert twice(origin, written) <= PART
+    return written
+
+
+KINDS = {"near": killed_near, "far": killed_far}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_process_killed_between_any_two_writes_leaves_what_another_finishes(
+    processes, scenes, origins, record_property, kind
+):
+    """One test of many kills: how many there are is known only after the first, which is none."""
+    async with scenes() as scene, origins() as origin:
+        written = await KINDS[kind](processes, scene, origin, 0)
+    assert {each.split()[0] for each in written} >= {"bucket", "database" if kind == "near" else "gateway"}
+    points = chosen(len(written))
+    for fatal in points:
+        async with scenes() as scene, origins() as origin:
+            try:
+                await KINDS[kind](processes, scene, origin, fatal)
+            except BaseException as error:
+                error.add_note(f"killed after write {fatal} of {len(written)}: {written[fatal - 1]}")
+                raise
+    record_property("kill points", f"{len(list(points))} of {len(written)}")
+    print(f"\n{kind}: killed after {len(list(points))} of {len(written)} writes")
