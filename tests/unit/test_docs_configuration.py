@@ -30,6 +30,7 @@ GROUPS = {
     "DaskSettings": "### `sites[].dask`",
     "KernelSettings": "### `sites[].kernels`",
     "EscrowSettings": "### `sites[].escrow`",
+    "OrderSettings": "### `sites[].orders`",
     "AccessRule": "### `sites[].access`",
     "QuotaSettings": "## `quotas`",
     "Policy": "Each entry of `policies`",
@@ -43,6 +44,8 @@ GROUPS = {
     "HookOutput": "Each entry of `outputs`",
     "LimitSettings": "## `limits`",
     "ContributedSettings": "## `contributed`",
+    "HdaSettings": "## `hda`",
+    "HdaService": "Each entry of `services`",
 }
 """Where each group of the schema is described."""
 
