@@ -62,7 +62,7 @@ class User:
             data=io.BytesIO(data) if data else None,
         ) as response:
             text = await response.read()
-            told = msgspec.json.decode(text) if text and "json" in response.content_type else text
+            told = msgspec.json.decode(text) if text and _is_json(response.content_type) else text
             return response.status, told, response.headers
 
     async def get(self, path: str, **parameters: str) -> Any:
@@ -77,6 +77,10 @@ class User:
         status, page, _ = await self.call("POST", "/search", {"limit": 100} | search)
         assert status == 200, page
         return [item["id"] for item in page["features"]]
+
+
+def _is_json(kind: str) -> bool:
+    return kind.endswith("json") and "ndjson" not in kind
 
 
 class Lake:
