@@ -97,3 +97,25 @@ async def test_a_failure_is_explained_and_a_wrong_value_named(tmp_path: Path) ->
         assert told["sites"]["gone"]["reason"]
         status, problem = await client.get("/search/explain", bbox="1")
         assert (status, problem["field"]) == (400, "bbox")
+
+
+async def test_the_search_of_one_catalogue_is_explained_and_exported_below_it(lake: Client) -> None:
+    _, page = await lake.get("/search", collections="sentinel-2-l2a", limit=5)
+    site = min(name for name, said in page["federation"].items() if said["items"])
+    _, told = await lake.get(f"/catalogs/{site}/search/explain", collections="sentinel-2-l2a", limit=5)
+    assert set(told["sites"]) == {site}
+    assert {request["site"] for request in told["requests"]} == {site}
+    body = {"collections": ["sentinel-2-l2a"], "limit": 5}
+    _, by_post = await lake.post(body, f"/catalogs/{site}/search/explain")
+    assert by_post["page"] == told["page"]
+    async with lake.session.get(
+        f"{lake.url}/catalogs/{site}/search/export", params={"collections": "sentinel-2-l2a", "max_items": "3"}
+    ) as answer:
+        *items, record = [json.loads(line) for line in (await answer.text()).splitlines()]
+    assert len(items) == record["items"] == min(3, told["page"]["items"])
+    for each in items:
+        assert each["properties"]["federation:backends"] == [site]
+        own = next(link["href"] for link in each["links"] if link["rel"] == "self")
+        assert f"/catalogs/{site}/collections/" in own
+    async with lake.session.get(f"{lake.url}/catalogs/nowhere/search/export") as answer:
+        assert answer.status == 404
