@@ -235,6 +235,21 @@ class EscrowSettings(Frozen):
             raise ValueError(f"escrow: longest_seconds must be more than 0, got {self.longest_seconds}")
 
 
+class TunnelSettings(Frozen):
+    """The way to an edge that dials out only (``lakegate site tunnel``): it holds connections to us open.
+
+    The edge proves itself by ``secret`` (32 bytes or more). ``ports`` are ports of 127.0.0.1 that we listen at, each
+    for one of the edge's services, by its name there: the URLs of the site point to them.
+    """
+
+    secret: Secret
+    ports: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        if not self.ports or not all(0 < port < 65_536 for port in self.ports.values()):
+            raise ValueError("tunnel: ports must name services of the edge, and a port within 1 and 65535 for each")
+
+
 class AccessRule(Frozen):
     """Collections that ask for a role; ``collections`` are patterns of harmonised ids (``EO.ECMWF.DAT.DT_*``).
 
@@ -285,6 +300,7 @@ class SiteSettings(Frozen):
     dask: DaskSettings | None = None
     kernels: KernelSettings | None = None
     escrow: EscrowSettings | None = None
+    tunnel: TunnelSettings | None = None
     orders: OrderSettings | None = None
     """That it takes orders for data which it has to stage first; by default it takes none."""
     access: tuple[AccessRule, ...] = ()

@@ -8,7 +8,7 @@ import click
 COMMANDS = {
     "demo": ("gateway.cli.demo", "Bring up everything on this machine and tour the whole main job."),
     "serve": ("gateway.cli.serve", "Run the gateway."),
-    "site": ("gateway.cli.site_join", "Serve STAC items as a site; join an edge."),
+    "site": ("gateway.cli.site_tunnel", "Serve STAC items as a site; join an edge, route to it."),
     "config": ("gateway.cli.config", "Check a configuration file, or print its schema."),
     "search": ("gateway.cli.search", "Search all sites."),
     "place": ("gateway.cli.place", "Say where a computation would run, and why."),

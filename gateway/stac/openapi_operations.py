@@ -201,6 +201,7 @@ _WRITTEN = (
     Operation(_ITEM, "put", "Replace an item", ref("Item"), (), ref("Item"), (*_CHANGED, 429), _GEOJSON),
     Operation(_ITEM, "patch", "Change an item", ref("Item"), (), OBJECT, (*_CHANGED, 429), _GEOJSON),
     Operation(_ITEM, "delete", "Remove an item", statuses=(204, 401, 403, 404, 412, 501)),
+    Operation(f"{_ONE}/bulk", "post", "Load many items", body=STRING, statuses=(*_MADE, 408, 415)),
     Operation(f"{_ONE}/sharing", "get", "Whose a collection is", statuses=(200, 401, 403, 404, 501)),
     Operation(f"{_ONE}/sharing", "put", "Share my collection", body=OBJECT, statuses=(200, 400, 401, 403, 404, 501)),
     Operation("/contributed", "get", "My collections, and those shared with me", statuses=(200, 401, 501)),
@@ -270,6 +271,7 @@ _DASK = (
 )
 _SLICE = "/edges/{edge}/slices/{id}"
 _SLICES = (
+    Operation("/edges/{edge}/tunnel", "get", "Where an edge that dials out only holds websockets", statuses=(101, 403)),
     Operation("/edges/{edge}/slices", "get", "The slices of quota that an edge holds", statuses=(200, 401, 404)),
     Operation(_SLICE, "put", "Set a slice of quota aside", body=OBJECT, statuses=(200, 201, 400, 401, 404, 429)),
     Operation(f"{_SLICE}/renew", "post", "Keep a slice for longer", body=OBJECT, statuses=(200, 400, 401, 404)),

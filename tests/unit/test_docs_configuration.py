@@ -29,6 +29,7 @@ GROUPS = {
     "DataSettings": "## `data`",
     "DaskSettings": "### `sites[].dask`",
     "KernelSettings": "### `sites[].kernels`",
+    "TunnelSettings": "### `sites[].tunnel`",
     "EscrowSettings": "### `sites[].escrow`",
     "OrderSettings": "### `sites[].orders`",
     "AccessRule": "### `sites[].access`",

@@ -49,6 +49,8 @@ async def test_refusals_reach_the_notebook_in_words(dask_edges, serve_dask) -> N
         with pytest.raises(ValueError, match="worker_cores"):
             await gateway.new_cluster(edge="edge-b", worker_cores=99)
         with pytest.raises(ValueError, match="unknown option"):
+            await gateway.new_cluster(edge="edge-b", racks=1)
+        with pytest.raises(ValueError, match="no edge has GPUs"):
             await gateway.new_cluster(edge="edge-b", gpus=1)
         await nothing_held(running)
         for _ in range(3):

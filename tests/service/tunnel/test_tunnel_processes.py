@@ -1,0 +1,89 @@
+"""A gateway, and an edge that only dials out, as processes: found, lost and back."""
+
+import asyncio
+import json
+import os
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+import pytest
+from tunnel_scene import SECRET, free_port
+
+pytestmark = pytest.mark.service
+
+ITEM = {
+    "type": "Feature",
+    "stac_version": "1.0.0",
+    "id": "far-away",
+    "collection": "scenes",
+    "geometry": {"type": "Point", "coordinates": [10, 50]},
+    "bbox": [10, 50, 10, 50],
+    "properties": {"datetime": "2026-07-01T00:00:00Z"},
+    "links": [],
+    "assets": {},
+}
+
+
+@asynccontextmanager
+async def process(*arguments):
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", *map(str, arguments),
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+    )  # fmt: skip
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.wait()
+
+
+async def found(session, url):
+    """Return the ids that a search finds; nothing where the gateway does not answer yet."""
+    try:
+        async with session.get(f"{url}/search?limit=5") as response:
+            page = await response.json()
+    except aiohttp.ClientError:
+        return None
+    return [item["id"] for item in page.get("features", [])]
+
+
+async def until(session, url, expected):
+    for _ in range(600):
+        if await found(session, url) == expected:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{url} did not find {expected}")
+
+
+def write(folder, name, value):
+    file = folder / name
+    file.write_text(value if isinstance(value, str) else json.dumps(value))
+    return file
+
+
+async def test_a_site_that_nobody_can_dial_is_searched_lost_and_back(tmp_path):
+    front, near, far = free_port(), free_port(), free_port()
+    secret = {"file": str(write(tmp_path, "secret", SECRET))}
+    catalogue = {"url": f"http://127.0.0.1:{near}"}
+    site = {"id": "edge-t", "kind": "edge", "catalogue": catalogue}
+    site |= {"tunnel": {"secret": secret, "ports": {"catalogue": near}}}
+    server = {"port": front, "state": str(tmp_path / "state")}
+    config = write(tmp_path, "gateway.yaml", {"server": server, "sites": [site], "limits": {"probe_seconds": 1.0}})
+    url = f"http://127.0.0.1:{front}"
+    tunnel = {"gateways": [url], "edge": "edge-t", "secret": secret, "services": {"catalogue": f"127.0.0.1:{far}"}}
+    tunnel_file = write(tmp_path, "tunnel.yaml", tunnel)
+    items = write(tmp_path, "item.json", ITEM)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        await stack.enter_async_context(process("serve", "--config", config))
+        await stack.enter_async_context(process("site", "serve", "--items", items, "--port", far))
+        await until(session, url, [])
+        async with process("site", "tunnel", tunnel_file) as dialling:
+            await until(session, url, ["far-away"])
+            dialling.kill()
+            await until(session, url, [])
+        async with process("site", "tunnel", tunnel_file):
+            await until(session, url, ["far-away"])

@@ -1,0 +1,83 @@
+"""Both ends of a tunnel in one process: a gateway that edges dial, and an edge with services of its own."""
+
+import asyncio
+import os
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiohttp import web
+
+from edges.settings import Secret, TunnelSettings
+from gateway.tunnel.edge import Tunnel
+from gateway.tunnel.edge_settings import EdgeTunnelSettings
+from gateway.tunnel.face import TunnelFace
+from gateway.tunnel.pool import Pool
+from gateway.tunnel.ports import open_ports
+
+SECRET = "tunnel-secret-of-these-tests-32-bytes"
+VARIABLE = "LAKEGATE_TESTS_TUNNEL"
+os.environ[VARIABLE] = SECRET
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@web.middleware
+async def told(request, handler):
+    try:
+        return await handler(request)
+    except Exception as error:
+        raise web.HTTPForbidden(text=str(error)) from error
+
+
+@asynccontextmanager
+async def gateway_end(ports, *, port=0):
+    """Run what edges dial; yield its pool and URL."""
+    pool = Pool()
+    app = web.Application(middlewares=[told])
+    app.add_routes(
+        TunnelFace(pool=pool, edges={"edge-t": TunnelSettings(secret=Secret(env=VARIABLE), ports=ports)}).routes()
+    )
+
+    async def hang_up(_):
+        await pool.close()
+
+    app.on_shutdown.append(hang_up)
+    runner = web.AppRunner(app, shutdown_timeout=2)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await site.start()
+        async with open_ports(pool, {"edge-t": ports}):
+            yield pool, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def edge_end(url, services, **more):
+    settings = EdgeTunnelSettings(
+        gateways=(url,), edge="edge-t", secret=Secret(env=VARIABLE), services=services, **({"waiting": 3} | more)
+    )
+    return Tunnel(settings, first_pause_seconds=0.05)
+
+
+async def until(question, seconds=20.0):
+    for _ in range(int(seconds / 0.02)):
+        if question():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the condition did not come true")
+
+
+@asynccontextmanager
+async def tunnelled(services, **more):
+    """Open a tunnel to services (name: port at the edge); yield the gateway's ports by name."""
+    ports = {name: free_port() for name in services}
+    addresses = {name: f"127.0.0.1:{port}" for name, port in services.items()}
+    async with AsyncExitStack() as stack:
+        pool, url = await stack.enter_async_context(gateway_end(ports))
+        await stack.enter_async_context(edge_end(url, addresses, **more).running())
+        await until(lambda: pool.told("edge-t")[0] > 0)
+        yield ports
