@@ -80,6 +80,8 @@ class Copies:
         places = {(row.site, bytes(row.item["collection"])) for group in groups for row in group}
         await self._audited(needs.untried(places), making)
         if making.query.dedup == "replica" and not any(needs.of(*place) for place in places):
+            if due := needs.curious(places):
+                self._trust.keep(needs.alone(groups, due))
             return list(groups)  # the usual case: all copies meet in the merge
         candidates = {
             index: _candidate(group, making)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from edges.model import Frozen
+from edges.model import Frozen, Members
 from gateway.search.copies_trust import NOTHING, CopiesTrust, Need, Pair, pair_of
 from gateway.search.merge import Group
 from gateway.search.plan import Call, Plan
@@ -49,6 +49,22 @@ class PairNeeds:
         """Return the pairs of these sites and collections that no audit has tried; call it before the others."""
         pairs = {pair for site, collection in places for _, pair in self._pairs(site, collection)}
         return [pair for pair in pairs if self._trust.untried(pair)]
+
+    def curious(self, places: Iterable[tuple[str, bytes]]) -> frozenset[Pair]:
+        """Return the pairs of these sites and collections that are due for another look."""
+        pairs = {pair for place in places for _, pair in self._pairs(*place)}
+        return frozenset(pair for pair in pairs if self._trust.curious(pair))
+
+    def alone(self, groups: Iterable[Group], pairs: Iterable[Pair]) -> dict[Pair, dict[str, list[Members]]]:
+        """Return, of each of these pairs, the items that stand without a copy of its other site."""
+        found: dict[Pair, dict[str, list[Members]]] = {pair: {} for pair in pairs}
+        for group in groups:
+            here = {row.site for row in group}
+            for row in group:
+                for other, pair in self._pairs(row.site, bytes(row.item["collection"])):
+                    if other not in here and pair in found:
+                        found[pair].setdefault(row.site, []).append(row.item)
+        return found
 
     def _pairs(self, site: str, collection: bytes) -> list[tuple[str, Pair]]:
         name = _TEXT.decode(collection)

@@ -2,14 +2,14 @@
 
 Copies with equal sort values stand next to each other in any merge, and cost nothing. So each pair of sites that
 share a collection is audited: items of one are asked at the other. A pair that agrees is relied on; a pair that does
-not, or is not known yet, is asked on every page; and one that is caught is never relied on again.
+not, or is not known yet, is asked on every page; and one that is caught is never relied on again. While a pair is
+relied on, items of the pages that are given are compared as well, from time to time.
 """
 
 import asyncio
-import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -29,6 +29,9 @@ SAMPLE = 20
 """Items of each site that are asked at the other, by default."""
 _MAX_VERDICTS = 20_000
 """Verdicts remembered; sites name collections as they like, so there must be a bound."""
+_MAX_ALONE = 32
+"""Pairs of which items are kept to be asked for later; each costs one request in ``audit_seconds``."""
+_NAMING = ("id", "collection", "properties")
 _PROPERTIES = msgspec.json.Decoder(dict[str, object])
 
 
@@ -78,6 +81,7 @@ class CopiesTrust:
         self._caught: set[Pair] = set()
         self._tried: set[Pair] = set()
         self._locks: dict[Pair, asyncio.Lock] = {}
+        self._alone: dict[Pair, dict[str, list[Members]]] = {}
 
     def need(self, pair: Pair, order: Sequence[SortKey]) -> Need:
         """Tell what a search in this order must ask about a pair."""
@@ -110,7 +114,7 @@ class CopiesTrust:
                 site.caught("copies")
         _log.warning(
             "sites differ in what they tell of a copy",
-            extra={"sites": [pair.one, pair.other], "collection": pair.collection},
+            extra=_told(pair),
         )
 
     async def audit(self, pair: Pair) -> None:
@@ -122,11 +126,51 @@ class CopiesTrust:
         async with self._locks.setdefault(pair, asyncio.Lock()):
             if pair in self._verdicts:
                 return
-            with contextlib.suppress(EdgeError):
+            try:
                 verdict = await compare(one, other, pair.collection, sample=self._sample)
-                if len(self._verdicts) >= _MAX_VERDICTS:
-                    self._verdicts.clear()
-                self._verdicts[pair] = verdict
+            except EdgeError as error:
+                _log.info("copies could not be compared", extra=_told(pair) | {"reason": str(error)})
+                return
+            if len(self._verdicts) >= _MAX_VERDICTS:
+                self._verdicts.clear()
+            self._verdicts[pair] = verdict
+
+    def curious(self, pair: Pair) -> bool:
+        """Tell whether items of a pair that is relied on are wanted, to be looked at again; see :meth:`keep`."""
+        return pair in self._verdicts and pair not in self._alone and len(self._alone) < _MAX_ALONE
+
+    def keep(self, found: Mapping[Pair, Mapping[str, Sequence[Members]]]) -> None:
+        """Keep some items, by pair and site, that stood on a page without a copy of the pair's other site.
+
+        The audit was a sample, and the pages of a walk are another: what is kept is asked for at the other site later
+        (:meth:`look_again`), so that a copy which stands on another page ends the trust.
+        """
+        for pair, items in itertools.islice(found.items(), _MAX_ALONE - len(self._alone)):
+            self._alone[pair] = {
+                # Copied out of the page, which would else be kept as a whole.
+                site: [{name: each[name].copy() for name in _NAMING if name in each} for each in some]
+                for site, some in ((site, of_site[: self._sample]) for site, of_site in items.items())
+            }
+
+    async def look_again(self) -> None:
+        """Ask for what stood alone; rely no longer on what the copies that are found differ in."""
+        while self._alone:
+            pair, items = self._alone.popitem()
+            for site, some in items.items():
+                other = self._registry.get(pair.other if site == pair.one else pair.one)
+                if other is not None and other.pulse.available and pair in self._verdicts:
+                    await self._compare_again(pair, other, some)
+
+    async def _compare_again(self, pair: Pair, other: Site, items: Sequence[Members]) -> None:
+        try:
+            differing = _differing(items, await _asked(other, pair.collection, items))
+        except EdgeError as error:
+            _log.info("copies could not be compared", extra=_told(pair) | {"reason": str(error)})
+            return
+        known = self._verdicts[pair]
+        if differing - known.differing:
+            _log.info("copies differ that an audit did not see", extra=_told(pair) | {"fields": sorted(differing)[:20]})
+            self._verdicts[pair] = Verdict(differing=known.differing | differing, renamed=known.renamed)
 
     def pairs(self) -> list[Pair]:
         """Return all pairs of sites that are known to share a collection."""
@@ -153,7 +197,12 @@ class CopiesTrust:
             for pair in self.pairs():
                 if pair not in self._verdicts and pair not in self._caught:
                     await self.audit(pair)
+            await self.look_again()
             await asyncio.sleep(self._seconds)
+
+
+def _told(pair: Pair) -> dict[str, object]:
+    return {"sites": [pair.one, pair.other], "collection": pair.collection}
 
 
 async def compare(one: Site, other: Site, collection: str, *, sample: int = SAMPLE) -> Verdict:

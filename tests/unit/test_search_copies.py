@@ -430,3 +430,48 @@ async def test_a_pair_is_relied_on_for_orders_by_what_its_copies_agree_on() -> N
     trust.caught(pair)
     assert trust.need(pair, total_order(())).ids
     assert not trust.need(pair, total_order((SortKey(field="id"),))).ids
+
+
+async def test_a_copy_on_another_page_that_the_audit_did_not_see_ends_the_trust_after_the_walk() -> None:
+    agreed = [item(f"i{n}", at=f"2024-04-02T00:{n:02d}:00Z") for n in range(40)]
+    one = await filled(Counted(can=ABLE), [*agreed, item("old", at="2020-01-01T00:00:01Z")])
+    two = await filled(Counted(can=ABLE), [*agreed, item("old", at="2019-01-01T00:00:02Z"), item("b", at=None)])
+    registry = registry_of({"s0": one, "s1": two})
+    await registry.probe()
+    trust = CopiesTrust(registry=registry, audit_seconds=60)
+    federation = Federation(
+        registry=registry,
+        cursors=Cursors(key=b"k" * 32, lifetime_seconds=60),
+        deadline_seconds=5.0,
+        stages=(Copies(trust=trust),),
+        clock=lambda: NOW,
+    )
+    (pair,) = trust.pairs()
+    query = Query(limit=41)
+    assert len(await walked(federation, query)) == 43  # "old" twice: its copies stand on two pages
+    assert not trust.need(pair, total_order(())).ids
+    await trust.look_again()
+    assert trust.need(pair, total_order(())).ids
+    assert not trust.need(pair, total_order((SortKey(field="eo:cloud_cover"),))).ids
+    assert len(await walked(federation, query)) == 42
+
+
+async def test_looking_again_at_copies_that_agree_or_at_a_site_that_is_gone_changes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    days = [item(f"i{day}", at=f"2024-04-{day:02}T00:00:00Z") for day in range(1, 9)]
+    other = Counted(can=ABLE)
+    registry = registry_of({"s0": await filled(Counted(can=ABLE), days), "s1": await filled(other, days[::2])})
+    await registry.probe()
+    trust = CopiesTrust(registry=registry, audit_seconds=60)
+    (pair,) = trust.pairs()
+    await trust.audit(pair)
+    for down in (False, True):
+        assert trust.curious(pair)
+        trust.keep({pair: {"s0": [raw(days[1])]}})
+        assert not trust.curious(pair)
+        other.down = down
+        with caplog.at_level("INFO"):
+            await trust.look_again()
+        assert not trust.need(pair, total_order(())).ids
+    assert [record.message for record in caplog.records] == ["copies could not be compared"]
