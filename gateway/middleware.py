@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -14,8 +15,8 @@ _log = logging.getLogger(__name__)
 _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _CORS = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer,"
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer,"
     " X-API-Key, X-Lakegate-Group",
     "Access-Control-Expose-Headers": "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy",
     "Access-Control-Max-Age": "3600",
@@ -57,12 +58,15 @@ class BodyTooSlow(Exception):
     title = "Request timeout"
 
 
-def body_time_middleware(seconds: float) -> Middleware:
-    """Return a middleware that gives the body of every request so many seconds to arrive, whoever reads it."""
+def body_time_middleware(seconds: float, patient: Callable[[web.Request], bool] = lambda _: False) -> Middleware:
+    """Return a middleware that gives the body of every request so many seconds to arrive, whoever reads it.
+
+    Where a face is ``patient``, it bounds by itself how long its bodies may pause.
+    """
 
     @web.middleware
     async def timed(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.body_exists or request.content.is_eof():
+        if not request.body_exists or request.content.is_eof() or patient(request):
             return await handler(request)
 
         def expire() -> None:

@@ -198,15 +198,10 @@ def features_of(body: Json) -> Sequence[Json]:
     features = body.get("features")
     if not isinstance(features, list) or not features or not all(isinstance(one, dict) for one in features):
         raise InvalidInput("features", "not an array of objects, or empty", "an array of STAC Items")
-    names = [one.get("id") for one in features]
-    twice = (
-        next((name for name in names if isinstance(name, str) and names.count(name) > 1), None)
-        if (len(names) <= _COMPARED)
-        else None
-    )
-    if twice is not None:
-        raise InvalidInput("features", f"item {twice!r} stands twice", "each id once")
+    seen: set[str] = set()
+    for one in features:
+        name = one.get("id")
+        if isinstance(name, str) and name in seen:
+            raise InvalidInput("features", f"item {name[:80]!r} stands twice", "each id once")
+        seen.add(str(name))
     return features
-
-
-_COMPARED = 10_000

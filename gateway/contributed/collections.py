@@ -161,6 +161,14 @@ class CollectionWriting:
         """
         return self._ground.seen(self._ground.book.get(name), name, principal)
 
+    def fillable(self, principal: Principal, name: str) -> None:
+        """Check that somebody may fill a collection, before they send what it is to be filled with.
+
+        Raises:
+            NotFound, Forbidden: they may not.
+        """
+        check_writable(self.sharing(principal, name), principal)
+
     def mine(self, principal: Principal) -> list[Collection]:
         """Return the collections that somebody owns or that are shared with their groups, by id."""
         found = [

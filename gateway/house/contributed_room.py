@@ -6,6 +6,7 @@ from functools import partial
 
 from gateway.answers import Handler
 from gateway.contributed.book import Book
+from gateway.contributed.bulk_face import BulkFace
 from gateway.contributed.collections import CollectionWriting
 from gateway.contributed.face import ContributedFace, Writing
 from gateway.contributed.ground import Ground
@@ -27,8 +28,16 @@ class Contributed:
 async def add_contributed(house: House) -> Contributed:
     """Add what changes users' collections, and let searches see of them what each principal may."""
     book = await _book(house)
-    face = ContributedFace(writing=None if book is None else _writing(house, book), base=house.base)
-    house.routes += face.routes()
+    writing = None if book is None else _writing(house, book)
+    face = ContributedFace(writing=writing, base=house.base)
+    limits = house.settings.limits
+    bulk = BulkFace(
+        writing=writing,
+        most_bytes=house.settings.contributed.bulk_bytes,
+        pause_seconds=limits.body_seconds,
+        folder=house.state / "loads",
+    )
+    house.routes += [*face.routes(), *bulk.routes()]
     return Contributed(create=face.create_collection, tag=partial(_tag, book))
 
 

@@ -25,6 +25,7 @@ from gateway.auth import (
     auth_middleware,
 )
 from gateway.compression import compression_middleware
+from gateway.contributed.bulk_face import is_bulk
 from gateway.dask.session import Doorman
 from gateway.data.hrefs import download_href
 from gateway.hops import hops_middleware
@@ -171,7 +172,7 @@ class House:
                 cors_middleware,
                 compression_middleware,
                 problems_middleware,
-                body_time_middleware(settings.limits.body_seconds),
+                body_time_middleware(settings.limits.body_seconds, patient=is_bulk),
                 auth_middleware(
                     [self.authenticator, self.oidc],
                     settings=settings.auth,

@@ -21,6 +21,7 @@ _MEANING = {
     403: "Not yours",
     404: "Not found",
     406: "None of the accepted types can be given",
+    408: "The body did not arrive in time",
     409: "Not possible as it stands",
     410: "Dismissed already",
     412: "It has changed since it was read",
