@@ -17,7 +17,7 @@ from harvest.desk_wire import Bucket
 from harvest.executors.choice import Choice
 from harvest.executors.seams import Errand, Look
 from harvest.runs import Elsewhere, RunTokens
-from harvest.settings_executors import ExecutorSettings
+from harvest.settings_executors import ExecutorSettings, KubernetesJobs
 
 LAKEGATE = str(Path(sys.executable).parent / "lakegate")
 
@@ -96,15 +96,21 @@ class Far:
         raise AssertionError("the run does not end")
 
 
+def usual(name, workers):
+    jobs = KubernetesJobs(namespace="default", image="lakegate")
+    return ExecutorSettings(usual=name, workers=workers, kubernetes=jobs if name == "kubernetes" else None)
+
+
 @asynccontextmanager
-async def far(scene: Scene, *, plain: bool = False, workers: int = 1, **running: object):
+async def far(scene: Scene, *, executor=None, name="dask", plain=False, workers=1, **running):
     """Run a harvester that carries nothing itself, with the counter that far workers come to."""
-    executor, port = Processes(plain=plain), free_port()
+    processes, port = Processes(plain=plain), free_port()
+    executor = executor or processes
     tokens = RunTokens(b"the key of all replicas")
     url = f"http://127.0.0.1:{port}"
     elsewhere = Elsewhere(
-        executors={"dask": executor},
-        choice=Choice(settings=ExecutorSettings(usual="dask", workers=workers), available={"dask": (EDGE,)}),
+        executors={name: executor},
+        choice=Choice(settings=usual(name, workers), available={name: (EDGE,)}),
         tokens=tokens,
         url=url,
     )
@@ -122,5 +128,5 @@ async def far(scene: Scene, *, plain: bool = False, workers: int = 1, **running:
         try:
             yield Far(live, executor, url, tokens)
         finally:
-            await asyncio.to_thread(executor.close)
+            await asyncio.to_thread(processes.close)
             await runner.cleanup()
