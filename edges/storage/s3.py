@@ -297,7 +297,7 @@ class S3Store:
             ]
             await self.complete_upload(key, upload, parts)
             await self._unchanged(origin, bucket, key)
-        except BaseException:
+        except BaseException:  # also where the copy is given up: parts that nobody completes would be paid for
             await asyncio.shield(self.abort_upload(key, upload))
             raise
 

@@ -192,7 +192,7 @@ class Charging:
                 part = await self._take(charge, line)
                 if part is not None:
                     taken.append((part, line))
-        except BaseException:
+        except BaseException:  # also where the request is given up: all lines are taken, or none
             for part, line in taken:
                 part.put_back(line.amount)
             raise

@@ -4,6 +4,7 @@ A stage must be stateless over pages: what it drops follows from the query and t
 the gateway drops the same on any page.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,12 +58,12 @@ class Stage(Protocol):
         ...
 
 
-class Disproved(Exception):
+class Disproved(Exception, ABC):
     """Something that a search relied on proved wrong: it is corrected, and the page is made again.
 
     Each correction must hold for good, so that corrections end.
     """
 
+    @abstractmethod
     def correct(self, sites: Mapping[str, Site]) -> None:
         """Note what was learnt."""
-        raise NotImplementedError
