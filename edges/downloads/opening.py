@@ -38,7 +38,7 @@ class Patience(Frozen):
     connect_seconds: float = 10.0
     stall_seconds: float = 60.0
     mends: int = 2
-    buffer: int = 128 << 10
+    buffer: int = 64 << 10
 
 
 class Asked(Frozen):

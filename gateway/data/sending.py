@@ -11,6 +11,9 @@ from gateway.data.egress import Meter
 from gateway.data.metrics import End
 from quotas.errors import QuotaError
 
+_LEAST, _MOST = 64 << 10, 1 << 20
+"""Bytes that are handed over at once. What a client does not take stays in memory a second time: so a client gets more
+at once only while it takes all of it."""
 _log = logging.getLogger(__name__)
 
 
@@ -28,7 +31,7 @@ async def send(
     """
     try:
         async with asyncio.timeout(None) as patience:
-            await _pumped(response, pieces, meter, patience, stall_seconds)
+            await _pumped(request, response, pieces, meter, _Patience(patience, stall_seconds))
     except TimeoutError:
         end: End = "stalled"
     except ConnectionError:
@@ -46,26 +49,58 @@ async def send(
 
 
 async def _pumped(
+    request: web.Request,
     response: web.StreamResponse,
     pieces: AsyncIterator[bytes],
     meter: Meter,
-    patience: asyncio.Timeout,
-    stall_seconds: float,
+    patience: "_Patience",
 ) -> None:
-    loop = asyncio.get_running_loop()
+    at_once = _LEAST
     async for piece in pieces:
         await meter.cover(len(piece))
-        meter.sent += len(piece)
-        patience.reschedule(loop.time() + stall_seconds)
-        await response.write(piece)
-        patience.reschedule(None)  # the site is waited for by its own clock
-    patience.reschedule(loop.time() + stall_seconds)
+        start, view = 0, memoryview(piece)
+        while start < len(piece):
+            part = view[start : start + at_once]
+            start += len(part)
+            meter.sent += len(part)
+            patience.begin()
+            await response.write(part)
+            at_once = _following(at_once, waiting=_waiting(request))
+        patience.end()  # the site is waited for by its own clock
+    patience.begin()
     await response.write_eof()
+
+
+def _following(at_once: int, *, waiting: int) -> int:
+    """Return how much to hand over next, where so many bytes wait to be taken."""
+    return max(_LEAST, at_once // 2) if waiting else min(_MOST, at_once * 2)
+
+
+def _waiting(request: web.Request) -> int:
+    transport = request.transport
+    return transport.get_write_buffer_size() if transport is not None else 0
+
+
+class _Patience:
+    """The time that a client has to take what it was handed."""
+
+    def __init__(self, timeout: asyncio.Timeout, seconds: float) -> None:
+        self._timeout = timeout
+        self._seconds = seconds
+        self._clock = asyncio.get_running_loop().time
+
+    def begin(self) -> None:
+        """Let the time begin."""
+        self._timeout.reschedule(self._clock() + self._seconds)
+
+    def end(self) -> None:
+        """Let it rest."""
+        self._timeout.reschedule(None)
 
 
 def _break_off(request: web.Request, meter: Meter) -> None:
     """Close the connection at once; what still waits here was not sent."""
     transport = request.transport
     if transport is not None:
-        meter.sent = max(0, meter.sent - transport.get_write_buffer_size())
+        meter.sent = max(0, meter.sent - _waiting(request))
         transport.abort()

@@ -154,7 +154,7 @@ async def lake_of(
     async with AsyncExitStack() as stack:
         sites = []
         for name, scenes in items.items():
-            url = await stack.enter_async_context(_site(name, list(scenes), asked))
+            url = await stack.enter_async_context(site_of(list(scenes), name, asked))
             sites.append(
                 SiteSettings(
                     id=name,
@@ -213,8 +213,11 @@ _EVERYWHERE = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interv
 
 
 @asynccontextmanager
-async def _site(name: str, items: list[dict[str, Any]], asked: Counter[str]) -> AsyncIterator[str]:
-    catalogue = _Counted(name, asked)
+async def site_of(
+    items: list[dict[str, Any]], name: str = "hub", asked: Counter[str] | None = None
+) -> AsyncIterator[str]:
+    """Serve items as a site that counts who asks for them."""
+    catalogue = _Counted(name, Counter() if asked is None else asked)
     await catalogue.put_items(COLLECTION, items)
     async with serving(catalogue, SiteServerSettings(shutdown_seconds=0.5)) as url:
         yield url
