@@ -26,6 +26,10 @@ class SingleFlight(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._flights)
 
+    def __contains__(self, key: K) -> bool:
+        """Tell whether who asks now shares what is under way."""
+        return key in self._flights
+
     async def run(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
         """Return the answer of ``make``, or of one like it that is under way."""
         flight = self._flights.get(key)

@@ -4,6 +4,7 @@ The trace follows the search through its tasks as a context variable: nobody bet
 that nobody wants explained pays one look-up for each request.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -43,6 +44,8 @@ class Trace:
     def __init__(self) -> None:
         self.requests: list[TracedRequest] = []
         self.left_out = 0
+        self.shared: Counter[str] = Counter()
+        """Answers, by site, that other searches were waiting for already: requests that were not made."""
 
     def add(self, request: TracedRequest) -> None:
         """Keep a request, up to the bound."""
@@ -53,6 +56,13 @@ class Trace:
 
 
 _CURRENT: ContextVar[Trace | None] = ContextVar("trace", default=None)
+
+
+def note_shared(site: str) -> None:
+    """Note that an answer is shared with another search, where anybody wants to know."""
+    trace = current()
+    if trace is not None:
+        trace.shared[site] += 1
 
 
 @contextmanager

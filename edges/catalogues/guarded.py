@@ -13,6 +13,7 @@ from edges.seams import WritableCatalogue
 from edges.single_flight import SingleFlight
 from edges.stac.aggregation import Tally, Wanted
 from edges.stac.item_pages import ChangedItems
+from edges.tracing import note_shared
 
 _QUERY = msgspec.msgpack.Encoder(order="deterministic")
 
@@ -46,10 +47,12 @@ class GuardedCatalogue:
 
     What it is asked holds no user: so an answer may be shared between users, but not between requests that came
     through other gateways, which a site that is a gateway answers otherwise. Answers are not to be changed in place.
+    ``site`` is whose they are, for who wants searches explained.
     """
 
-    def __init__(self, inner: WritableCatalogue) -> None:
+    def __init__(self, inner: WritableCatalogue, *, site: str = "") -> None:
         self._inner = inner
+        self._site = site
         self._searches: SingleFlight[tuple[bytes, int, str | None, Way], Batch] = SingleFlight()
         self._items: SingleFlight[tuple[str, str, Way], Members | None] = SingleFlight()
         self._lists: SingleFlight[str, list[Json]] = SingleFlight()
@@ -61,6 +64,8 @@ class GuardedCatalogue:
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Return a page, perhaps the one that another search is waiting for."""
         key = (_QUERY.encode(query), limit, after, hops().names)
+        if key in self._searches:
+            note_shared(self._site)
         return await self._searches.run(key, lambda: self._searched(query, limit, after))
 
     async def aggregate(self, query: Query, wanted: Wanted) -> Tally:

@@ -46,7 +46,7 @@ def catalogue_of(
         catalogue = EodagCatalogue(site=site.id, settings=site.catalogue, state=state, observer=observer)
     else:
         catalogue = _stac_api(site, session, observer)
-    return HarmonisedCatalogue(GuardedCatalogue(catalogue), profile_of(site.catalogue), site=site.id)
+    return HarmonisedCatalogue(GuardedCatalogue(catalogue, site=site.id), profile_of(site.catalogue), site=site.id)
 
 
 def embedded_site(settings: Settings) -> tuple[Site, SqliteCatalogue] | None:
@@ -58,7 +58,7 @@ def embedded_site(settings: Settings) -> tuple[Site, SqliteCatalogue] | None:
     # An address that nobody can have (RFC 2606): nothing of this site is asked over the network.
     where = CatalogueSettings(url="http://contributed.invalid", disjoint=True)
     site = SiteSettings(id=told.site, kind="hub", title=told.title, catalogue=where)
-    return Site(site, GuardedCatalogue(catalogue)), catalogue
+    return Site(site, GuardedCatalogue(catalogue, site=site.id)), catalogue
 
 
 def _stac_api(site: SiteSettings, session: aiohttp.ClientSession, observer: CallObserver) -> WritableCatalogue:
@@ -158,6 +158,7 @@ def allowed_origins(settings: Settings) -> list[str]:
     """Return the private addresses that an operator has named by configuring them."""
     urls = [*settings.harvest.allowed_origins, *(issuer.issuer for issuer in settings.auth.issuers)]
     urls += [each.storage.endpoint for each in settings.harvest.buckets]
+    urls += [each.storage.endpoint for each in settings.contributed.trees]
     urls += [each.url for each in settings.harvest.hook.outputs]
     for source in settings.harvest.hook.sources:
         urls += [source.url, *source.token_urls, *source.downloads]

@@ -57,6 +57,7 @@ def _shown(query: Query) -> Json:
 def _site(query: Query, report: SiteReport, call: Call | None, told: SiteTold | None, trace: Trace) -> Json:
     said: Json = {name: value for name, value in msgspec.to_builtins(report).items() if name not in ("site", "filter")}
     said["kept"] = report.fetched - report.dropped
+    said["shared"] = trace.shared[report.site]
     said["received"] = sum(request.received for request in trace.requests if request.site == report.site)
     if told is not None:
         said["quirks"] = list(told.quirks)
