@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from edges.model import Dedup, Frozen
-from edges.settings import CatalogueSettings, Secret, SiteSettings
+from edges.settings import CatalogueSettings, Secret, SiteSettings, StorageSettings
 from harvest.settings import HarvestSettings
-from quotas.model import Policy
+from quotas.model import Policy, is_group
 
 
 class ServerSettings(Frozen):
@@ -233,6 +233,28 @@ class ComputeSettings(Frozen):
     dashboard_url: str = ""
 
 
+class TreeSettings(Frozen):
+    """A bucket with trees of user-generated data, each a collection: ``<prefix><collection>/metadata/...``.
+
+    Members of ``group`` may have them read into collections, by the tree's ``name``. Relative addresses of assets
+    become those below ``address``, by default ``s3://<bucket>/``. ``storage`` is only read.
+    """
+
+    name: str
+    group: str
+    storage: StorageSettings
+    prefix: str = ""
+    address: str = ""
+
+    def __post_init__(self) -> None:
+        if not is_group(self.group):
+            raise ValueError(f"tree {self.name}: group {self.group!r} is no path such as 'root/org/team'")
+        if self.prefix and not self.prefix.endswith("/"):
+            raise ValueError(f"tree {self.name}: prefix {self.prefix!r} must end with '/'")
+        if self.address and not self.address.endswith("/"):
+            raise ValueError(f"tree {self.name}: address {self.address!r} must end with '/'")
+
+
 class ContributedSettings(Frozen):
     """Collections of users' own.
 
@@ -240,7 +262,7 @@ class ContributedSettings(Frozen):
     in the state folder, or, for several gateways, one of ``sites`` that has a ``write_token``. ``role`` is needed to
     make collections (by default none is), ``public_role`` to make them public (by default only administrators can).
     A user may own ``per_user`` of them. ``body_bytes`` bounds the body of one request, ``bulk_bytes`` that of a bulk
-    load, as decoded.
+    load, as decoded. ``trees`` are buckets that collections are read from.
     """
 
     site: str = ""
@@ -250,6 +272,12 @@ class ContributedSettings(Frozen):
     per_user: int = 1_000
     body_bytes: int = 16 << 20
     bulk_bytes: int = 4 << 30
+    trees: tuple[TreeSettings, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [tree.name for tree in self.trees]
+        if len(set(names)) < len(names):
+            raise ValueError("contributed: two trees have the same name")
 
 
 class Settings(Frozen):

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from edges.seams import ObjectStore
+from edges.storage.s3 import S3Store
 from gateway.answers import Handler
 from gateway.contributed.book import Book
 from gateway.contributed.bulk_face import BulkFace
@@ -13,8 +15,12 @@ from gateway.contributed.ground import Ground
 from gateway.contributed.items import ItemWriting
 from gateway.contributed.model import Collection
 from gateway.contributed.storage import StorageCharge
+from gateway.contributed.tree_words import Known
+from gateway.contributed.trees import Tree, TreeReading
+from gateway.contributed.trees_face import TreesFace
 from gateway.house.adapters import records_of
 from gateway.house.house import House
+from gateway.settings import TreeSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +43,8 @@ async def add_contributed(house: House) -> Contributed:
         pause_seconds=limits.body_seconds,
         folder=house.state / "loads",
     )
-    house.routes += [*face.routes(), *bulk.routes()]
+    trees = TreesFace(reading=None if writing is None else await _trees(house, writing))
+    house.routes += [*face.routes(), *bulk.routes(), *trees.routes()]
     return Contributed(create=face.create_collection, tag=partial(_tag, book))
 
 
@@ -62,6 +69,23 @@ def _writing(house: House, book: Book) -> Writing:
         items=ItemWriting(ground=ground, storage=storage),
         body_bytes=settings.body_bytes,
     )
+
+
+async def _trees(house: House, writing: Writing) -> TreeReading:
+    known = await house.stack.enter_async_context(records_of(house.settings, "contributed_trees", Known))
+    return TreeReading(
+        trees=[await _tree(house, told) for told in house.settings.contributed.trees],
+        known=known,
+        collections=writing.collections,
+        items=writing.items,
+    )
+
+
+async def _tree(house: House, told: TreeSettings) -> tuple[Tree, ObjectStore]:
+    store = S3Store(site=told.name, settings=told.storage, session=house.outbound.session)
+    address = told.address or f"s3://{told.storage.bucket}/"
+    tree = Tree(name=told.name, group=told.group, prefix=told.prefix, address=address)
+    return tree, await house.stack.enter_async_context(store)
 
 
 def _tag(book: Book | None, name: str) -> str | None:

@@ -202,6 +202,7 @@ _WRITTEN = (
     Operation(_ITEM, "patch", "Change an item", ref("Item"), (), OBJECT, (*_CHANGED, 429), _GEOJSON),
     Operation(_ITEM, "delete", "Remove an item", statuses=(204, 401, 403, 404, 412, 501)),
     Operation(f"{_ONE}/bulk", "post", "Load many items", body=STRING, statuses=(*_MADE, 408, 415)),
+    Operation(f"{_ONE}/tree", "post", "Read a bucket tree", body=OBJECT, statuses=(200, 400, 401, 403, 404, 501)),
     Operation(f"{_ONE}/sharing", "get", "Whose a collection is", statuses=(200, 401, 403, 404, 501)),
     Operation(f"{_ONE}/sharing", "put", "Share my collection", body=OBJECT, statuses=(200, 400, 401, 403, 404, 501)),
     Operation("/contributed", "get", "My collections, and those shared with me", statuses=(200, 401, 501)),

@@ -45,6 +45,7 @@ GROUPS = {
     "HookOutput": "Each entry of `outputs`",
     "LimitSettings": "## `limits`",
     "ContributedSettings": "## `contributed`",
+    "TreeSettings": "Each entry of `trees`",
     "HdaSettings": "## `hda`",
     "HdaService": "Each entry of `services`",
 }
