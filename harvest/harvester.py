@@ -264,7 +264,7 @@ class Harvester:
             journal=self._journal,
             admission=self._admission,
             tokens=self._elsewhere.tokens,
-            terms=Terms(carrying=carrying, allowed=tuple(allowed), workers=self._settings.workers),
+            terms=Terms(carrying=carrying, allowed=tuple(allowed), workers=self._elsewhere.settings.objects),
             buckets=buckets,
         )
 

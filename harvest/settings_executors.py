@@ -31,7 +31,8 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Who carries the bytes of orders that do not say so themselves.
 
     ``usual`` carries all, but those of ``large_bytes`` and more, which ``large`` does; where it cannot reach the
-    target, the gateway itself does. A run has ``workers`` processes at most, and lasts ``run_seconds`` at most: then
+    target, the gateway itself does. A run has ``workers`` processes at most, each with
+    ``objects`` in hand, and lasts ``run_seconds`` at most: then
     its token is no longer good, and another begins. ``url`` is the gateway's address for them, by default its public
     one.
     """
@@ -40,6 +41,7 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     large: ExecutorName = "local"
     large_bytes: int = 1 << 40
     workers: int = 2
+    objects: int = 4
     run_seconds: float = 6 * 3_600.0
     url: str = ""
     kubernetes: KubernetesJobs | None = None
@@ -47,5 +49,5 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def __post_init__(self) -> None:
         if "kubernetes" in (self.usual, self.large) and self.kubernetes is None:
             raise ValueError("executors: kubernetes is chosen, and not configured")
-        if self.workers < 1 or not self.run_seconds > 0:
-            raise ValueError("executors: workers must be at least 1, run_seconds more than 0")
+        if self.workers < 1 or self.objects < 1 or not self.run_seconds > 0:
+            raise ValueError("executors: workers and objects must be at least 1, run_seconds more than 0")

@@ -105,3 +105,8 @@ Templates give text only, hence JSON in an envelope {"v": ...}.
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* "true" where harvests are carried by Jobs: their pods may then ask the API server, as nothing else of the gateway. */}}
+{{- define "lakegate.harvestJobs" -}}
+{{- if dig "harvest" "executors" "kubernetes" dict .Values.config }}true{{ end -}}
+{{- end -}}
