@@ -1,7 +1,9 @@
 """The room of downloads."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from edges.downloads.eodag_way import EodagWay
 from edges.downloads.http_way import HttpWay
 from edges.downloads.opening import Patience, SiteData
 from edges.downloads.s3_way import S3Way
@@ -60,7 +62,8 @@ async def _data_site(house: House, site: SiteSettings) -> DataSite:
         s3 = S3Way(storage, buckets=downloads.buckets, public_endpoint=downloads.public_endpoint)
     credentials = downloads.credentials
     http = HttpWay(credentials, origins=_credential_origins(site) if credentials is not None else ())
-    ways: tuple[Way, ...] = (http,) if s3 is None else (s3, http)
+    eodag = _eodag_way(site, house.state)
+    ways: tuple[Way, ...] = tuple(way for way in (s3, eodag or http) if way is not None)
     stall = house.settings.data.stall_seconds
     return DataSite(
         id=site.id,
@@ -74,9 +77,26 @@ async def _data_site(house: House, site: SiteSettings) -> DataSite:
         ),
         session=outbound.session,
         s3=s3,
-        is_open=http.is_open,
+        is_open=http.is_open if eodag is None else _never,
         check_public=Outbound(allowed=()).check,
     )
+
+
+def _eodag_way(site: SiteSettings, state: Path) -> EodagWay | None:
+    catalogue = site.catalogue
+    if catalogue.eodag is None or site.downloads.credentials is not None:
+        return None
+    return EodagWay(
+        site=site.id,
+        settings=catalogue.eodag,
+        folder=state / "eodag" / f"{site.id}-downloads",
+        timeout_seconds=catalogue.timeout_seconds,
+    )
+
+
+def _never(href: str) -> bool:
+    """Tell that a provider's plug-in may sign any address."""
+    return False
 
 
 def _direct_site(site: SiteSettings, data: DataSite) -> DirectSite:

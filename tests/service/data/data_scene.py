@@ -148,15 +148,21 @@ async def lake_of(
     policies: tuple[Policy, ...] = (),
     data: DataSettings | None = None,
     more: Mapping[str, Mapping[str, Any]] | None = None,
+    hub: Callable[[str], SiteSettings] | None = None,
 ) -> AsyncIterator[Lake]:
-    """Run a site for each entry of ``items`` and a gateway over them; ``more`` are further settings by site."""
+    """Run a site for each entry of ``items`` and a gateway over them; ``more`` are further settings by site.
+
+    ``hub`` makes a site that stands before the one of the same URL, in its stead.
+    """
     asked: Counter[str] = Counter()
     async with AsyncExitStack() as stack:
         sites = []
         for name, scenes in items.items():
             url = await stack.enter_async_context(site_of(list(scenes), name, asked))
             sites.append(
-                SiteSettings(
+                hub(url)
+                if hub is not None
+                else SiteSettings(
                     id=name,
                     kind="hub",
                     catalogue=CatalogueSettings(url=url),
