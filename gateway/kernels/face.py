@@ -17,6 +17,7 @@ from gateway.kernels.buffers import needs_text, without_buffers
 from gateway.kernels.environment import read_environment
 from gateway.kernels.errors import UnknownSpec
 from gateway.kernels.kernels import Kernels
+from gateway.kernels.largest import told_if_too_large
 from gateway.origins import check_origin
 from gateway.principal import Principal, user_of
 from gateway.proxying import EdgeProxy
@@ -158,7 +159,11 @@ class KernelFace:
             user_agent=request.headers.get(hdrs.USER_AGENT, ""),
             subprotocols=request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, ""),
         )
-        return await self._proxy.websocket(request, upstream, to_client=without_buffers if legacy else None)
+        return await self._proxy.websocket(request, upstream, to_client=_for_tornado if legacy else None)
+
+
+def _for_tornado(frame: str | bytes) -> str | bytes:
+    return told_if_too_large(without_buffers(frame))
 
 
 def _json(value: object, *, status: int = 200) -> web.Response:

@@ -19,6 +19,12 @@ from quotas.memory import MemoryLedger
 pytestmark = pytest.mark.service
 
 ALICE = {"Authorization": "token t-alice"}
+COMM = (
+    "from ipykernel.comm import Comm\n"
+    "c = Comm(target_name='t', buffers=[b'\\xff\\xfe' * 8], data={'n': 1})\n"
+    "print('done')"
+)
+"""A cell that sends a binary comm message."""
 BOB = {"Authorization": "token t-bob"}
 
 
@@ -195,11 +201,6 @@ async def test_a_kernel_that_ended_by_itself_gives_its_lease_back(kernel_edges, 
 
 
 async def test_a_tornado_client_gets_text_where_others_get_binary_buffers(kernel_edges, serve_kernels) -> None:
-    code = (
-        "from ipykernel.comm import Comm\n"
-        "c = Comm(target_name='t', buffers=[b'\\xff\\xfe' * 8], data={'n': 1})\n"
-        "print('done')"
-    )
     async with serve_kernels(kernel_edges) as running, user(ALICE) as session:
         model = await call(session, "POST", running.url + "/api/kernels", json={"name": "python3.edge-a"}, status=201)
         url = f"{running.url}/api/kernels/{model['id']}"
@@ -207,7 +208,7 @@ async def test_a_tornado_client_gets_text_where_others_get_binary_buffers(kernel
         for agent in ("Tornado/6.6.1", "other"):
             async with session.ws_connect(url + "/channels", headers={"User-Agent": agent}) as socket:
                 await execute(socket, "1")
-                kinds[agent] = await frames_of(socket, code)
+                kinds[agent] = await frames_of(socket, COMM)
         assert kinds["Tornado/6.6.1"] == {"TEXT"}
         assert kinds["other"] == {"TEXT", "BINARY"}
         await call(session, "DELETE", url, status=204)
@@ -258,7 +259,7 @@ async def test_the_v1_subprotocol_passes_and_large_messages_too(kernel_edges, se
         async with session.ws_connect(url + "/channels", protocols=[name]) as socket:
             assert socket.protocol == name
         async with session.ws_connect(url + "/channels", max_msg_size=0) as socket:
-            assert await execute(socket, f"y = {'x' * 5_000_000!r}; print(len(y))") == "5000000\n"
+            assert await execute(socket, f"y = {'x' * 12_000_000!r}; print(len(y))") == "12000000\n"
         await call(session, "DELETE", url, status=204)
 
 
@@ -277,6 +278,7 @@ async def jupyter_server(gateway_url: str, folder) -> AsyncIterator[str]:
         *(sys.executable, "-m", "jupyter_server", f"--gateway-url={gateway_url}", "--allow-root", "--no-browser"),
         *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
         *("--IdentityProvider.token=local", f"--ServerApp.root_dir={folder}"),
+        "--ServerApp.tornado_settings={'websocket_max_message_size': 67108864}",
     ]
     address = f"http://127.0.0.1:{port}"
     with process(command, env=env, log=folder / "jupyter.log"):
@@ -297,12 +299,42 @@ async def test_a_real_jupyter_server_works_through_the_gateway(kernel_edges, ser
         url = f"{address}/api/kernels/{made['kernel']['id']}"
         async with session.ws_connect(url + "/channels", max_msg_size=0) as socket:
             assert await execute(socket, "import os; print(os.environ['KERNEL_USERNAME'])") == "alice\n"
+            assert await execute(socket, f"y = {'x' * 12_000_000!r}; print(len(y))") == "12000000\n"
+            large = "from IPython.display import display, HTML; display(HTML(y))"
+            assert "12.0 MB was left out" in await execute(socket, large)
+            assert "done\n" in await execute(socket, COMM)  # its buffers are lost, the connection is not
+            assert await execute(socket, "print(len(y))") == "12000000\n"
         await call(session, "POST", url + "/interrupt", status=204)
         await call(session, "POST", url + "/restart", status=200)
         (listed,) = await call(session, "GET", address + "/api/sessions", status=200)
         assert listed["kernel"]["id"] == made["kernel"]["id"]
         await call(session, "DELETE", f"{address}/api/sessions/{made['id']}", status=204)
         assert await running.ledger.leases() == []
+
+
+async def test_a_real_jupyter_server_goes_on_after_the_gateway_was_away(
+    serve_kernels, lost_kernel_edge, tmp_path
+) -> None:
+    edges, port = {"edge-c": lost_kernel_edge}, free_port()
+    with contextlib.ExitStack() as edge:
+        server = edge.enter_context(lost_kernel_edge.running())
+        async with contextlib.AsyncExitStack() as stack:
+            session = await stack.enter_async_context(user({"Authorization": "token local"}))
+            async with serve_kernels(edges, state=tmp_path / "state", port=port) as running:
+                address = await stack.enter_async_context(jupyter_server(running.url, tmp_path))
+                asked = {"path": "n.ipynb", "name": "n", "type": "notebook", "kernel": {"name": "python3.edge-c"}}
+                made = await call(session, "POST", address + "/api/sessions", json=asked, status=201)
+                url = f"{address}/api/kernels/{made['kernel']['id']}"
+                async with session.ws_connect(url + "/channels") as socket:
+                    await execute(socket, "x = 41")
+                ledger = running.ledger
+            async with serve_kernels(edges, state=tmp_path / "state", port=port, ledger=ledger):
+                async with session.ws_connect(url + "/channels") as socket:
+                    assert await execute(socket, "print(x + 1)") == "42\n"
+                os.killpg(server.pid, 9)
+                server.wait()
+                shown = await call(session, "GET", url, status=200)  # a lost edge's kernel is not forgotten
+                assert shown["id"] == made["kernel"]["id"]
 
 
 async def test_kernels_of_a_lost_edge_stay_listed_as_unknown(serve_kernels, kernel_edges, lost_kernel_edge) -> None:
