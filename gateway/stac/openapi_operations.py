@@ -251,6 +251,8 @@ _PROCESSES = (
     Operation("/harvests/audits", "post", "Audit an edge's copies", body=OBJECT, statuses=(201, 400, 401, 403)),
     Operation("/harvests/audits/{audit}", "get", "An audit and its report", statuses=(200, 401, 403, 404)),
     Operation("/harvests/deliveries", "get", "Events that did not reach anybody", statuses=(200, 400, 401, 403)),
+    Operation("/harvest-runs/{run}/terms", "post", "How a run's workers carry", statuses=(200, 403, 410)),
+    Operation("/harvest-runs/{run}/{verb}", "post", "An act of a far worker", statuses=(200, 400, 403, 404, 409, 410)),
 )
 _CLUSTER = "/api/v1/clusters/{name}"
 _GATEWAY = (

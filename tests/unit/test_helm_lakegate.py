@@ -58,9 +58,15 @@ def test_every_pod_fits_the_restricted_pod_security_standard(values):
 
 
 @pytest.mark.parametrize("values", SCENARIOS)
-def test_only_the_operator_has_a_token_for_the_api_server(values):
-    for pod in pods(render(None, values)):
-        assert pod["automountServiceAccountToken"] is (pod["containers"][0]["name"] == "operator")
+def test_only_the_operator_and_what_makes_jobs_have_a_token_for_the_api_server(values):
+    rendered = render(None, values)
+    jobs = (
+        {"gateway", "harvest-worker"}
+        if any("jobs" in each["metadata"]["name"] for each in of_kind(rendered, "Role"))
+        else set()
+    )
+    for pod in pods(rendered):
+        assert pod["automountServiceAccountToken"] is (pod["containers"][0]["name"] in {"operator", *jobs})
 
 
 @pytest.mark.parametrize("values", SCENARIOS)
