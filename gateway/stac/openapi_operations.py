@@ -280,6 +280,20 @@ _SLICES = (
     Operation(f"{_SLICE}/renew", "post", "Keep a slice for longer", body=OBJECT, statuses=(200, 400, 401, 404)),
     Operation(f"{_SLICE}/settle", "post", "Tell what was spent of a slice", body=OBJECT, statuses=(200, 400, 401, 404)),
 )
+_DATA = (
+    Operation(
+        "/data/{site}/{collection}/{item}/{asset}",
+        "get",
+        "Download an asset, whole or by range",
+        STRING | {"format": "binary"},
+        statuses=(200, 206, 304, 307, 401, 403, 404, 412, 416, 422, 429, 502, 503),
+        kinds=("*/*",),
+    ),
+    Operation(
+        "/access", "post", "Signed addresses or short-lived keys of items", body=OBJECT,
+        statuses=(200, 400, 401, 403, 422, 429, 502, 503),
+    ),
+)  # fmt: skip
 _KERNEL = "/api/kernels/{id}"
 _JUPYTER = (
     Operation("/api/kernelspecs", "get", "Jupyter: the kernels that can be started", statuses=(200, 401)),
@@ -298,6 +312,7 @@ OPERATIONS: dict[str, tuple[Operation, ...]] = {
     "STAC": _STAC,
     "Users' collections": _WRITTEN,
     "Harmonised Data Access": _HDA,
+    "Data": _DATA,
     "Lakegate": (*_OWN, *_SLICES),
     "Sign-in": _SIGN_IN,
     "Processes": _PROCESSES,
