@@ -12,7 +12,7 @@ from harvest.claims import ObjectClaim
 from harvest.database import Connection, Journal
 from harvest.desk_own import OwnDesk
 from harvest.desk_wire import Bucket, Covered, Deed, Taken, Terms
-from harvest.errors import ClaimLost, RunOver, RunUnknown
+from harvest.errors import ActUnknown, ClaimLost, RunOver, RunUnknown
 from harvest.runs import RunTokens
 from harvest.states import ObjectEvent
 from quotas.errors import QuotaExceeded
@@ -57,7 +57,7 @@ class Counter:
         Raises:
             RunUnknown, RunOver: as :meth:`terms`.
             ClaimLost: the claim is not, or no longer, this run's.
-            KeyError: there is no such verb.
+            ActUnknown: there is no such verb.
         """
         order = await self._order(run, token)
         carrying: CarryingTerms = self._terms.carrying
@@ -66,7 +66,9 @@ class Counter:
         )
         if verb == "take":
             return await self._take(desk, order, deed)
-        act = _ACTS[verb]
+        act = _ACTS.get(verb)
+        if act is None:
+            raise ActUnknown(f"{verb[:40]!r} is none of {', '.join(VERBS)}")
         claim = await self._database.run(lambda c: _owned(c, deed, order))
         if deed.source is not None:
             claim = msgspec.structs.replace(claim, source=deed.source, validator=deed.validator)

@@ -124,6 +124,13 @@ class AuditNotFound(HarvestError):
     title = "No such audit"
 
 
+class ActUnknown(HarvestError):
+    """A worker asks for an act that there is none of."""
+
+    status = 404
+    title = "No such act"
+
+
 class RunUnknown(HarvestError):
     """A worker shows no token, or one of no run."""
 

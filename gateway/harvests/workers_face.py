@@ -4,7 +4,7 @@ import msgspec
 from aiohttp import web
 
 from edges.errors import InvalidInput
-from harvest.desk_counter import VERBS, Counter
+from harvest.desk_counter import Counter
 from harvest.desk_wire import TOKEN_HEADER, Deed
 
 _DEED = msgspec.json.Decoder(Deed)
@@ -22,7 +22,7 @@ class WorkersFace:
         """Return the routes of this face."""
         return [
             web.post("/harvest-runs/{run}/terms", self._terms),
-            web.post(f"/harvest-runs/{{run}}/{{verb:{'|'.join(VERBS)}}}", self._act),
+            web.post("/harvest-runs/{run}/{verb}", self._act),
         ]
 
     async def _terms(self, request: web.Request) -> web.Response:
