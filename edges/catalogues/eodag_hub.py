@@ -15,8 +15,9 @@ import msgspec
 
 from edges.catalogues.eodag_hub_items import collection_of, item_of
 from edges.catalogues.eodag_hub_provider import Answer, Ask, EodagConfigError, EodagProvider
-from edges.catalogues.eodag_hub_query import NOTHING, reach_of
+from edges.catalogues.eodag_hub_query import NOTHING, native_of, reach_of
 from edges.catalogues.eodag_hub_threads import BoundedThreads
+from edges.catalogues.eodag_hub_trace import traced
 from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
 from edges.model import Batch, Capabilities, Frozen, Json, Members, Query
 from edges.observing import CallObserver, NobodyLooksOn
@@ -120,7 +121,7 @@ class EodagCatalogue:
             position = _POSITION.decode(after)
         ask = Ask(
             collection="", limit=position.page, start=reach.start, end=reach.end, geometry=reach.geometry,
-            descending=query.sortby[0].descending if query.sortby else None,
+            descending=query.sortby[0].descending if query.sortby else None, native=native_of(query),
         )  # fmt: skip
         open_places = position.places if query.sortby else position.places[:1]
         pages = await asyncio.gather(*(self._fetched(ask, place) for place in open_places))
@@ -175,7 +176,7 @@ class EodagCatalogue:
     async def _searched(self, ask: Ask) -> Answer:
         """Make one search in its turn: each is a request to the provider, which has a budget like any site."""
         async with self._turns.turn():
-            return await self._run(lambda provider: provider.search(ask))
+            return await traced(self._site, ask, self._run(lambda provider: provider.search(ask)))
 
     async def _run(self, call: Callable[[EodagProvider], T]) -> T:
         """Run a call with a session of its own, kept for the next one: sessions are dear, and not for two at once."""

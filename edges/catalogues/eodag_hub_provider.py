@@ -11,11 +11,12 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import shapely
 
 from edges.catalogues.eodag_hub_items import Product
@@ -25,6 +26,8 @@ from edges.settings import EodagSettings
 
 _CREDENTIAL_PLUGINS = ("api", "search_auth", "auth", "download_auth")
 _MAX_PAGE = 1_000
+PLACEHOLDER = "_ORDERABLE_"
+"""What EODAG puts into the id of a product that stands for an order that can be given."""
 _QUERY = re.compile(r"\?\S*|(?<=://)[^/@\s]+@")
 """What of an address may hold a secret."""
 
@@ -36,7 +39,7 @@ class EodagConfigError(ValueError):
 class Ask(Frozen):
     """One search of one collection. Times are RFC 3339; ``descending`` orders by time, None leaves it to the provider.
 
-    ``token`` and ``token_key`` are what the page before gave.
+    ``token`` and ``token_key`` are what the page before gave. ``native`` are values of the provider's own words.
     """
 
     collection: str
@@ -49,6 +52,7 @@ class Ask(Frozen):
     descending: bool | None = None
     token: Any = None
     token_key: str | None = None
+    native: Mapping[str, Any] = {}
 
 
 class Answer(Frozen):
@@ -70,8 +74,9 @@ class EodagProvider:
         self._site = site
         self._name = settings.provider
         self._errors: Any = importlib.import_module("eodag.utils.exceptions")
-        with _BUILDING:
-            self._library = _library(settings, folder, timeout_seconds)
+        with BUILDING:
+            self._library = library_of(settings, folder, timeout_seconds)
+            _keep_to_searching(self._library, settings.provider)
         self._plugin = self._search_plugin()
 
     @property
@@ -112,10 +117,11 @@ class EodagProvider:
                 **wanted,
                 **order,
                 **paging,
+                **ask.native,
             )
             for _, error in found.errors:
                 raise error
-            products = [_product(each, ask.collection) for each in found]
+            products = [_as_asked(_product(each, ask.collection), ask) for each in found]
         return Answer(products=products, token=found.next_page_token, token_key=found.next_page_token_key)
 
     def _search_plugin(self) -> Any:
@@ -149,7 +155,7 @@ class EodagProvider:
         return SiteMisbehaved(self._site, f"its answer could not be read: {type(error).__name__}")
 
 
-_BUILDING = threading.Lock()
+BUILDING = threading.Lock()
 """The library writes files and registers plug-ins while it is built: one at a time."""
 
 
@@ -183,8 +189,12 @@ def _shipped(provider: str) -> Path:
     return Path(spec.origin).parent / "resources" / "providers" / f"{provider}.yml"
 
 
-def _library(settings: EodagSettings, folder: Path, timeout_seconds: float) -> Any:
-    """Return EODAG with one provider and nothing else."""
+def library_of(settings: EodagSettings, folder: Path, timeout_seconds: float) -> Any:
+    """Return EODAG with one provider and nothing else; to be called by one thread at a time (:data:`BUILDING`).
+
+    Raises:
+        EodagConfigError: the provider is unknown, or cannot be used as configured.
+    """
     check_provider(settings)
     logging.getLogger("eodag").setLevel(logging.ERROR)  # below it, the addresses that it asks are written out
     eodag: Any = importlib.import_module("eodag")
@@ -195,7 +205,6 @@ def _library(settings: EodagSettings, folder: Path, timeout_seconds: float) -> A
         raise EodagConfigError(
             f"EODAG leaves provider {settings.provider!r} out: credentials may be missing, or a plug-in unknown"
         )
-    _keep_to_searching(library, settings.provider)
     return library
 
 
@@ -246,6 +255,13 @@ def _definition(settings: EodagSettings, library: Any, timeout_seconds: float) -
         for name in plugins:
             own[name] = {**own.get(name, {}), "credentials": values}
     return own
+
+
+def _as_asked(product: Product, ask: Ask) -> Product:
+    """Return a product that stands for what was asked in the words in which it was; others as they are."""
+    if not ask.native or PLACEHOLDER not in str(product.properties.get("id")):
+        return product
+    return msgspec.structs.replace(product, properties={**product.properties, **ask.native})
 
 
 def _product(product: Any, collection: str) -> Product:

@@ -8,6 +8,8 @@ from edges.model import Frozen, Interval, Json, Query
 from edges.stac.datetimes import format_instant, parse_instant
 from edges.stac.geometry import box_shape, query_shape
 
+NATIVE = "ecmwf:"
+"""The prefix of words that are a provider's own."""
 _SLACK = 1_000_000
 """Microseconds: some providers leave out what lies exactly at an end."""
 
@@ -40,6 +42,28 @@ def reach_of(query: Query) -> Reach:
         end=format_instant(min(ends) + _SLACK) if ends else None,
         geometry=_geometry(query),
     )
+
+
+def native_of(query: Query) -> Json:
+    """Return the values of the providers' own words (``ecmwf:variable``) that a query asks to be equal to.
+
+    Providers that stage data search for nothing else: what they find stands for just these values.
+    """
+    found: Json = {}
+    for test in _conjuncts(query.filter):
+        for each in test["args"] if test.get("op") == "or" else [test]:
+            told = _native(each)
+            if told is not None:
+                found.setdefault(*told)
+    return found
+
+
+def _native(test: Any) -> tuple[str, Any] | None:
+    if not isinstance(test, dict) or test.get("op") not in ("=", "a_equals", "in"):
+        return None
+    prop, value = test["args"]
+    name = prop.get("property") if isinstance(prop, dict) else None
+    return (name, value) if isinstance(name, str) and name.startswith(NATIVE) else None
 
 
 def _geometry(query: Query) -> str | None:

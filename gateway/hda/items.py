@@ -15,7 +15,7 @@ import msgspec
 from edges.model import Json, Members
 from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, link, url_of
 from gateway.data.hrefs import download_href
-from gateway.hda.order_bodies import order_body
+from gateway.hda.order_bodies import PREFIX, order_body
 from gateway.search.alternates import ALTERNATE_EXTENSION
 from gateway.search.availability import Availability, availability
 from gateway.search.merge import Group
@@ -26,6 +26,8 @@ WHOLE = "downloadLink"
 """The key of the asset that is the whole product."""
 ORDER_EXTENSION = "https://stac-extensions.github.io/order/v1.1.0/schema.json"
 STORAGE_EXTENSION = "https://stac-extensions.github.io/storage/v1.0.0/schema.json"
+PLACEHOLDER = "_ORDERABLE_"
+"""What ids of items have that stand for an order which can be given."""
 OCTETS = "application/octet-stream"
 
 _TELLS: Mapping[Availability, tuple[str, str]] = {
@@ -224,9 +226,20 @@ def _is_foreign(told: Json) -> bool:
 
 def _retrieve(item: Members, collection: str, item_id: str, site: str, view: View) -> Json:
     told = next((each.get("body") for each in told_links(item) if each.get("rel") in ("retrieve", "order")), None)
+    if told is None and PLACEHOLDER in item_id:
+        told = _native(item)
     href = url_of(view.base, "collections", collection, "order")
     body = order_body(told, item_id, view.names.get(site, site))
     return link("retrieve", href, GEOJSON_TYPE, "Retrieve") | {"method": "POST", "body": body}
+
+
+def _native(item: Members) -> Json:
+    """Return the provider's own words among the properties of an item that stands for what they ask for."""
+    try:
+        told = msgspec.json.decode(item["properties"], type=dict[str, Any])
+    except (KeyError, *_UNREADABLE):
+        return {}
+    return {name.removeprefix(PREFIX): value for name, value in told.items() if name.startswith(PREFIX)}
 
 
 @functools.lru_cache(maxsize=256)

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from functools import partial
 
 from edges.narrowing import Narrowing, StacNarrowing
+from edges.ordering.eodag_orders import EodagOrders
 from edges.ordering.model import Ordering
 from edges.ordering.stac_orders import StacOrders
 from edges.profiles.load import profile_of
-from edges.profiles.queries import QueryWords
-from edges.settings import OrderSettings, SiteSettings
+from edges.profiles.queries import CollectionIds, QueryWords
+from edges.settings import SiteSettings
 from edges.stac.links import url_of
 from gateway.hda.catalogue_face import ROOTS, CatalogueFace
 from gateway.hda.collections import HdaCollections, Naming, naming_of
@@ -32,7 +33,8 @@ async def add_hda(house: House) -> StagedItems:
     """Add the face of HDA, and orders; return what was staged, for downloads."""
     base = url_of(house.base, *ROOTS[0].strip("/").split("/"))
     naming = naming_of([site.id for site in house.settings.sites], house.settings.hda.backends)
-    orders = await _orders(house)
+    eodag = _eodag_of(house)
+    orders = await _orders(house, {**_stac_of(house), **eodag})
     collections = HdaCollections(
         registry=house.registry, access=house.access, base=base, naming=naming, orders=orders.sites
     )
@@ -54,50 +56,76 @@ async def add_hda(house: House) -> StagedItems:
         base=base,
     )
     queryables = QueryablesFace(
-        federation=house.federation, collections=collections, naming=naming, narrowings=_narrowings(house), base=base
+        federation=house.federation,
+        collections=collections,
+        naming=naming,
+        narrowings=_narrowings(house, eodag),
+        base=base,
     )
     house.gatekeepers.append(hda_words(house.charging, (*ROOTS, "/services")))
     house.routes += [*catalogue.routes(), *search.routes(), *order_face.routes(), *queryables.routes()]
     return StagedItems(orders)
 
 
-async def _orders(house: House) -> Orders:
+async def _orders(house: House, providers: Mapping[str, Ordering]) -> Orders:
     orders = await house.stack.enter_async_context(records_of(house.settings, "orders", Order))
     stagings = await house.stack.enter_async_context(records_of(house.settings, "stagings", Staging))
-    return Orders(orders=orders, stagings=stagings, providers=_providers(house), holder=uuid.uuid4().hex)
+    settings = {site.id: site.orders for site in house.settings.sites if site.orders is not None}
+    return Orders(
+        orders=orders,
+        stagings=stagings,
+        providers={name: Provider(ordering=each, settings=settings[name]) for name, each in providers.items()},
+        holder=uuid.uuid4().hex,
+    )
 
 
-def _providers(house: House) -> Mapping[str, Provider]:
-    return {
-        site.id: Provider(ordering=_ordering(house, site, site.orders), settings=site.orders)
-        for site in house.settings.sites
-        if site.orders is not None
-    }
-
-
-def _narrowings(house: House) -> Mapping[str, Narrowing]:
-    return {
+def _narrowings(house: House, eodag: Mapping[str, EodagOrders]) -> Mapping[str, Narrowing]:
+    stac = {
         site.id: StacNarrowing(
             site=site.id,
             catalogue=site.catalogue,
             session=house.outbound.session,
-            native=QueryWords(profile_of(site.catalogue)).ids.native,
+            native=_ids_of(site).native,
             observer=house.watched,
         )
         for site in house.settings.sites
         if site.catalogue.url
     }
+    return {**stac, **eodag}
 
 
-def _ordering(house: House, site: SiteSettings, settings: OrderSettings) -> Ordering:
-    return StacOrders(
-        site=site.id,
-        catalogue=site.catalogue,
-        settings=settings,
-        session=house.outbound.session,
-        native=QueryWords(profile_of(site.catalogue)).ids.native,
-        observer=house.watched,
-    )
+def _eodag_of(house: House) -> Mapping[str, EodagOrders]:
+    """Return the providers of EODAG that take orders; they tell of their queryables, too."""
+    return {
+        site.id: EodagOrders(
+            site=site.id,
+            eodag=site.catalogue.eodag,
+            settings=site.orders,
+            folder=house.state / "eodag-orders" / site.id,
+            native=_ids_of(site).native,
+        )
+        for site in house.settings.sites
+        if site.catalogue.eodag is not None and site.orders is not None
+    }
+
+
+def _stac_of(house: House) -> Mapping[str, StacOrders]:
+    return {
+        site.id: StacOrders(
+            site=site.id,
+            catalogue=site.catalogue,
+            settings=site.orders,
+            session=house.outbound.session,
+            native=_ids_of(site).native,
+            observer=house.watched,
+        )
+        for site in house.settings.sites
+        if site.catalogue.url and site.orders is not None
+    }
+
+
+def _ids_of(site: SiteSettings) -> CollectionIds:
+    return QueryWords(profile_of(site.catalogue)).ids
 
 
 async def _order_face(

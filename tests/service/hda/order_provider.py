@@ -80,7 +80,8 @@ class OrderProvider:
 
     async def search(self, request: web.Request) -> web.Response:
         body = await request.json()
-        asked = parameters_of(body.get("filter"))
+        query = {name: told["eq"] for name, told in body.get("query", {}).items() if "eq" in told}
+        asked = parameters_of(body.get("filter")) | query
         features = [self._orderable(asked)] if asked and not body.get("ids") else []
         if body.get("ids"):
             features = [self._order_item(name) for name in body["ids"] if name in self.orders]
