@@ -11,7 +11,14 @@ All values are bound; only column names of our own table (``COLUMNS``) are writt
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from edges.catalogues.sqlite_pushdown import Clause, area_clause, filter_boxes, pushed_clauses, rtree_clause
+from edges.catalogues.sqlite_pushdown import (
+    Clause,
+    area_clause,
+    exact_clause,
+    filter_boxes,
+    pushed_clauses,
+    rtree_clause,
+)
 from edges.catalogues.sqlite_rows import COLUMNS, EARLIEST, LATEST, NEVER_NULL
 from edges.model import Interval, Query, SortKey
 from edges.stac.geometry import Box, query_shape, shape_boxes, split_box
@@ -34,13 +41,14 @@ class Plan(NamedTuple):
 
     ``where`` holds for every statement; ``drivers`` give the numbers of candidates, each an alternative to
     a walk; ``order`` is empty where some key has no column: then candidates are sorted outside; ``range``
-    bounds ``datetime`` by what time is asked for.
+    bounds ``datetime`` by what time is asked for. ``decided``: no match of ``where`` fails the filter.
     """
 
     where: tuple[Clause, ...]
     drivers: tuple[Clause, ...]
     order: tuple[SortKey, ...]
     range: Clause | None
+    decided: bool
 
 
 def plan(query: Query, order: tuple[SortKey, ...], facts: Facts) -> Plan:
@@ -53,7 +61,10 @@ def plan(query: Query, order: tuple[SortKey, ...], facts: Facts) -> Plan:
     odd = any(one.odd for one in chosen.values())
     boxes = query_boxes(query)
     pushed = pushed_clauses(query.filter, odd=odd)
+    exact = exact_clause(query.filter, odd=odd)
     where = [*_name_clauses(query), *(_off_index(one, order[0]) for one in pushed)]
+    if exact is not None:
+        where.append(Clause(f"({exact.sql})", exact.values))
     if query.datetime is not None:
         where.append(_time_clause(query.datetime))
     if boxes:
@@ -69,6 +80,7 @@ def plan(query: Query, order: tuple[SortKey, ...], facts: Facts) -> Plan:
         drivers=tuple(drivers),
         order=order if columned else (),
         range=None if odd or query.datetime is None else _datetime_range(query.datetime, chosen),
+        decided=query.filter is None or exact is not None,
     )
 
 

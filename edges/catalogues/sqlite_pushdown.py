@@ -24,7 +24,10 @@ class Clause(NamedTuple):
 
 
 _INDEXED = frozenset({"created", "updated", "eo:cloud_cover"})
-_TURNED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_TURNED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_DECIDED = frozenset({"and", "or", "isNull", *_TURNED})
+_DECIDING = frozenset({"datetime", *NEVER_NULL})
+"""Columns of which one kind of values is known, so that SQL compares them as CQL2 does."""
 _WITHIN_SPAN = frozenset(
     {"t_during", "t_equals", "t_intersects", "t_finishes", "t_starts", "t_meets", "t_metBy", "t_contains"}
     | {"t_finishedBy", "t_startedBy", "t_overlaps", "t_overlappedBy"}
@@ -46,6 +49,38 @@ def pushed_clauses(expression: Json | None, *, odd: bool) -> list[Clause]:
         if clause is not None and not (odd and field in INSTANT_FIELDS):
             clauses.append(clause._replace(indexed=field in _INDEXED and "NULL" not in clause.sql))
     return clauses
+
+
+def exact_clause(expression: Json | None, *, odd: bool) -> Clause | None:
+    """Return the condition that holds for the matches of a filter and for nothing else; None where there is none.
+
+    By it a walk goes on where its last page ended: comparisons of ``datetime`` with instants, and of what names an
+    item. Both SQL and CQL2 are logics of three values. With ``odd``, times are left out, see :func:`pushed_clauses`.
+    """
+    if expression is None or expression.get("op") not in _DECIDED:
+        return None
+    name, args = expression["op"], expression["args"]
+    if name in ("and", "or"):
+        parts = [exact_clause(arg, odd=odd) if isinstance(arg, dict) else None for arg in args]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        sql = f" {name.upper()} ".join(f"({part.sql})" for part in known)
+        return Clause(sql, tuple(value for part in known for value in part.values))
+    field = _field(expression)
+    if field not in _DECIDING or (odd and field in INSTANT_FIELDS):
+        return None
+    if name == "isNull":
+        return Clause(f"+i.{COLUMNS[field]} IS NULL", ())
+    return _decided(name, args)
+
+
+def _decided(sign: str, args: Sequence[Any]) -> Clause | None:
+    typed = [arg for arg in args if not (isinstance(arg, dict) and "property" in arg)]
+    if len(typed) != 1 or (isinstance(typed[0], dict) and typed[0].keys() != {"timestamp"}):
+        return None
+    clause = _comparison(sign, args)
+    return None if clause is None else Clause(clause.sql.replace("i.", "+i.", 1), clause.values)
 
 
 def _conjuncts(expression: Any) -> Iterator[Json]:
@@ -182,7 +217,8 @@ def rtree_clause(boxes: Sequence[Box]) -> Clause:
 
 
 _TRANSLATIONS: dict[str, Callable[[str, Sequence[Any]], Clause | None]] = {
-    **dict.fromkeys(_TURNED, _comparison),
+    # Not "<>": numbers that are stored less exactly than they are told would be taken for equal.
+    **dict.fromkeys(_TURNED.keys() - {"<>"}, _comparison),
     "between": _between,
     "in": _in,
     "isNull": _is_null,

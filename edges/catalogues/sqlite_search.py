@@ -72,7 +72,7 @@ class Searcher:
         with transaction(self.connection):
             facts = self._current_facts()
             made = plan(query, order, facts)
-            match = self._residual(query)
+            match = self._residual(query, decided=made.decided)
             driver = self._driver(made, limit, facts)
             if made.order:
                 with contextlib.closing(self._found(made, driver, values, match, check)) as found:
@@ -84,9 +84,13 @@ class Searcher:
             whole = after is None and not more
             if whole:
                 matched: int | None = len(items)
-            elif match is not None and driver is None and sum(one.items for one in facts.values()) > COUNT_AT_MOST:
+            elif (
+                (match or query.filter)
+                and driver is None
+                and sum(each.items for each in facts.values()) > COUNT_AT_MOST
+            ):
                 matched = None  # no index tells that they are few
-            elif match is not None:
+            elif match is not None or query.filter is not None:
                 matched = self._matched_by_reading(made, driver, match, check)
             else:
                 matched = self._matched(query, facts)
@@ -114,11 +118,12 @@ class Searcher:
             self._texts = {}
         return self._facts
 
-    def _residual(self, query: Query) -> Match | None:
-        """Return the test of what SQL only narrows down, or None where SQL decides all."""
-        if query.bbox is None and query.intersects is None and query.filter is None and query.text is None:
+    def _residual(self, query: Query, *, decided: bool = False) -> Match | None:
+        """Return the test of what SQL only narrows down, or None where SQL decides all; ``decided``: the filter."""
+        filter_ = None if decided else query.filter
+        if query.bbox is None and query.intersects is None and filter_ is None and query.text is None:
             return None
-        rest = Query(bbox=query.bbox, intersects=query.intersects, filter=query.filter, text=query.text)
+        rest = Query(bbox=query.bbox, intersects=query.intersects, filter=filter_, text=query.text)
         return compile_query(rest, self._collection_texts() if query.text is not None else {})
 
     def _collection_texts(self) -> Mapping[str, str]:
@@ -197,12 +202,15 @@ class Searcher:
     def _bodies(self, numbers: Iterable[int]) -> list[Members]:
         return [_MEMBERS.decode(self.connection.execute(SQL["body"], (number,)).fetchone()[0]) for number in numbers]
 
-    def _matched_by_reading(self, made: Plan, driver: Clause | None, match: Match, check: Check) -> int | None:
+    def _matched_by_reading(self, made: Plan, driver: Clause | None, match: Match | None, check: Check) -> int | None:
         """Count what only the items themselves can tell, where the candidates are few."""
         candidates = unordered(made, driver)
         sql, values, _ = counted(candidates, READ_AT_MOST + 1)
-        if self.connection.execute(sql, values).fetchone()[0] > READ_AT_MOST:
+        count: int = self.connection.execute(sql, values).fetchone()[0]
+        if count > READ_AT_MOST:
             return None
+        if match is None:
+            return count
         return sum(1 for _ in self._matching(candidates, match, check))
 
     def _matched(self, query: Query, facts: Facts) -> int | None:

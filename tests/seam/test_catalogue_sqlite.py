@@ -1,17 +1,23 @@
 import asyncio
+import contextlib
 import sqlite3
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.catalogues.sqlite import SqliteCatalogue
 from edges.catalogues.sqlite_migrations import MIGRATIONS, migrate
 from edges.catalogues.sqlite_plan import CollectionFacts, gather, plan, walk
-from edges.catalogues.sqlite_pushdown import pushed_clauses
+from edges.catalogues.sqlite_pushdown import exact_clause, pushed_clauses
 from edges.catalogues.sqlite_rows import row_of, sort_value
 from edges.catalogues.sqlite_store import connect
 from edges.errors import InvalidInput, SiteUnavailable
 from edges.model import Interval, Query, SortKey
 from edges.stac.cql2 import parse_filter_text
+from edges.stac.matching import compile_query
 from edges.stac.order import total_order
 
 pytestmark = pytest.mark.seam
@@ -93,6 +99,81 @@ def test_only_conjuncts_that_lose_nothing_are_pushed_down():
     times = parse_filter_text("datetime < TIMESTAMP('2020-01-01T00:00:00Z') AND gsd = 1")
     assert len(pushed_clauses(times, odd=False)) == 2
     assert [clause.sql for clause in pushed_clauses(times, odd=True)] == ["i.gsd = ?"]
+
+
+TIMES = st.sampled_from([None, "2020-01-01T00:00:00Z", "2020-01-01", "2020-01-01T00:00:00.000001Z", "2021-01-01"])
+INSTANTS = st.sampled_from([{"timestamp": f"2020-01-01T00:00:00{fraction}Z"} for fraction in ("", ".000001")])
+SIGNS = st.sampled_from(["=", "<>", "<", "<=", ">", ">="])
+DECIDED = st.recursive(
+    st.builds(
+        lambda sign, pair, turned: {"op": sign, "args": list(reversed(pair)) if turned else list(pair)},
+        SIGNS,
+        st.tuples(st.just({"property": "datetime"}), INSTANTS)
+        | st.tuples(
+            st.sampled_from([{"property": "id"}, {"property": "collection"}]), st.sampled_from(["a", "b", "é"])
+        ),
+        st.booleans(),
+    )
+    | st.just({"op": "isNull", "args": [{"property": "datetime"}]}),
+    lambda inner: st.builds(
+        lambda op, args: {"op": op, "args": args},
+        st.sampled_from(["and", "or"]),
+        st.lists(inner, min_size=2, max_size=3),
+    ),
+    max_leaves=5,
+)
+
+
+@examples(100)
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "é"]), TIMES), max_size=6), DECIDED)
+def test_a_filter_that_sql_decides_finds_what_its_evaluation_does(rows, filter_):
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE i (number, collection, id, datetime)")
+        items = []
+        for number, (name, moment) in enumerate(rows):
+            items.append({"id": name, "collection": "b", "properties": {"datetime": moment}})
+            stored = sort_value("datetime", moment)
+            connection.execute("INSERT INTO i VALUES (?, 'b', ?, ?)", (number, name, stored))
+        clause = exact_clause(filter_, odd=False)
+        sql = f"SELECT number FROM i WHERE {clause.sql} ORDER BY number"  # noqa: S608 - what is under test
+        found = connection.execute(sql, clause.values)
+        match = compile_query(Query(filter=filter_))
+        raws = [{name: msgspec.Raw(msgspec.json.encode(value)) for name, value in each.items()} for each in items]
+        assert [number for (number,) in found] == [number for number, raw in enumerate(raws) if match(raw)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "datetime < DATE('2020-01-01')",
+        "created < TIMESTAMP('2020-01-01T00:00:00Z')",
+        "eo:cloud_cover <> 5",
+        "NOT id = 'a'",
+        "id = 'a' OR platform = 'x'",
+        "id = collection",
+        "CASEI(id) = 'a'",
+        "datetime < updated",
+    ],
+)
+def test_what_sql_decides_otherwise_is_left_to_evaluation(text):
+    assert exact_clause(parse_filter_text(text), odd=False) is None
+
+
+def test_where_times_may_be_no_instants_sql_decides_nothing_of_them():
+    filter_ = parse_filter_text("datetime < TIMESTAMP('2020-01-01T00:00:00Z')")
+    assert exact_clause(filter_, odd=False) is not None
+    assert exact_clause(filter_, odd=True) is None
+
+
+async def test_a_page_that_goes_on_by_a_filter_is_as_exact_as_one_by_position(tmp_path):
+    async with SqliteCatalogue(tmp_path / "x.db") as catalogue:
+        await catalogue.put_collection(collection("c"))
+        await catalogue.put_items("c", [item(number) for number in range(30)])
+        filter_ = parse_filter_text("datetime <= TIMESTAMP('2020-01-01T00:00:00Z') AND id > 'i00019'")
+        page = await catalogue.search(Query(filter=filter_), limit=4)
+        assert [msgspec.json.decode(each["id"]) for each in page.items] == [f"i{number:05}" for number in range(20, 24)]
+        assert page.matched == 10
+        assert (await catalogue.search(Query(filter=filter_), limit=10)).next is None
 
 
 def test_a_name_in_a_query_never_becomes_sql(connection):
