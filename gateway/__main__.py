@@ -14,6 +14,7 @@ COMMANDS = {
     "place": ("gateway.cli.place", "Say where a computation would run, and why."),
     "harvest": ("gateway.cli.harvest", "Order copies into a bucket, and follow them."),
     "harvest-worker": ("gateway.cli.harvest_worker", "Carry the bytes of one run; started by executors."),
+    "collection": ("gateway.cli.collection", "Keep collections of your own: create, load, share, delete."),
     "quota": ("gateway.cli.quota", "Say where quotas stand."),
     "sites": ("gateway.cli.sites", "List the sites and how they are."),
     "token": ("gateway.cli.token", "Issue, list and revoke API tokens."),

@@ -74,6 +74,30 @@ class Remote:
                     raise _refusal(response.status, json.loads(await response.text() or "null"))
                 yield _pieces(response)
 
+    def upload(self, path: str, pieces: AsyncIterator[bytes], kind: str) -> JSON:
+        """Send a body of any length as it is made, and return the decoded JSON answer.
+
+        Raises:
+            CommandFailed: the gateway cannot be reached, refuses, or the connection breaks off.
+        """
+        return asyncio.run(self._upload(path, pieces, kind))
+
+    async def _upload(self, path: str, pieces: AsyncIterator[bytes], kind: str) -> JSON:
+        timeout = aiohttp.ClientTimeout(sock_connect=self._timeout.total, sock_read=STREAM_SECONDS)
+        try:
+            async with (
+                aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session,
+                session.post(self.url + path, data=pieces, headers={"Content-Type": kind}) as response,
+            ):
+                answer = json.loads(await response.text() or "null")
+                if response.status >= 400:
+                    raise _refusal(response.status, answer)
+                return answer
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise CommandFailed(
+                f"no answer from {self.url}: {error or type(error).__name__}", EXIT_UNREACHABLE
+            ) from error
+
     async def _call(self, method: str, path: str, body: JSON, headers: dict[str, str]) -> JSON:
         url = path if path.startswith("http") else self.url + path
         try:

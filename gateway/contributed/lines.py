@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
+import aiohttp
+
 from edges import geoparquet
 from edges.errors import InvalidInput
 from edges.geoparquet import installed
@@ -37,7 +39,7 @@ class NotInstalled(Exception):
     title: ClassVar[str] = "Format not installed"
 
 
-async def pieces(content: asyncio.StreamReader, *, most: int, pause_seconds: float) -> AsyncIterator[bytes]:
+async def pieces(content: aiohttp.StreamReader, *, most: int, pause_seconds: float) -> AsyncIterator[bytes]:
     """Yield a body as it comes; a client may pause, but not for ever.
 
     Raises:

@@ -11,6 +11,7 @@ from gateway.contributed.book import Book
 from gateway.contributed.bulk_face import BulkFace
 from gateway.contributed.collections import CollectionWriting
 from gateway.contributed.face import ContributedFace, Writing
+from gateway.contributed.following import Following
 from gateway.contributed.ground import Ground
 from gateway.contributed.items import ItemWriting
 from gateway.contributed.model import Collection
@@ -34,7 +35,7 @@ class Contributed:
 async def add_contributed(house: House) -> Contributed:
     """Add what changes users' collections, and let searches see of them what each principal may."""
     book = await _book(house)
-    writing = None if book is None else _writing(house, book)
+    writing = None if book is None else await _writing(house, book)
     face = ContributedFace(writing=writing, base=house.base)
     limits = house.settings.limits
     bulk = BulkFace(
@@ -59,9 +60,10 @@ async def _book(house: House) -> Book | None:
     return book
 
 
-def _writing(house: House, book: Book) -> Writing:
+async def _writing(house: House, book: Book) -> Writing:
     settings = house.settings.contributed
     ground = Ground(book=book, registry=house.registry, access=house.access)
+    await house.stack.enter_async_context(Following(ground=ground).running())
     lease = house.settings.quotas.lease_seconds
     storage = StorageCharge(ledger=house.ledger, edge=settings.site, lease_seconds=lease)
     return Writing(
