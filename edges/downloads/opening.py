@@ -4,6 +4,7 @@ A connection that breaks is replaced by another from the byte that is missing, w
 it can be told that the bytes are still the same (RFC 9110 section 13.1.5, with a strong ETag).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Self
@@ -176,15 +177,16 @@ class SiteData:
 
     async def _sent(self, method: str, address: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         try:
-            return await self._session.request(
-                method,
-                URL(address, encoded=address.isascii()),
-                headers=headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-                auto_decompress=False,
-                read_bufsize=self._patience.buffer,
-            )
+            async with asyncio.timeout(self._patience.stall_seconds):  # one header a minute is no answer
+                return await self._session.request(
+                    method,
+                    URL(address, encoded=address.isascii()),
+                    headers=headers,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                    auto_decompress=False,
+                    read_bufsize=self._patience.buffer,
+                )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self.broken(error) from error
         except ValueError as error:

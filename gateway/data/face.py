@@ -112,7 +112,7 @@ class DownloadFace:
             bytes=range_of(headers.get(hdrs.RANGE, "")) if request.method == hdrs.METH_GET else None,
             conditions=conditions_of(headers),
         )
-        address = site.elsewhere(request.method, asking.asset, disposition=asking.disposition())
+        address = site.elsewhere(request.method, asking.asset, disposition=asking.disposition)
         if address is not None:
             return await self._redirected(asking, address)
         with self._in_flight.place(site=site.id, user=principal.user):

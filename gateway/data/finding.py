@@ -21,6 +21,7 @@ from gateway.search.sight import Sight
 
 _OBJECT = msgspec.json.Decoder(Json)
 _LINKS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_NEW_SECONDS = 5.0
 _KINDS = ("application/", "image/", "text/", "audio/", "video/", "model/", "multipart/", "message/")
 
 
@@ -110,9 +111,16 @@ class Finder:
         return found
 
     def forget(self, principal: Principal, place: DataPlace) -> bool:
-        """Look an item up again next time: its addresses do not work. Tell whether it was kept."""
+        """Look an item up again next time: its addresses do not work. Tell whether that may help.
+
+        What was looked up a moment ago is kept: what is not there is asked for again and again by some programs.
+        """
         key = (self._access.view(principal), place.site, place.collection, place.item)
-        return self._kept.pop(key, None) is not None
+        kept = self._kept.get(key)
+        if kept is None or kept.at + _NEW_SECONDS > self._clock():
+            return False
+        del self._kept[key]
+        return True
 
     async def _item(self, principal: Principal, *, site: str, collection: str, item: str) -> _Kept:
         if site not in self._bases:

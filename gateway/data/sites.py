@@ -36,13 +36,13 @@ class DataSite:
     is_open: Callable[[str], bool]
     check_public: Callable[[str], None]
 
-    def elsewhere(self, method: str, asset: Asset, *, disposition: str) -> str | None:
+    def elsewhere(self, method: str, asset: Asset, *, disposition: Callable[[], str]) -> str | None:
         """Return the address that a client is sent to in place of the bytes; None where they are streamed."""
         if self.settings.give != "redirect":
             return None
         if self.s3 is not None and self.s3.takes(asset.href):
             seconds = self.settings.signed_seconds
-            return self.s3.signed(method, asset.href, seconds=seconds, disposition=disposition)
+            return self.s3.signed(method, asset.href, seconds=seconds, disposition=disposition())
         if not self.is_open(asset.href):
             return None
         try:

@@ -117,6 +117,8 @@ async def test_it_is_looked_up_again_when_its_time_is_over_and_when_it_was_forgo
     clock.now = 60.0
     await finder.find(principal("ann"), PLACE)
     assert catalogue.asked == 2
+    assert not finder.forget(principal("ann"), PLACE), "it is as new as can be"
+    clock.now = 66.0
     assert finder.forget(principal("ann"), PLACE)
     assert not finder.forget(principal("ann"), PLACE)
     await finder.find(principal("ann"), PLACE)

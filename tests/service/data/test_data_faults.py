@@ -260,6 +260,18 @@ async def test_a_site_that_gives_nothing_is_given_up(tmp_path: Path) -> None:
             await response.read()
 
 
+async def test_a_site_that_drips_its_headers_is_given_up(tmp_path: Path) -> None:
+    async def drips(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        for number in range(100):
+            await written(writer, b"X-%d: x\r\n" % number)
+            await asyncio.sleep(0.1)
+
+    data = DataSettings(stall_seconds=0.5)
+    async with raw_server(drips) as url, lake_over(url, tmp_path, data=data) as lake:
+        assert (await lake.body(path_of()))[0] == 503
+
+
 async def test_slow_readers_fill_their_own_places_only(tmp_path: Path, origin: Origin) -> None:
     origin.answers["B01.tif"] = endless
     origin.files["B02.tif"] = b"quick"
