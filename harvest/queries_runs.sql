@@ -56,3 +56,14 @@ SELECT executor, state, count(*) AS runs FROM runs WHERE state <> 'ended' GROUP 
 
 -- name: stats_runs_failed
 SELECT executor, count(*) AS failed FROM runs WHERE failed = 1 GROUP BY executor;
+
+-- name: stats_silence
+-- How long the workers of a run have said nothing, of the most silent one.
+SELECT executor, max(:now - CASE WHEN seen > created THEN seen ELSE created END) AS silent
+FROM runs WHERE state = 'working' GROUP BY executor;
+
+-- name: stats_claims
+-- Claims that live, and those that have lapsed without anybody taking the work up, with how long ago the first did.
+SELECT count(*) FILTER (WHERE claim_until > :now) AS alive, count(*) FILTER (WHERE claim_until <= :now) AS lapsed,
+    coalesce(max(:now - claim_until), 0.0) AS oldest
+FROM objects WHERE claim_until > 0 AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE');

@@ -55,7 +55,13 @@ def explain_rule(connection: Connection, row: Row) -> Explained:
 
 
 def _reasons(connection: Connection, order_id: str) -> list[Reason]:
-    return [
+    runs = connection.all("runs_latest", order_id=order_id)
+    told = [
+        Reason(state=f"RUN_{row['state'].upper()}", reason=f"{row['executor']}: {row['reason']}", count=1)
+        for row in runs
+        if row["reason"]
+    ]
+    return told + [
         Reason(
             state=row["state"],
             reason=row["reason"] or _ADVICE_OBJECT.get(row["state"], "its turn has not come"),

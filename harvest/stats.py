@@ -12,8 +12,19 @@ MOST_RULES = 200
 OTHERS = "(others)"
 
 
+class Claims(Value, frozen=True):
+    """Claims that live, those that lapsed, and since how many seconds the first of them has."""
+
+    alive: int = 0
+    lapsed: int = 0
+    oldest: float = 0.0
+
+
 class Stats(Value, frozen=True):
-    """Counts by state; objects by target and state with their bytes; bytes moved by target; lag by rule (seconds)."""
+    """Counts by state; objects by target and state with their bytes; bytes moved by target; lag by rule (seconds).
+
+    ``runs`` by executor and state, their failures by executor, and for how many seconds the workers of one are silent.
+    """
 
     orders: Mapping[str, int]
     rules: Mapping[str, int]
@@ -22,6 +33,10 @@ class Stats(Value, frozen=True):
     moved: Mapping[str, int]
     retries: int
     lag: Mapping[str, float]
+    claims: Claims = Claims()
+    runs: Mapping[tuple[str, str], int] = {}
+    run_failures: Mapping[str, int] = {}
+    silence: Mapping[str, float] = {}
 
 
 NOTHING = Stats(orders={}, rules={}, deliveries={}, objects={}, moved={}, retries=0, lag={})
@@ -40,7 +55,16 @@ def read(connection: Connection, now: float) -> Stats:
         moved={row["target"]: row["moved"] for row in moved},
         retries=sum(row["rounds"] for row in moved),
         lag=_lag(connection, now),
+        claims=_claims(connection, now),
+        runs={(row["executor"], row["state"]): row["runs"] for row in connection.all("stats_runs")},
+        run_failures={row["executor"]: row["failed"] for row in connection.all("stats_runs_failed")},
+        silence={row["executor"]: max(0.0, row["silent"]) for row in connection.all("stats_silence", now=now)},
     )
+
+
+def _claims(connection: Connection, now: float) -> Claims:
+    row = connection.all("stats_claims", now=now)[0]
+    return Claims(alive=row["alive"], lapsed=row["lapsed"], oldest=max(0.0, row["oldest"]))
 
 
 def _lag(connection: Connection, now: float) -> dict[str, float]:

@@ -16,13 +16,26 @@ from gateway.cli.remote import EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE, CommandFai
 from gateway.config import ConfigError, read_settings
 from gateway.records_postgres import DEFAULT_SCHEMA, make_schema, schema_made
 from gateway.settings import Settings
+from harvest import database_postgres as orders
+from harvest.errors import DatabaseUnavailable
 from quotas.errors import LedgerUnavailable
 from quotas.postgres.connecting import connect
 from quotas.postgres.schema import checked_schema, migrate, version
 
 T = TypeVar("T")
 
-_FAILED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, LedgerUnavailable)
+Version = tuple[int, int]
+"""The schema that was found, and the one that this release knows."""
+
+_FAILED = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    LedgerUnavailable,
+    DatabaseUnavailable,
+    RuntimeError,
+)  # the last: of a newer release
 
 _config = click.option(
     "--config", "file", type=click.Path(path_type=Path), required=True, help="The gateway's configuration file."
@@ -50,15 +63,21 @@ def migrate_command(file: Path) -> None:
 def check_command(context: click.Context, file: Path, as_json: bool) -> None:
     """Tell whether the database can be reached and is at this release's schema (exit code 3: it is not)."""
     dsn, schema = _database(file)
-    found, known, records = _run(_checked(dsn, schema))
-    current = found == known and records
+    ledger, harvest, records = _run(_checked(dsn, schema))
+    current = all(found == known for found, known in (ledger, harvest)) and records
     if as_json:
-        print_json({"current": current, "ledger": {"found": found, "known": known}, "records": records})
+        schemas = {name: {"found": each[0], "known": each[1]} for name, each in _named(ledger, harvest)}
+        print_json({"current": current, **schemas, "records": records})
     else:
-        click.echo(f"ledger: schema {found} of {known}")
+        for name, (found, known) in _named(ledger, harvest):
+            click.echo(f"{name}: schema {found} of {known}")
         click.echo(f"records: {'there' if records else 'missing'}")
     if not current:
         context.exit(EXIT_REFUSED)
+
+
+def _named(ledger: Version, harvest: Version) -> tuple[tuple[str, Version], ...]:
+    return ("ledger", ledger), ("harvest", harvest)
 
 
 def _database(file: Path) -> tuple[str, str]:
@@ -94,12 +113,22 @@ async def _migrated(dsn: str, schema: str) -> None:
     finally:
         await connection.close()
     await make_schema(dsn, DEFAULT_SCHEMA)
-
-
-async def _checked(dsn: str, schema: str) -> tuple[int, int, bool]:
-    connection = await connect(dsn, schema)
+    connection = await orders.connect(dsn, orders.DEFAULT_SCHEMA)
     try:
-        found, known = await version(connection)
+        await orders.migrate(connection, orders.DEFAULT_SCHEMA)
     finally:
         await connection.close()
-    return found, known, await schema_made(dsn, DEFAULT_SCHEMA)
+
+
+async def _checked(dsn: str, schema: str) -> tuple[Version, Version, bool]:
+    connection = await connect(dsn, schema)
+    try:
+        ledger = await version(connection)
+    finally:
+        await connection.close()
+    connection = await orders.connect(dsn, orders.DEFAULT_SCHEMA)
+    try:
+        harvest = await orders.version(connection)
+    finally:
+        await connection.close()
+    return ledger, harvest, await schema_made(dsn, DEFAULT_SCHEMA)

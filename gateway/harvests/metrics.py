@@ -4,25 +4,37 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.background import beside
-from harvest.harvester import Harvester
-from harvest.stats import NOTHING
+from harvest.errors import HarvestError
+from harvest.stats import NOTHING, Stats
 
 logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 15.0
 
 
+class Figures(Protocol):
+    """What is measured: a harvester."""
+
+    async def stats(self) -> Stats:
+        """Return the figures; raise HarvestError where they cannot be read."""
+        ...
+
+
 class HarvestMetrics(Collector):
     """Tells the figures as they were read last; ``running`` reads them again and again, never a scrape."""
 
-    def __init__(self, registry: CollectorRegistry, *, harvester: Harvester) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, *, harvester: Figures, refresh_seconds: float = REFRESH_SECONDS
+    ) -> None:
         self._harvester = harvester
+        self._seconds = refresh_seconds
         self._stats = NOTHING
         registry.register(self)
 
@@ -34,11 +46,18 @@ class HarvestMetrics(Collector):
 
     async def _read_regularly(self) -> None:
         while True:
-            await self.read()
-            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self.read()
+            except HarvestError as error:
+                logger.warning("harvests cannot be measured", extra={"error": str(error)})
+            await asyncio.sleep(self._seconds)
 
     async def read(self) -> None:
-        """Read the figures now."""
+        """Read the figures now.
+
+        Raises:
+            DatabaseUnavailable: the orders' database cannot be read; the figures stay as they were.
+        """
         self._stats = await self._harvester.stats()
 
     def collect(self) -> Iterable[Metric]:
@@ -66,4 +85,27 @@ class HarvestMetrics(Collector):
         )
         for rule, seconds in stats.lag.items():
             lag.add_metric((rule,), seconds)
-        return (orders, rules, events, objects, size, moved, retries, lag)
+        return (orders, rules, events, objects, size, moved, retries, lag, *_work(stats))
+
+
+def _work(stats: Stats) -> Iterable[Metric]:
+    """Tell who works: claims, and runs elsewhere."""
+    claims = GaugeMetricFamily("lakegate_harvest_claims", "Objects in somebody's hand, by state.", labels=("state",))
+    claims.add_metric(("alive",), stats.claims.alive)
+    claims.add_metric(("lapsed",), stats.claims.lapsed)
+    lapsed = GaugeMetricFamily(
+        "lakegate_harvest_claim_lapsed_seconds", "Since when the first lapsed claim waits to be taken up."
+    )
+    lapsed.add_metric((), stats.claims.oldest)
+    runs = GaugeMetricFamily("lakegate_harvest_runs", "Runs of workers elsewhere.", labels=("executor", "state"))
+    for (executor, state), count in stats.runs.items():
+        runs.add_metric((executor, state), count)
+    failures = CounterMetricFamily("lakegate_harvest_run_failures", "Runs that failed.", labels=("executor",))
+    for executor, count in stats.run_failures.items():
+        failures.add_metric((executor,), count)
+    silence = GaugeMetricFamily(
+        "lakegate_harvest_run_silent_seconds", "How long the workers of a run have said nothing.", labels=("executor",)
+    )
+    for executor, seconds in stats.silence.items():
+        silence.add_metric((executor,), seconds)
+    return (claims, lapsed, runs, failures, silence)
