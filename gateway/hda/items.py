@@ -25,7 +25,6 @@ from gateway.search.rewriting import SAFE_SCHEMES
 WHOLE = "downloadLink"
 """The key of the asset that is the whole product."""
 ORDER_EXTENSION = "https://stac-extensions.github.io/order/v1.1.0/schema.json"
-STORAGE_EXTENSION = "https://stac-extensions.github.io/storage/v1.0.0/schema.json"
 PLACEHOLDER = "_ORDERABLE_"
 """What ids of items have that stand for an order which can be given."""
 OCTETS = "application/octet-stream"
@@ -248,5 +247,6 @@ def _extensions(told: bytes) -> msgspec.Raw:
         names: Sequence[str] = _TEXTS.decode(told)
     except _UNREADABLE:
         names = []
-    added = (ALTERNATE_EXTENSION, ORDER_EXTENSION, STORAGE_EXTENSION)
+    # not the storage extension: its version 2 has given up the tier, and pystac warns of each asset
+    added = (ALTERNATE_EXTENSION, ORDER_EXTENSION)
     return msgspec.Raw(msgspec.json.encode([*names, *(name for name in added if name not in names)]))

@@ -10,7 +10,7 @@ from edges.model import Json, Members
 from edges.stac.datetimes import format_instant
 from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, link, url_of
 from gateway.data.hrefs import download_href
-from gateway.hda.items import ORDER_EXTENSION, STORAGE_EXTENSION, View, with_downloads
+from gateway.hda.items import ORDER_EXTENSION, View, with_downloads
 from gateway.hda.order_bodies import ITEM, PREFIX, VIA
 from gateway.orders.model import Order, Staging
 from gateway.search.alternates import ALTERNATE_EXTENSION
@@ -19,7 +19,7 @@ _WORLD: Json = {
     "type": "Polygon",
     "coordinates": [[[-180.0, -90.0], [180.0, -90.0], [180.0, 90.0], [-180.0, 90.0], [-180.0, -90.0]]],
 }
-_EXTENSIONS = (ALTERNATE_EXTENSION, ORDER_EXTENSION, STORAGE_EXTENSION)
+_EXTENSIONS = (ALTERNATE_EXTENSION, ORDER_EXTENSION)
 ORDER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIMESTAMPS = "https://stac-extensions.github.io/timestamps/v1.1.0/schema.json"
 

@@ -69,8 +69,12 @@ class Scene:
 
 
 def product(name: str, day: int, files: str) -> dict[str, Any]:
-    href = f"{files}/{name}.zip"
-    return item(name, OLCI, day=day, assets={"product": {"href": href, "type": "application/zip", "roles": ["data"]}})
+    assets = {
+        "product": {"href": f"{files}/{name}.zip", "type": "application/zip", "roles": ["data"]},
+        "quick-look.png": {"href": f"{files}/{name}.zip", "type": "image/png", "roles": ["overview"]},
+    }
+    assets |= {f"Oa{n:02}_radiance.nc": {"href": f"{files}/{name}.zip", "roles": ["data"]} for n in range(1, 41)}
+    return item(name, OLCI, day=day, assets=assets)
 
 
 @asynccontextmanager
