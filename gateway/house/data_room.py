@@ -1,6 +1,6 @@
 """The room of downloads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edges.downloads.eodag_way import EodagWay
@@ -25,16 +25,15 @@ from gateway.house.house import House
 async def add_data(house: House, *, others: Sequence[OtherItems] = ()) -> None:
     """Add downloads; ``others`` have items that no search finds (:class:`gateway.data.finding.OtherItems`)."""
     settings = house.settings
-    sites = {site.id: await _data_site(house, site) for site in settings.sites}
-    in_flight = InFlight(
-        sites={site.id: site.downloads.in_flight for site in settings.sites}, per_user=settings.data.per_user
-    )
+    told = [site.settings for site in house.registry.sites()]  # with the one that keeps users' collections
+    sites = {site.id: await _data_site(house, site) for site in told}
+    in_flight = InFlight(sites={site.id: site.downloads.in_flight for site in told}, per_user=settings.data.per_user)
     egress = Egress(ledger=house.ledger, charging=house.charging, lease_seconds=settings.quotas.lease_seconds)
     await house.stack.enter_async_context(egress.running())
     finder = Finder(
         federation=house.federation,
         access=house.access,
-        bases=_bases(settings.sites),
+        bases=_bases(told),
         others=others,
         keep=Keep(items=settings.data.items, seconds=settings.data.item_seconds),
     )
@@ -44,7 +43,7 @@ async def add_data(house: House, *, others: Sequence[OtherItems] = ()) -> None:
     )
     direct = DirectFace(
         finder=finder,
-        sites={site.id: _direct_site(site, sites[site.id]) for site in settings.sites if site.downloads.direct},
+        sites={site.id: _direct_site(site, sites[site.id]) for site in told if site.downloads.direct},
         items_of=CollectionItems(house.federation),
         egress=egress,
         metrics=metrics,
@@ -130,5 +129,5 @@ def _credential_origins(site: SiteSettings) -> list[str]:
     return [url for url in (site.catalogue.url, *own) if url]
 
 
-def _bases(sites: tuple[SiteSettings, ...]) -> Mapping[str, str]:
+def _bases(sites: Iterable[SiteSettings]) -> Mapping[str, str]:
     return {site.id: site.catalogue.url.rstrip("/") for site in sites}

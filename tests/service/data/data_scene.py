@@ -19,7 +19,15 @@ from edges.model import Batch, Members, Query
 from edges.settings import CatalogueSettings, DownloadSettings, Secret, SiteSettings
 from edges.site.app import SiteServerSettings, serving
 from gateway.app import running_gateway
-from gateway.settings import ApiTokenSettings, AuthSettings, DataSettings, QuotaSettings, ServerSettings, Settings
+from gateway.settings import (
+    ApiTokenSettings,
+    AuthSettings,
+    ContributedSettings,
+    DataSettings,
+    QuotaSettings,
+    ServerSettings,
+    Settings,
+)
 from quotas.model import Policy
 
 ALICE, BOB = "token-of-alice", "token-of-bob"
@@ -149,6 +157,7 @@ async def lake_of(
     data: DataSettings | None = None,
     more: Mapping[str, Mapping[str, Any]] | None = None,
     hub: Callable[[str], SiteSettings] | None = None,
+    contributed: ContributedSettings | None = None,
 ) -> AsyncIterator[Lake]:
     """Run a site for each entry of ``items`` and a gateway over them; ``more`` are further settings by site.
 
@@ -176,6 +185,7 @@ async def lake_of(
             auth=AuthSettings(anonymous="read", tokens=tuple(_token(folder, *each) for each in USERS)),
             quotas=QuotaSettings(policies=policies),
             data=data or DataSettings(),
+            contributed=contributed or ContributedSettings(),
         )
         base = await stack.enter_async_context(running_gateway(settings))
         connector = aiohttp.TCPConnector(limit=0)
@@ -183,13 +193,16 @@ async def lake_of(
         yield Lake(base, session, asked)
 
 
+ROLES = {"bob": ("readers",)}
 USERS = (("alice", ALICE, GROUP), ("bob", BOB, "other"))
 
 
 def _token(folder: Path, user: str, token: str, group: str) -> ApiTokenSettings:
     path = folder / f"{user}.token"
     path.write_text(token)
-    return ApiTokenSettings(user=user, token=Secret(file=str(path)), groups=(group,), admin=user == "bob")
+    return ApiTokenSettings(
+        user=user, token=Secret(file=str(path)), groups=(group,), admin=user == "bob", roles=ROLES.get(user, ())
+    )
 
 
 def secret(name: str, value: str) -> Secret:
