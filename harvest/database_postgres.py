@@ -167,6 +167,7 @@ class PostgresSession:
         self.carry_out(self.raw.execute(f"BEGIN; {lock}"))
 
     def _connect_again(self) -> None:
+        self._hang_up()
         self.raw = self.carry_out(connect(self._dsn, self._schema))
 
     def commit(self) -> None:
@@ -210,8 +211,16 @@ class PostgresSession:
         try:
             self.carry_out(self.raw.close(timeout=CONNECT_SECONDS))
         except (asyncpg.PostgresError, *_LOST):
-            self.raw.terminate()
+            self._hang_up()
         self._runner.close()
+
+    def _hang_up(self) -> None:
+        """Let go of the socket. A connection that the server ended calls itself closed, and keeps it."""
+        self.raw.terminate()
+        transport = getattr(self.raw, "_transport", None)
+        if transport is not None:
+            transport.abort()
+        self.carry_out(asyncio.sleep(0))  # the loop closes it in its next turn
 
 
 class PostgresDatabase(DatabaseThread):
