@@ -298,6 +298,17 @@ async def test_a_filter_holds_at_hubs_too(lake_with_hubs: tuple[Client, Path]) -
     assert sorted(name for _, name in found) == [NAMES[n - 1] for n in (3, 6, 9, 12)]
 
 
+async def test_what_a_hub_is_asked_for_is_explained(lake_with_hubs: tuple[Client, Path]) -> None:
+    client, _ = lake_with_hubs
+    status, told = await client.get("/search/explain", collections="sentinel-2-l1c", limit=3)
+    assert status == 200
+    asked = [request for request in told["requests"] if request["site"] == "space"]
+    assert {(request["method"], request["path"]) for request in asked} == {("EODAG", "/S2_MSI_L1C")}
+    assert asked[0]["outcome"] == "answered"
+    assert asked[0]["parameters"]["sort_by"] == ["datetime", "desc"]
+    assert told["sites"]["space"]["shared"] == 0
+
+
 async def test_sites_tell_provider_and_profile(lake_with_hubs: tuple[Client, Path]) -> None:
     client, _ = lake_with_hubs
     _, told = await client.get("/sites/space")
