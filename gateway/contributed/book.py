@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 
-from gateway.contributed.model import Collection
+from gateway.contributed.model import Collection, Sharing
 from gateway.records import RecordTable
 
 
@@ -13,6 +13,9 @@ class Book:
     def __init__(self, *, site: str, records: RecordTable[Collection]) -> None:
         self._site = site
         self._records = records
+        self._looked_at = -1
+        self._epoch = 0
+        self._shared: dict[str, tuple[str, Sharing]] = {}
 
     @property
     def site(self) -> str:
@@ -21,6 +24,18 @@ class Book:
 
     @property
     def changes(self) -> int:
+        """Return another number once somebody sees more or less than before: not with each item that is written."""
+        writes = self._records.changes
+        if writes != self._looked_at:
+            self._looked_at = writes
+            shared = {record.id: (record.owner, record.sharing) for record in self._records}
+            if shared != self._shared:
+                self._shared = shared
+                self._epoch += 1
+        return self._epoch
+
+    @property
+    def writes(self) -> int:
         """Return another number once anything has changed."""
         return self._records.changes
 

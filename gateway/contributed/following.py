@@ -21,7 +21,7 @@ class Following:
     def __init__(self, *, ground: Ground, look_seconds: float = LOOK_SECONDS) -> None:
         self._ground = ground
         self._seconds = look_seconds
-        self._changes = -1
+        self._writes = -1
         self._known: dict[str, int] = {}
 
     @asynccontextmanager
@@ -33,9 +33,9 @@ class Following:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(self._seconds)
-            changes = self._ground.book.changes
-            if changes != self._changes and await self._looked():
-                self._changes = changes
+            writes = self._ground.book.writes
+            if writes != self._writes and await self._looked():
+                self._writes = writes
 
     async def _looked(self) -> bool:
         """Tell whether the registry is up to date now; where the site does not answer, it is asked again."""

@@ -23,7 +23,7 @@ class DataRefused(Exception):
 
 
 class SharedBook(Protocol):
-    """The collections of users: ``site`` holds them, and ``changes`` is another number once anything of them changed.
+    """The collections of users: ``site`` holds them, and ``changes`` is another number once who sees them changed.
 
     Everything of that site that the book does not tell of is seen by nobody.
     """

@@ -16,7 +16,7 @@ from gateway.search.collections import unite
 from gateway.search.sight import Sight
 from gateway.stac.scope import Scope
 
-_Told = list[tuple[Json, ...] | None]
+_Told = dict[str, tuple[Json, ...] | None]
 _KEPT = 256
 """Lists of collections remembered, by scope and sight."""
 
@@ -28,7 +28,7 @@ class Harmonised:
         self._registry = registry
         self._base = base
         self._access = access or Access(registry=registry)
-        self._told: _Told = []
+        self._told: _Told = {}
         self._lists: OrderedDict[tuple[str | None, str], Mapping[str, Json]] = OrderedDict()
         self._united: dict[tuple[str | None, str, tuple[str, ...]], Json] = {}
 
@@ -62,12 +62,13 @@ class Harmonised:
         return kept
 
     def _look(self) -> None:
-        """Forget what was united of what a site has told anew."""
-        told: _Told = [site.collections for site in self._registry.sites()]
-        if len(self._told) != len(told) or any(a is not b for a, b in zip(self._told, told, strict=True)):
+        """Forget what was united of what a site has told anew; users' collections come and go often."""
+        told = {site.id: site.collections for site in self._registry.sites()}
+        changed = {site for site in told.keys() | self._told.keys() if told.get(site) is not self._told.get(site)}
+        if changed:
             self._told = told
             self._lists.clear()
-            self._united.clear()
+            self._united = {key: one for key, one in self._united.items() if changed.isdisjoint(key[2])}
 
     def _listed(self, scope: Scope, sight: Sight) -> Mapping[str, Json]:
         copies: dict[str, list[tuple[str, Json]]] = {}
