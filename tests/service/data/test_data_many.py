@@ -173,7 +173,7 @@ async def test_many_slow_readers_do_not_stop_the_searches(tmp_path: Path, origin
 
         with ExitStack() as readers:
             for _ in range(READERS):
-                readers.enter_context(slow_reader(gateway))
+                readers.enter_context(await asyncio.to_thread(slow_reader, gateway))
             await until(all_in_flight, tries=1200)
             for _ in range(20):
                 async with session.post(f"{gateway.url}/search", json={"limit": 1}) as answer:
