@@ -134,12 +134,20 @@ class PostgresSession:
         self._runner = asyncio.Runner()
         self.connection = PostgresConnection(self, queries() | queries_of_postgres())
         try:
-            self.raw = self.carry_out(connect(dsn, schema))
-            self.carry_out(migrate(self.raw, schema))
-        except BaseException as error:
+            self._connect()
+            self._migrate()
+        except BaseException:
             self._runner.close()
-            if isinstance(error, _UNAVAILABLE):
-                raise DatabaseUnavailable(f"the orders' database: {type(error).__name__}") from error
+            raise
+
+    def _migrate(self) -> None:
+        try:
+            self.carry_out(migrate(self.raw, self._schema))
+        except _UNAVAILABLE as error:
+            self._hang_up()
+            raise self.told(error) from error
+        except BaseException:
+            self._hang_up()
             raise
 
     def carry_out(self, work: Awaitable[_T]) -> _T:
@@ -168,7 +176,11 @@ class PostgresSession:
 
     def _connect_again(self) -> None:
         self._hang_up()
+        self._connect()
+
+    def _connect(self) -> None:
         self.raw = self.carry_out(connect(self._dsn, self._schema))
+        self._transport: asyncio.Transport = self.raw._transport  # noqa: SLF001 - see _hang_up
 
     def commit(self) -> None:
         """Commit."""
@@ -217,9 +229,7 @@ class PostgresSession:
     def _hang_up(self) -> None:
         """Let go of the socket. A connection that the server ended calls itself closed, and keeps it."""
         self.raw.terminate()
-        transport = getattr(self.raw, "_transport", None)
-        if transport is not None:
-            transport.abort()
+        self._transport.abort()
         self.carry_out(asyncio.sleep(0))  # the loop closes it in its next turn
 
 
