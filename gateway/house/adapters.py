@@ -49,6 +49,17 @@ def catalogue_of(
     return HarmonisedCatalogue(GuardedCatalogue(catalogue, site=site.id), profile_of(site.catalogue), site=site.id)
 
 
+def sites_of(settings: Settings) -> list[SiteSettings]:
+    """Return the configured sites; what users contribute is nobody's copy, whatever it says of itself."""
+    own = settings.contributed.site
+    return [
+        msgspec.structs.replace(site, catalogue=msgspec.structs.replace(site.catalogue, disjoint=True))
+        if site.id == own
+        else site
+        for site in settings.sites
+    ]
+
+
 def embedded_site(settings: Settings) -> tuple[Site, SqliteCatalogue] | None:
     """Return the site of users' collections that is kept here, and the catalogue to be opened; None without one."""
     told = settings.contributed

@@ -29,7 +29,7 @@ from gateway.contributed.bulk_face import is_bulk
 from gateway.dask.session import Doorman
 from gateway.data.hrefs import download_href
 from gateway.hops import hops_middleware
-from gateway.house.adapters import catalogue_of, embedded_site, ledger_of
+from gateway.house.adapters import catalogue_of, embedded_site, ledger_of, sites_of
 from gateway.logs import access_log_middleware
 from gateway.middleware import RequestMetrics, body_time_middleware, cors_middleware, problems_middleware
 from gateway.placement.buckets import SiteBuckets
@@ -77,7 +77,7 @@ class House:
             [
                 *(
                     Site(site, catalogue_of(site, session=outbound.session, state=self.state, observer=self.watched))
-                    for site in settings.sites
+                    for site in sites_of(settings)
                 ),
                 *([self._embedded[0]] if self._embedded is not None else []),
             ],

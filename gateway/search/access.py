@@ -66,6 +66,9 @@ class Access:
         self.address: Address = address or _no_address
         self._open_roles = frozenset(open_roles)
         self._since: _Since | None = None
+        self._looked: _Since | None = None
+        self._told_too: frozenset[str] = frozenset()
+        self._clashes: frozenset[str] = frozenset()
         self._kept: OrderedDict[_Who | None, Sight] = OrderedDict()
 
     def keep(self, book: SharedBook) -> None:
@@ -86,9 +89,10 @@ class Access:
         book = self._book
         if not guarded and book is None:
             return EVERYTHING
+        clashes = self._clashing(book)
         since: _Since = (0 if book is None else book.changes, tuple(site.collections for site in guarded))
-        if not _same(self._since, since):
-            self._since = since
+        if not _same(self._since, since) or clashes != self._clashes:
+            self._since, self._clashes = since, clashes
             self._kept.clear()
         who = _who(principal)
         kept = self._kept.get(who)
@@ -104,11 +108,24 @@ class Access:
             for site in guarded
         ]
         shared = {} if book is None else {book.site: book.shared()}
-        made = sight_of(principal, held=held, shared=shared, open_roles=self._open_roles)
+        made = sight_of(principal, held=held, shared=shared, open_roles=self._open_roles, clashes=clashes)
         self._kept[who] = made
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return made
+
+    def _clashing(self, book: SharedBook | None) -> frozenset[str]:
+        """Return the ids of users' collections that a site has since come to tell of, too."""
+        if book is None:
+            return frozenset()
+        others = [site.collections for site in self._registry.sites() if site.id != book.site]
+        looked: _Since = (book.changes, tuple(others))
+        if not _same(self._looked, looked):
+            self._looked = looked
+            ids = frozenset(one.id for one in book.shared())
+            told = [site.collection_ids or frozenset() for site in self._registry.sites() if site.id != book.site]
+            self._told_too = frozenset().union(*(ids & each for each in told))
+        return self._told_too
 
     def visible(self, principal: Principal | None, site: str, collection: str) -> Degree:
         """Tell how much of a site's collection somebody sees: ``full``, ``metadata`` or ``none``."""
@@ -125,7 +142,6 @@ class Access:
         if role and sight.sees(site, collection):
             raise DataRefused(f"the data of {collection} asks for the role {role!r}, which you have not")
         return sight.sees(site, collection)
-
 
     def view(self, principal: Principal | None) -> str:
         """Return what is equal for principals who see the same."""

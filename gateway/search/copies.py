@@ -86,7 +86,7 @@ class Copies:
         candidates = {
             index: _candidate(group, making)
             for index, group in enumerate(groups)
-            if making.query.dedup != "replica" or needs.anything(group)
+            if (making.query.dedup != "replica" or needs.anything(group)) and not self._trust.alone(group[0].site)
         }
         for candidate in candidates.values():
             for row, identity in zip(candidate.group, candidate.identities, strict=True):

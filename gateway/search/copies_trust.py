@@ -92,6 +92,10 @@ class CopiesTrust:
         relied = pair not in self._caught and verdict is not None and fields.isdisjoint(verdict.differing)
         return Need(ids=bool(fields) and not relied, bytes=verdict is None or verdict.renamed)
 
+    def alone(self, site: str) -> bool:
+        """Tell whether an operator says that a site holds nothing that others hold: nothing there is a copy."""
+        return site in self._disjoint
+
     def apart(self, pair: Pair) -> bool:
         """Tell whether an operator says that a site of a pair holds nothing that others hold, and was right so far."""
         return not self._disjoint.isdisjoint((pair.one, pair.other)) and pair not in self._caught

@@ -175,7 +175,11 @@ class Federation:
         if not group and failures:
             raise AllSitesFailed("; ".join(str(failure) for failure in failures))
         if dedup in ("product", "observation"):
-            asked = [site for site in self._registry.sites() if among is None or site.id in among]
+            asked = [
+                site
+                for site in self._registry.sites()
+                if (among is None or site.id in among) and not site.settings.catalogue.disjoint
+            ]
             group += await related_to(group, asked, sight, level=dedup, seconds=self._deadline)
         return withheld([group], sight, self._access.address)[0]
 

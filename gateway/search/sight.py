@@ -91,6 +91,10 @@ class SharedCollection(Protocol):
         """Tell whether somebody sees it; None is everybody."""
         ...
 
+    def owned(self, principal: Principal | None) -> bool:
+        """Tell whether it is somebody's own."""
+        ...
+
 
 class HeldCollections(Frozen):
     """What planning a sight needs of a site that restricts: its ``rules``, and its ``collections`` as it tells them.
@@ -110,10 +114,13 @@ def sight_of(
     held: Sequence[HeldCollections] = (),
     shared: Mapping[str, Iterable[SharedCollection]] | None = None,
     open_roles: frozenset[str] = frozenset(),
+    clashes: frozenset[str] = frozenset(),
 ) -> Sight:
     """Return what a principal sees; None is everybody, who has the ``open_roles`` only.
 
-    ``shared`` are the collections of users, by the site that holds them: of such a site nothing else is seen.
+    ``shared`` are the collections of users, by the site that holds them: of such a site nothing else is seen. Those of
+    ``clashes`` have ids that a site has come to use, too: their owners alone see them, so that nobody's items pass for
+    the site's.
     """
     roles = open_roles | frozenset(() if principal is None else principal.roles)
     only: dict[str, frozenset[str]] = {}
@@ -131,7 +138,9 @@ def sight_of(
         if lacking:
             bare[site.site] = lacking
     for name, collections in (shared or {}).items():
-        only[name] = frozenset(one.id for one in collections if one.readable(principal))
+        only[name] = frozenset(
+            one.id for one in collections if one.readable(principal) and (one.id not in clashes or one.owned(principal))
+        )
     return _marked(Sight(only=only, bare=bare, blind=frozenset(blind), public=principal is None))
 
 

@@ -36,6 +36,9 @@ class Owned(Frozen):
             who is not None and (who.user == self.owner or not set(self.groups).isdisjoint(who.groups))
         )
 
+    def owned(self, who: Principal | None) -> bool:
+        return who is not None and who.user == self.owner
+
 
 class Book:
     """Users' collections at one site."""
@@ -162,6 +165,20 @@ def item(collection: str, number: int, day: int) -> dict[str, Any]:
         "properties": {"datetime": f"2024-01-{day:02}T00:00:00Z"}, "links": [],
         "assets": {"data": {"href": f"s3://secret/{number}", "alternate": {"x": {"href": "s3://secret/2"}}}},
     }  # fmt: skip
+
+
+async def test_a_shared_collection_whose_id_a_site_comes_to_use_is_left_to_its_owner():
+    site = Site(settings("hub"), MemoryCatalogue())
+    site.collections = ({"id": "other"},)
+    access = Access(
+        registry=Registry([site], probe_seconds=1e6), book=Book("own", Owned(id="x", owner="ada", public=True))
+    )
+    assert access.visible(None, "own", "x") == "full"
+    site.collections = ({"id": "other"}, {"id": "x"})
+    assert access.visible(None, "own", "x") == access.visible(principal("bob"), "own", "x") == "none"
+    assert access.visible(principal("ada"), "own", "x") == access.visible(None, "hub", "x") == "full"
+    site.collections = ({"id": "other"},)
+    assert access.visible(None, "own", "x") == "full"
 
 
 NAMES = ("a", "b", "dt1", "dt2")

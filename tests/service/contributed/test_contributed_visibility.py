@@ -190,6 +190,18 @@ async def test_a_private_copy_is_told_to_its_owner_alone(gate: Lake) -> None:
         assert ("s3://private/c2.tif" in msgspec.json.encode(page).decode()) is sees
 
 
+@pytest.mark.parametrize("dedup", ["replica", "product", "observation"])
+async def test_nobody_slips_an_address_of_theirs_under_an_item_of_a_site(gate: Lake, dedup: str) -> None:
+    """Ada's item tells the same checksum as the site's, and would be a copy of it by that."""
+    for told in (
+        (await gate.ada.call("POST", "/search", {"collections": ["open"], "dedup": dedup}))[1]["features"],
+        (await gate.ada.call("POST", "/search", {"limit": 50, "dedup": dedup}))[1]["features"],
+        [await gate.ada.get("/collections/open/items/c1", dedup=dedup)],
+    ):
+        (item,) = [one for one in told if one["id"] == "c1"]
+        assert "s3://private" not in str(item)
+
+
 async def test_caches_on_the_way_keep_no_answer_for_others(gate: Lake) -> None:
     for path in ("/", "/collections", "/search", "/collections/private"):
         _, _, headers = await gate.ada.call("GET", path)
