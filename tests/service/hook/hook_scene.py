@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import boto3
 import requests
@@ -270,7 +270,7 @@ class World:
                     "buckets": (PrivateBucket(name="team", group="root/eo", storage=team),),
                     "hook": hook,
                 }
-                | self.harvest  # fmt: skip
+                | self.harvest
             ),
         )
 
@@ -304,7 +304,7 @@ class Hook:
         self.session = requests.Session()
         self.session.headers["Authorization"] = f"Bearer token-of-{user}"
 
-    def __enter__(self) -> "Hook":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *end: object) -> None:
