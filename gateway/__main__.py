@@ -12,6 +12,7 @@ COMMANDS = {
     "config": ("gateway.cli.config", "Check a configuration file, or print its schema."),
     "search": ("gateway.cli.search", "Search all sites."),
     "place": ("gateway.cli.place", "Say where a computation would run, and why."),
+    "access": ("gateway.cli.access", "Read beside the gateway: signed addresses, short-lived keys."),
     "harvest": ("gateway.cli.harvest", "Order copies into a bucket, and follow them."),
     "harvest-worker": ("gateway.cli.harvest_worker", "Carry the bytes of one run; started by executors."),
     "collection": ("gateway.cli.collection", "Keep collections of your own: create, load, share, delete."),

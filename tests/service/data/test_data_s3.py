@@ -20,7 +20,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from ceph_server import ACCESS, SECRET, Ceph, ceph
-from data_scene import BOB, GROUP, Lake, lake_of, scene, secret
+from data_scene import ALICE, BOB, GROUP, Lake, lake_of, scene, secret
 
 from edges.downloads.s3_way import S3Way
 from edges.settings import DirectSettings, DownloadSettings, StorageSettings
@@ -243,6 +243,36 @@ async def test_keys_read_what_was_asked_for_and_nothing_else(store: Ceph, tmp_pa
         (keys,) = told["keys"]
         assert keys["objects"] == [f"s3://lake/scenes/{ITEM}/B01.tif"]
         await asyncio.to_thread(_try_keys, keys)
+
+
+async def test_the_command_prints_addresses_and_what_a_shell_takes(store: Ceph, tmp_path: Path) -> None:
+    direct = DirectSettings(sts=store.endpoint, role=ROLE)
+    async with lake_over(store, tmp_path, downloads=DownloadSettings(direct=direct)) as lake:
+        code, out, err = await command(lake, "scenes", ITEM, "--asset", "B01.tif", "--asset", "public")
+        assert (code, err) == (
+            5,
+            f"Refused: scenes/{ITEM}/public: the asset is not in the site's own store; download it\n",
+        )
+        async with lake.session.get(aiohttp.client.URL(out.strip(), encoded=True)) as answer:
+            assert await answer.read() == BODY
+        code, out, err = await command(lake, "scenes", OTHER, "--asset", "B01.tif", "--keys", "--site", "edge")
+        assert (code, err) == (0, "")
+        shell = await asyncio.create_subprocess_exec(
+            "sh", "-c", f"{out}\necho $AWS_S3_ENDPOINT $AWS_HTTPS", stdout=asyncio.subprocess.PIPE
+        )
+        printed, _ = await shell.communicate()
+        assert printed.decode().split() == [store.endpoint.removeprefix("http://"), "NO"]
+
+
+async def command(lake: Lake, *arguments: str) -> tuple[int | None, str, str]:
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "access", *arguments),
+        env=os.environ | {"LAKEGATE_URL": lake.url, "LAKEGATE_TOKEN": ALICE},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await run.communicate()
+    return run.returncode, out.decode(), err.decode()
 
 
 def _try_keys(keys: Any) -> None:
