@@ -4,12 +4,13 @@ The way there is hot: members stay bytes, and what needs no change is not encode
 written to a site, and takes decoded items.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from edges.model import Json, Members
+from edges.profiles.asset_fields import AssetWords
 from edges.profiles.bands import from_common, to_common
 from edges.profiles.conversions import Conversion, LinearConversion, conversion_of
 from edges.profiles.model import Profile, PropertyRule
@@ -75,6 +76,7 @@ class _Recipe:
         self.steps = [_Step(rule) for rule in profile.properties if not rule.collections or native in rule.collections]
         scoped = [rule for rule in profile.assets if not rule.collections or native in rule.collections]
         self.assets = dict(scoped[0].keys) if scoped else {}
+        self.fields = AssetWords(scoped[0].fields if scoped else (), self.assets)
         self.bands = profile.bands == "common"
 
     def properties(self, raw: msgspec.Raw) -> msgspec.Raw:
@@ -96,7 +98,11 @@ class _Recipe:
 
     def keyed(self, raw: msgspec.Raw) -> msgspec.Raw:
         """Return the assets under our keys and with our bands; the same object where nothing changes."""
-        told, names = _MEMBERS.decode(raw), self.assets
+        came, names = _MEMBERS.decode(raw), self.assets
+        told = came
+        if self.fields:
+            told = {key: self.fields.encoded(key, asset) for key, asset in came.items()}
+            raw = raw if all(told[key] is asset for key, asset in came.items()) else _raw(told)
         if not self.bands:  # the usual case, at half the cost
             if names.keys().isdisjoint(told):
                 return raw
@@ -139,7 +145,7 @@ class ItemWords:
             properties = recipe.properties(item["properties"])
             if properties is not item["properties"]:
                 changed["properties"] = properties
-        if (recipe.assets or recipe.bands) and "assets" in item:
+        if (recipe.assets or recipe.bands or recipe.fields) and "assets" in item:
             assets = recipe.keyed(item["assets"])
             if assets is not item["assets"]:
                 changed["assets"] = assets
@@ -164,6 +170,7 @@ class ItemWords:
         assets = {natives.get(key, key) if natives.get(key) not in told else key: told[key] for key in told}
         if recipe.bands:
             assets = {key: from_common(asset) for key, asset in assets.items()}
+        assets = {key: recipe.fields.native(key, asset) for key, asset in assets.items()}
         return item | {"collection": collection, "properties": properties, "assets": assets}
 
     def collection(self, collection: Json) -> Json:
@@ -176,9 +183,9 @@ class ItemWords:
         if isinstance(collection.get("item_assets"), dict):
             assets = collection["item_assets"]
             said["item_assets"] = {
-                (recipe.assets.get(key, key) if recipe.assets.get(key) not in assets else key): to_common(asset)
-                if recipe.bands and isinstance(asset, dict)
-                else asset
+                (recipe.assets.get(key, key) if recipe.assets.get(key) not in assets else key): _item_asset(
+                    recipe, key, asset
+                )
                 for key, asset in assets.items()
             }
         return said
@@ -203,6 +210,22 @@ class ItemWords:
         return changed + _moved_assets(recipe, item)
 
 
+def _item_asset(recipe: _Recipe, key: str, asset: Any) -> Any:
+    said = recipe.fields.harmonised(key, asset)
+    return to_common(said) if recipe.bands and isinstance(said, dict) else said
+
+
+def _changed_fields(recipe: _Recipe, key: str, raw: msgspec.Raw) -> Iterator[Json]:
+    """Tell the fields of an asset that have other names or values in our words, before its bands are made common."""
+    before = _ANY.decode(raw)
+    after = recipe.fields.harmonised(key, before)
+    if after is not before:
+        name = recipe.assets.get(key, key)
+        for field in sorted(before.keys() | after.keys()):
+            if before.get(field) != after.get(field):
+                yield {"field": f"assets.{name}.{field}", "from": before.get(field), "to": after.get(field)}
+
+
 def _acted(step: _Step, before: Json) -> bool:
     return not step.moves or before.get(step.ours) is None
 
@@ -214,10 +237,16 @@ def _change(native: str, ours: str, before: Any, after: Any) -> Json:
 
 def _moved_assets(recipe: _Recipe, item: Members) -> list[Json]:
     told = _MEMBERS.decode(item.get("assets", b"{}"))
+    fields = (
+        [change for key, raw in told.items() for change in _changed_fields(recipe, key, raw)] if recipe.fields else []
+    )
     return [
-        {"field": f"assets.{recipe.assets[key]}", "native": f"assets.{key}"}
-        for key in told
-        if key in recipe.assets and recipe.assets[key] not in told
+        *fields,
+        *(
+            {"field": f"assets.{recipe.assets[key]}", "native": f"assets.{key}"}
+            for key in told
+            if key in recipe.assets and recipe.assets[key] not in told
+        ),
     ]
 
 

@@ -11,6 +11,9 @@ from typing import Literal
 
 from edges.model import Frozen
 
+_FIXED = frozenset({"href", "alternate"})
+"""What of an asset tells where its bytes are."""
+
 
 class Linear(Frozen):
     """Another unit: ours = native * ``scale`` + ``offset``."""
@@ -75,16 +78,61 @@ class PropertyRule(Frozen):
         return self.target != self.native
 
 
-class AssetRule(Frozen):
-    """The keys of assets: ``keys`` from native to ours, one to one."""
+class AssetField(Frozen):
+    """One field of assets, or of their bands: its name, and at most one change of its value, as of a property.
 
-    keys: Mapping[str, str]
+    ``within`` is the asset itself, or the list of bands that each have it, as the provider calls that list. ``assets``
+    are native keys that the rule is limited to, none for all. ``unit`` is that of ours, for the reader.
+    """
+
+    native: str
+    ours: str = ""
+    within: Literal["asset", "eo:bands", "raster:bands", "bands"] = "asset"
+    assets: tuple[str, ...] = ()
+    values: Mapping[str, str] = {}
+    linear: Linear | None = None
+    text: Text | None = None
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.within == "asset" and {self.native, self.target} & _FIXED:
+            raise ValueError(f"{self.native}: {', '.join(sorted(_FIXED))} of an asset stay as they are")
+        self.rule()
+
+    def rule(self) -> PropertyRule:
+        """Return the same as the rule of a property.
+
+        Raises:
+            ValueError: it cannot be used.
+        """
+        return PropertyRule(
+            native=self.native, ours=self.ours, values=self.values, linear=self.linear, text=self.text, unit=self.unit
+        )
+
+    @property
+    def target(self) -> str:
+        """Return the harmonised name."""
+        return self.ours or self.native
+
+
+class AssetRule(Frozen):
+    """The keys of assets: ``keys`` from native to ours, one to one; and what their ``fields`` are called and hold."""
+
+    keys: Mapping[str, str] = {}
+    fields: tuple[AssetField, ...] = ()
     collections: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         repeated = _repeated(self.keys.values())
         if repeated:
             raise ValueError(f"two native asset keys become {repeated!r}")
+        if not self.keys and not self.fields:
+            raise ValueError("an asset rule needs `keys` or `fields`")
+        for one, other in itertools.combinations(self.fields, 2):
+            if one.within == other.within and _overlap((one.assets, other.assets)):
+                shared = {one.native, one.target} & {other.native, other.target}
+                if shared:
+                    raise ValueError(f"two rules of one asset name {min(shared)}")
 
 
 class Profile(Frozen):

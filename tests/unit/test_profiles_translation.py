@@ -1,5 +1,6 @@
 """A query said in native words finds at the site what it finds here in harmonised words; items come back the same."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from random_examples import examples
 
 from edges.model import Fields, Json, Members, Query, SortKey
 from edges.profiles.items import ItemWords
-from edges.profiles.model import AssetRule, Linear, Profile, PropertyRule, Text
+from edges.profiles.model import AssetField, AssetRule, Linear, Profile, PropertyRule, Text
 from edges.profiles.queries import QueryWords
 from edges.stac.cql2 import check_filter, compile_filter
 from edges.stac.matching import compile_query
@@ -18,6 +19,13 @@ from edges.stac.order import compile_key, total_order
 
 MEMBERS = msgspec.json.Decoder(Members)
 
+FIELDS = (
+    AssetField(native="resolution", ours="gsd"),
+    AssetField(native="kind", ours="roles", values={"DATA": "data"}, assets=("qa", "B04")),
+    AssetField(native="size_kb", ours="file:size", linear=Linear(scale=1000.0)),
+    AssetField(native="spatial_resolution", within="raster:bands", linear=Linear(scale=0.001)),
+    AssetField(native="center", ours="center_wavelength", within="eo:bands", linear=Linear(scale=0.001)),
+)
 PROFILE = Profile(
     name="all",
     collections={"S2": "sentinel-2-l2a", "S2B": "sentinel-2-l2a", "L8": "landsat-c2-l2"},
@@ -31,7 +39,7 @@ PROFILE = Profile(
         PropertyRule(native="coverage", ours="nodata", linear=Linear(scale=-1.0, offset=100.0), exclusive=True),
         PropertyRule(native="baseline", ours="s2:baseline", exclusive=True),
     ),
-    assets=(AssetRule(keys={"B04": "red", "B08": "nir"}, collections=("S2",)),),
+    assets=(AssetRule(keys={"B04": "red", "B08": "nir"}, fields=FIELDS, collections=("S2",)),),
     bands="common",
 )
 QUERIES = QueryWords(PROFILE)
@@ -63,7 +71,16 @@ NATIVE = st.fixed_dictionaries(
 
 @st.composite
 def native_items(draw: st.DrawFn) -> Json:
-    bands = draw(st.sampled_from([{}, {"eo:bands": [{"name": "B4", "common_name": "red"}]}]))
+    bands = draw(
+        st.sampled_from(
+            [
+                {},
+                {"eo:bands": [{"name": "B4", "common_name": "red"}], "resolution": 10, "kind": ["DATA", "x"]},
+                {"eo:bands": [{"center": 665}], "raster:bands": [{"spatial_resolution": 10_000}], "size_kb": 12.5},
+                {"raster:bands": "odd", "eo:bands": [None, {"center": None}], "kind": 3, "size_kb": "1", "gsd": 5},
+            ]
+        )
+    )
     keys = draw(st.lists(st.sampled_from(["B04", "red", "B08", "qa"]), unique=True))
     return {
         "type": "Feature",
@@ -285,6 +302,42 @@ def test_the_changes_name_both_words() -> None:
         {"field": "grid:code", "native": "tile", "from": "32TQM", "to": "MGRS-32TQM"},
         {"field": "assets.red", "native": "assets.B04"},
     ]
+
+
+def test_fields_of_assets_and_of_their_bands_are_told_in_our_words_and_back() -> None:
+    native = {
+        "href": "s3://b/a", "resolution": 10, "kind": ["DATA"], "size_kb": 12,
+        "eo:bands": [{"name": "B4", "center": 665}], "raster:bands": [{"spatial_resolution": 10_000}],
+    }  # fmt: skip
+    item = {"id": "a", "collection": "S2", "properties": {}, "assets": {"B04": native, "qa": {"href": "x"}}}
+    ours = decoded(ITEMS.harmonised(members(item)))
+    assert ours["assets"]["red"] == {
+        "href": "s3://b/a", "gsd": 10, "roles": ["data"], "file:size": 12_000,
+        "bands": [{"name": "B4", "eo:center_wavelength": 0.665, "raster:spatial_resolution": 10}],
+    }  # fmt: skip
+    assert ours["assets"]["qa"] == {"href": "x"}
+    assert ITEMS.native(ours, "S2")["assets"] == item["assets"]
+    told = {change["field"]: (change.get("from"), change.get("to")) for change in ITEMS.changes(members(item))}
+    assert told["assets.red.gsd"] == (None, 10)
+    assert told["assets.red.resolution"] == (10, None)
+    assert told["assets.red.file:size"] == (None, 12_000)
+    (asset,) = ITEMS.collection({"id": "S2", "item_assets": {"B04": native}})["item_assets"].values()
+    assert asset["gsd"] == 10
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: AssetField(native="href", ours="url"),
+        lambda: AssetField(native="gsd"),
+        AssetRule,
+        lambda: AssetRule(fields=(AssetField(native="a", ours="b"), AssetField(native="c", ours="b"))),
+        lambda: AssetRule(fields=(AssetField(native="a", ours="b"), AssetField(native="b", ours="c", assets=("x",)))),
+    ],
+)
+def test_fields_of_assets_that_could_not_be_turned_back_are_refused(wrong: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        wrong()
 
 
 def test_nothing_changed_is_told_as_nothing() -> None:
