@@ -54,12 +54,14 @@ async def add_data(house: House, *, others: Sequence[OtherItems] = ()) -> None:
 
 async def _data_site(house: House, site: SiteSettings) -> DataSite:
     """Return a site with connections of its own: what it is slow at must not hold up searches, or other sites."""
-    outbound = await house.stack.enter_async_context(Outbound(allowed=_own_origins(site)))
+    # Users write addresses as they like: with its own the gateway would read to them what others keep there.
+    foreign = site.id == house.settings.contributed.site
+    outbound = await house.stack.enter_async_context(Outbound(allowed=[] if foreign else _own_origins(site)))
     downloads, storage = site.downloads, site.storage
     s3 = None
     if storage is not None:
         s3 = S3Way(storage, buckets=downloads.buckets, public_endpoint=downloads.public_endpoint)
-    credentials = downloads.credentials
+    credentials = None if foreign else downloads.credentials
     http = HttpWay(credentials, origins=_credential_origins(site) if credentials is not None else ())
     eodag = _eodag_way(site, house.state)
     ways: tuple[Way, ...] = tuple(way for way in (s3, eodag or http) if way is not None)
