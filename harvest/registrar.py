@@ -128,7 +128,7 @@ def _written(
             gone = frozenset(f"s3://{place.bucket}/{key}" for key in entry.gone)
             standing = Standing(existing=existing.get(claim.item_id), native=entry.before, gone=gone)
             written.append((claim, replica_item(msgspec.json.decode(claim.doc), copies, scheme, standing)))
-        elif entry.registered:
+        elif entry.registered and existing.get(claim.item_id) != entry.before:  # temporary copies changed nothing
             written.append((claim, entry.before))
     return written
 

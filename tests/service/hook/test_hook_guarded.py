@@ -166,7 +166,7 @@ async def test_temporary_products_go_when_their_time_is_over_and_give_their_quot
         link = (await hook.products(number))[0]["DownloadLink"]
 
         async def used():
-            told = await asyncio.to_thread(hook.session.get, f"{hook.url}/quotas", timeout=10)
+            told = await asyncio.to_thread(hook.session.get, f"{hook.url}/quotas/me", timeout=10)
             return sum(map(len, FILES.values())) if str(sum(map(len, FILES.values()))) in told.text else 0
 
         assert await used()
