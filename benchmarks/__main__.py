@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmarks.harness import Row, save, show
 
-NAMES = ("search", "catalogue", "quotas", "federation", "profiles", "export", "harvest", "compute", "downloads")
+NAMES = ("search", "catalogue", "quotas", "federation", "profiles", "export", "harvest", "compute", "downloads", "hda")
 RESULTS = Path(__file__).parent / "results"
 
 

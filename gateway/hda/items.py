@@ -9,6 +9,7 @@ import mimetypes
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -41,6 +42,9 @@ _WHOLE_TYPES = (b"zip", b"x-tar", b"octet-stream", b"gtar")
 _EXTRAS = (b'"thumbnail"', b'"overview"', b'"metadata"')
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
+_ADDRESSES = tuple(b'"' + scheme.encode() for scheme in SAFE_SCHEMES)
+_PLACE, _PLACE_OF_TITLE = "x-place-of-the-id-x", "x-place-of-the-title-x"
+_TITLE = msgspec.json.encode(_PLACE_OF_TITLE)
 _MEMBERS = msgspec.json.Decoder(Members)
 _ASSETS = msgspec.json.Decoder(dict[str, Members])
 _TEXT = msgspec.json.Decoder(str)
@@ -79,16 +83,26 @@ def rendered(item: Members, site: str, view: View) -> Members:
     """Return one item of one site; see :func:`render`."""
     collection, item_id = _TEXT.decode(item["collection"]), _TEXT.decode(item["id"])
     state = availability(item)
-    links = _links(item, collection, item_id, view)
-    if state == "orderable" and site in view.orders:
-        links.append(_retrieve(item, collection, item_id, site, view))
-    place = functools.partial(download_href, view.root, site=site, collection=collection, item=item_id)
+    can_be_ordered = state == "orderable" and site in view.orders
+    retrieve = _retrieve(item, collection, item_id, site, view) if can_be_ordered else None
     return item | {
-        "links": msgspec.Raw(msgspec.json.encode(links)),
+        "links": _links(item, collection, item_id, view, retrieve),
         "properties": with_state(item.get("properties", _NONE), view.names.get(site, site), state),
-        "assets": with_downloads(item.get("assets", _NONE), place),
+        "assets": with_downloads(item.get("assets", _NONE), _front(view.root, site, collection, item_id)),
         "stac_extensions": _extensions(bytes(item.get("stac_extensions", b"[]"))),
     }
+
+
+def _front(root: str, site: str, collection: str, item_id: str) -> str:
+    """Return the address of an item's downloads, up to the asset's key."""
+    if _PLAIN.fullmatch(item_id):
+        return f"{_front_of_items(root, site, collection)}{item_id}/"
+    return download_href(root, site=site, collection=collection, item=item_id, asset="x")[:-1]
+
+
+@functools.lru_cache(maxsize=1024)
+def _front_of_items(root: str, site: str, collection: str) -> str:
+    return download_href(root, site=site, collection=collection, item="x", asset="x")[: -len("x/x")]
 
 
 def with_state(properties: msgspec.Raw, backend: str, state: Availability) -> msgspec.Raw:
@@ -108,50 +122,52 @@ def _state(backend: str, status: str, tier: str) -> bytes:
     return msgspec.json.encode(own)[1:-1]
 
 
-def with_downloads(assets: msgspec.Raw, place: Callable[..., str]) -> msgspec.Raw:
-    """Return assets to be had through the gateway; ``place`` gives the address of an asset by its key.
+def with_downloads(assets: msgspec.Raw, front: str) -> msgspec.Raw:
+    """Return assets to be had through the gateway; ``front`` is the address of the item's downloads, up to a key.
 
     ``downloadLink`` is added where there is none: the asset that is the whole product, or the first one with data.
     """
     try:
-        told = _ASSETS.decode(assets)
+        told: dict[str, dict[str, Any]] = _ASSETS.decode(assets)
     except _UNREADABLE:
         return _NONE  # assets that are no assets
     if not told:
         return _NONE
-    front = place(asset="x")[:-1]
     main = WHOLE if WHOLE in told else _main(told)
     found: dict[str, Any] = {}
     for key, asset in told.items():
         href = asset.get("href")
         if href is None or not bytes(href).startswith(b'"'):
             continue
-        ours = front + key if _PLAIN.fullmatch(key) else place(asset=key)
+        asset["href"] = front + (key if _PLAIN.fullmatch(key) else asset_part(key))
+        if bytes(href).startswith(_ADDRESSES):
+            asset["alternate"] = _with_origin(asset, href)
         if key == main:
-            found[WHOLE] = _whole(asset, ours, key)
+            found[WHOLE] = _whole(asset, href, key)
         if key != WHOLE:
-            found[key] = _own(asset, ours)
+            found[key] = asset
     return msgspec.Raw(msgspec.json.encode(found))
 
 
-def _own(asset: Members, ours: str) -> Json:
-    """Return an asset with our address, and the provider's as its origin."""
-    href = asset["href"]
-    if not _is_address(href):
-        return dict(asset) | {"href": ours}
+def asset_part(key: str) -> str:
+    """Return the last part of the address of a download."""
+    return download_href("", site="x", collection="x", item="x", asset=key).rpartition("/")[2]
+
+
+def _with_origin(asset: Json, href: msgspec.Raw) -> Json:
+    """Return an asset's alternates, with the provider's address as its origin."""
     origin: Json = {"href": href, "title": "Origin asset link"}
     if "type" in asset:
         origin["type"] = asset["type"]
     others = asset.get("alternate")
-    alternate = _alternates(others) | {"origin": origin} if others is not None else {"origin": origin}
-    return dict(asset) | {"href": ours, "alternate": alternate}
+    return _alternates(others) | {"origin": origin} if others is not None else {"origin": origin}
 
 
-def _whole(asset: Members, ours: str, key: str) -> Json:
+def _whole(asset: Json, href: msgspec.Raw, key: str) -> Json:
     """Return the asset of the whole product: clients split its type at the slash, so it has one."""
-    own = _own(asset, ours) | {"title": "Download link" if key == WHOLE else f"Download link ({key})"}
+    own = asset | {"title": "Download link" if key == WHOLE else f"Download link ({key})"}
     if "type" not in own:
-        own["type"] = _type_of(_text(asset["href"]))
+        own["type"] = _type_of(_text(href))
     return own
 
 
@@ -160,29 +176,25 @@ def _type_of(href: str) -> str:
     return kind or OCTETS
 
 
-def _main(assets: Mapping[str, Members]) -> str | None:
-    """Return the key of what comes nearest to the whole product."""
-    data = [key for key, asset in assets.items() if "href" in asset and not _is_extra(asset)]
-    ranked = sorted(data, key=lambda key: _rank(key, assets[key]))  # stable: the first of equals
-    return ranked[0] if ranked else None
+def _main(assets: Mapping[str, Json]) -> str | None:
+    """Return the key of what comes nearest to the whole product: of equals, the first."""
+    best, key = None, None
+    for name, asset in assets.items():
+        if "href" not in asset:
+            continue
+        rank = _rank(name, bytes(asset.get("type", b"")), bytes(asset.get("roles", b"")))
+        if rank is not None and (best is None or rank < best):
+            best, key = rank, name
+    return key
 
 
-def _rank(key: str, asset: Members) -> tuple[bool, bool, bool]:
-    kind = bytes(asset.get("type", b""))
-    return (
-        key.lower() not in _WHOLE_KEYS,
-        not any(word in kind for word in _WHOLE_TYPES),
-        b'"data"' not in bytes(asset.get("roles", b"")),
-    )
-
-
-def _is_extra(asset: Members) -> bool:
-    roles = bytes(asset.get("roles", b""))
-    return b'"data"' not in roles and any(role in roles for role in _EXTRAS)
-
-
-def _is_address(href: msgspec.Raw) -> bool:
-    return _text(href).startswith(SAFE_SCHEMES)
+@functools.lru_cache(maxsize=4096)
+def _rank(key: str, kind: bytes, roles: bytes) -> tuple[bool, bool, bool] | None:
+    """Return how far an asset is from the whole product; None for one that is no data."""
+    is_data = b'"data"' in roles
+    if not is_data and any(role in roles for role in _EXTRAS):
+        return None
+    return (key.lower() not in _WHOLE_KEYS, not any(word in kind for word in _WHOLE_TYPES), not is_data)
 
 
 def _text(raw: msgspec.Raw) -> str:
@@ -199,12 +211,24 @@ def _alternates(raw: msgspec.Raw) -> Json:
         return {}
 
 
-def _links(item: Members, collection: str, item_id: str, view: View) -> list[Json]:
-    parent = url_of(view.base, "collections", collection)
-    own = link("self", url_of(parent, "items", item_id), GEOJSON_TYPE, "Original item link")
-    above = link("collection", parent, JSON_TYPE, view.titles(collection))
-    ours = [own | {"title": item_id}, above] if view.legacy else [above, own]
-    return [*ours, *(each for each in told_links(item) if _is_foreign(each))]
+def _links(item: Members, collection: str, item_id: str, view: View, retrieve: Json | None) -> msgspec.Raw:
+    before, after = _frame(view.base, collection, view.titles(collection), view.legacy)
+    quoted = (item_id if _PLAIN.fullmatch(item_id) else quote(item_id, safe="")).encode()
+    own = before + quoted + after
+    if view.legacy:
+        own = own.replace(_TITLE, msgspec.json.encode(item_id))
+    others = [each for each in told_links(item) if _is_foreign(each)] + ([retrieve] if retrieve is not None else [])
+    return msgspec.Raw(own + (b"," + msgspec.json.encode(others)[1:] if others else b"]"))
+
+
+@functools.lru_cache(maxsize=1024)
+def _frame(base: str, collection: str, title: str, legacy: bool) -> tuple[bytes, bytes]:  # noqa: FBT001 - a key of the cache
+    """Return the links of a collection's items before and after the item's id, without the closing bracket."""
+    parent = url_of(base, "collections", collection)
+    own = link("self", f"{parent}/items/{_PLACE}", GEOJSON_TYPE, _PLACE_OF_TITLE if legacy else "Original item link")
+    above = link("collection", parent, JSON_TYPE, title)
+    before, _, after = msgspec.json.encode([own, above] if legacy else [above, own])[:-1].partition(_PLACE.encode())
+    return before, after
 
 
 def told_links(item: Members) -> list[Json]:

@@ -1,7 +1,6 @@
 """Orders as items: the answer to an order, and what clients ask for again and again until it is there. Pure."""
 
 import re
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -86,8 +85,8 @@ def _assets(order: Order, staging: Staging, view: View) -> Any:
     assets = (staging.item or {}).get("assets")
     if not isinstance(assets, dict) or order.withdrawn or staging.status != "succeeded":
         return {}
-    place = partial(download_href, view.root, site=staging.site, collection=order.collection, item=order.id)
-    return with_downloads(msgspec.Raw(msgspec.json.encode(assets)), place)
+    front = download_href(view.root, site=staging.site, collection=order.collection, item=order.id, asset="x")[:-1]
+    return with_downloads(msgspec.Raw(msgspec.json.encode(assets)), front)
 
 
 def staged_members(order: Order, staging: Staging) -> Members | None:

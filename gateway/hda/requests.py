@@ -89,7 +89,7 @@ def search_of_members(given: Json, terms: Terms) -> HdaSearch:
     members = {name: value for name, value in given.items() if value is not None}
     if isinstance(members.get("datetime"), str):
         members["datetime"] = plain_datetime(members["datetime"])
-    token, kept = _split(members.get("token") or _token_of_query(members.get("query")))
+    token, kept = _split(members["token"] if "token" in members else _token_of_query(members.get("query")))
     tests, pins = _tests(members)
     pins += _names("provider", members.get("provider")) if "provider" in members else []
     page = _page(members.get("page", 1)) if token is None else 1
