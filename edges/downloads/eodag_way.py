@@ -2,12 +2,13 @@
 
 A plug-in's session blocks, reads no ranges and holds a thread for as long as a client reads. So it is asked only for
 what it alone knows: the headers, the signed address or the keys that a request needs. That takes one of few threads,
-for milliseconds; then the provider is asked directly.
+for milliseconds; then the provider is asked directly. What a plug-in signs in with goes to hosts of the provider only.
 """
 
 import importlib
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from edges.downloads.ways import Call
 from edges.errors import EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
 from edges.settings import EodagSettings
 
+_HOST = re.compile(r"https?://([A-Za-z0-9.-]{1,253})")
+_DEPTH = 6
 _AUTH_SECONDS = 60.0
 """How long what a plug-in gave to sign in is used again: many ask for a new token each time."""
 _MOST_SIGNED_IN = 64
@@ -91,6 +94,7 @@ class _Counter:
         self._library = library
         self._clock = clock
         self._signed_in: dict[str, tuple[float, Any]] = {}
+        self._named: frozenset[str] | None = None
         self._product: Any = importlib.import_module("eodag.api.product").EOProduct
         self._requests: Any = importlib.import_module("requests")
 
@@ -109,7 +113,16 @@ class _Counter:
         plain = self._requests.Request("GET", href, params=params).prepare()
         request = self._requests.Request("GET", href, params=params, auth=auth).prepare()
         headers = {name: value for name, value in request.headers.items() if plain.headers.get(name) != value}
+        if headers and not is_kin(urlsplit(href).hostname or "", self._hosts()):
+            return Call(url=plain.url)  # a picture at somebody else's, say: our token is none of their business
         return Call(url=request.url, headers={str(name): _text(value) for name, value in headers.items()})
+
+    def _hosts(self) -> frozenset[str]:
+        """Return the hosts that the provider's configuration names."""
+        if self._named is None:
+            config = self._library._providers.get_config(self._provider)  # noqa: SLF001 - what it tells elsewhere are copies
+            self._named = frozenset(_hosts_in(vars(config), depth=_DEPTH))
+        return self._named
 
     def _auth(self, plugin: Any, product: Any, href: str) -> Any:
         """Return what signs requests; made anew after a minute."""
@@ -123,6 +136,37 @@ class _Counter:
             self._signed_in.clear()
         self._signed_in[place] = (now + _AUTH_SECONDS, auth)
         return auth
+
+
+def is_kin(host: str, named: Iterable[str]) -> bool:
+    """Tell whether a host is one of those named, or stands beside one below the same domain.
+
+    >>> is_kin("zipper.dataspace.example.eu", ["catalogue.dataspace.example.eu"]), is_kin("x.evil.eu", ["a.example.eu"])
+    (True, False)
+    """
+    for each in named:
+        domain = each.partition(".")[2]
+        if host == each or host.endswith(f".{each}"):
+            return True
+        if domain.count(".") >= 1 and not domain.rpartition(".")[2].isdigit() and host.endswith(f".{domain}"):
+            return True
+    return False
+
+
+def _hosts_in(value: Any, *, depth: int) -> Iterator[str]:
+    """Yield the hosts of all addresses in a configuration."""
+    if depth == 0:
+        return
+    if isinstance(value, str):
+        yield from (found.lower() for found in _HOST.findall(value))
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _hosts_in(each, depth=depth - 1)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _hosts_in(each, depth=depth - 1)
+    elif type(value).__module__.startswith("eodag."):
+        yield from _hosts_in(vars(value), depth=depth - 1)
 
 
 def _signed(resource: Any, method: str, href: str, site: str) -> Call:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edges.downloads.answers import NotReady, Opened, SiteOverloaded, judge
+from edges.downloads.eodag_way import is_kin
 from edges.downloads.http_way import HttpWay
 from edges.downloads.presigning import SigningKey, presigned
 from edges.downloads.ranges import ByteRange, RangeNotSatisfiable, range_of, span_of
@@ -274,3 +275,23 @@ def test_places_are_given_back_whatever_happens() -> None:
 
 def test_what_is_not_told_is_not_made_up() -> None:
     assert judge("hub", 200, {"Transfer-Encoding": "chunked"}, None) == Opened()
+
+
+@pytest.mark.parametrize(
+    ("host", "kin"),
+    [
+        ("catalogue.dataspace.example.eu", True),
+        ("zipper.dataspace.example.eu", True),
+        ("a.catalogue.dataspace.example.eu", True),
+        ("example.eu", False),
+        ("dataspace.example.eu.evil.org", False),
+        ("evildataspace.example.eu", False),
+        ("127.0.0.1", True),
+        ("127.0.0.2", False),
+        ("evil.0.0.1", False),
+        ("other.org", False),
+        ("one.org", True),
+    ],
+)
+def test_a_provider_is_known_by_the_hosts_of_its_configuration(host: str, kin: bool) -> None:
+    assert is_kin(host, ["catalogue.dataspace.example.eu", "127.0.0.1", "one.org"]) is kin

@@ -47,8 +47,8 @@ class Guarded:
         self.origin = origin
         self.tokens = 0
         self.refuse = False
-        origin.files["B01.tif"] = BODY
-        origin.answers |= {"B01.tif": self.file, "token": self.token}
+        origin.files |= {"B01.tif": BODY, "B02.tif": BODY}
+        origin.answers |= {"B01.tif": self.file, "B02.tif": self.file, "token": self.token}
 
     async def file(self, request: web.Request, body: bytes) -> web.Response:
         if request.headers.get("Authorization") != f"Bearer token-{self.tokens}":
@@ -89,11 +89,14 @@ async def lake(tmp_path: Path, guarded: Guarded) -> AsyncIterator[Lake]:
             id="provider",
             kind="hub",
             catalogue=CatalogueSettings(eodag=eodag),
-            asset_origins=(origin.url,),
+            asset_origins=(origin.url, origin.url.replace("127.0.0.1", "localhost")),
             downloads=DownloadSettings(give="redirect"),
         )
 
-    items = {"stac": [scene("one", {"B01": f"{origin.url}/B01.tif", "folder": "s3://bucket/folder/"})]}
+    elsewhere = f"{origin.url.replace('127.0.0.1', 'localhost')}/B02.tif"
+    items = {
+        "stac": [scene("one", {"B01": f"{origin.url}/B01.tif", "folder": "s3://bucket/folder/", "B02": elsewhere})]
+    }
     async with lake_of(tmp_path, items, hub=hub) as running:
         yield running
 
@@ -112,6 +115,14 @@ async def test_the_provider_is_asked_with_what_its_plugin_signs_in_with(lake: La
 
 async def test_what_the_plugin_cannot_sign_is_said_so(lake: Lake) -> None:
     assert (await lake.body(path_of("folder")))[0] == 404
+
+
+async def test_what_signs_in_at_the_provider_is_shown_to_nobody_else(lake: Lake, guarded: Guarded) -> None:
+    status, _, _ = await lake.body(path_of("B02"))
+    assert status == 502
+    asked = [headers for method, path, headers in guarded.origin.requests if path == "B02.tif"]
+    assert asked
+    assert not any("authorization" in headers for headers in asked)
 
 
 async def test_a_provider_that_refuses_us_is_told_without_its_words(lake: Lake, guarded: Guarded) -> None:
