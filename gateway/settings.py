@@ -280,6 +280,29 @@ class ContributedSettings(Frozen):
             raise ValueError("contributed: two trees have the same name")
 
 
+class TracingSettings(Frozen):
+    """OpenTelemetry: spans of requests, of what is asked of sites, and of the ledger. Needs the extra ``tracing``.
+
+    ``endpoint`` is the URL of a collector that takes OTLP over HTTP (``http://collector:4318/v1/traces``); without one
+    there is none. ``share`` of the requests are recorded (0 to 1), and those whose ``traceparent`` says so.
+    ``headers`` go with what is sent. Sent every ``every_seconds``; at most ``queue_spans`` wait, others are dropped.
+    """
+
+    endpoint: str = ""
+    share: float = 0.1
+    service: str = "lakegate"
+    headers: Mapping[str, Secret] = {}
+    every_seconds: float = 5.0
+    timeout_seconds: float = 10.0
+    queue_spans: int = 2_048
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError("tracing: share is a part, from 0 to 1")
+        if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
+            raise ValueError("tracing: endpoint is a URL such as http://collector:4318/v1/traces")
+
+
 class Settings(Frozen):
     """The root of the configuration file.
 
@@ -298,6 +321,7 @@ class Settings(Frozen):
     limits: LimitSettings = LimitSettings()
     hda: HdaSettings = HdaSettings()
     contributed: ContributedSettings = ContributedSettings()
+    tracing: TracingSettings = TracingSettings()
 
     def __post_init__(self) -> None:
         self._check_contributed()
@@ -320,5 +344,7 @@ class Settings(Frozen):
             SiteSettings(id=name, kind="hub", catalogue=CatalogueSettings(url="http://contributed.invalid"))
         elif site.catalogue.write_token is None or site.catalogue.profile or site.catalogue.collections:
             raise ValueError(f"contributed: site {name} needs a write_token, and ids as they are: no profile")
-        elif site.storage is not None:
-            raise ValueError(f"contributed: site {name} has storage: its data would be anybody's who names its address")
+        elif site.storage is not None or site.downloads.credentials is not None:
+            raise ValueError(
+                f"contributed: site {name} has storage or credentials: what they read would be anybody's who names it"
+            )

@@ -1,6 +1,5 @@
 """``POST /collections/{collection}/bulk``: many items at once, as NDJSON or GeoParquet; bad lines are told."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,10 +8,9 @@ from aiohttp import hdrs, web
 
 from edges.errors import InvalidInput
 from edges.site.bodies import json_response
-from gateway.contributed.face import NotKept, Writing
+from gateway.contributed.face import Writing, begun
 from gateway.contributed.lines import lines_of, parquet_lines, pieces
 from gateway.contributed.loading import Loading
-from gateway.principal import user_of
 
 LINES = ("application/x-ndjson", "application/ndjson", "application/geo+json-seq", "application/jsonl")
 PARQUET = ("application/vnd.apache.parquet", "application/x-parquet")
@@ -48,29 +46,24 @@ class BulkFace:
 
     async def load(self, request: web.Request) -> web.Response:
         """Add or replace the items of the body; with ``?atomic=true`` all of them, or none."""
-        principal, home = user_of(request), request.match_info["collection"]
-        if self._writing is None:
-            raise NotKept("this gateway keeps no collections of users; an operator sets `contributed` to have them")
-        self._writing.collections.fillable(principal, home)
+        principal, writing = await begun(request, self._writing)
+        home = request.match_info["collection"]
+        writing.collections.fillable(principal, home)
         atomic = _flag(request.query.get("atomic"))
-        loading = Loading(items=self._writing.items, principal=principal, home=home, atomic=atomic)
+        loading = Loading(items=writing.items, principal=principal, home=home, atomic=atomic)
         most = min(self._most, _ATOMIC_BYTES) if atomic else self._most
         body = pieces(request.content, most=most, pause_seconds=self._pause)
         kind = request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
         if kind in PARQUET:
             async with parquet_lines(body, self._folder) as told:
-                report = await loading.run(self._lines(told))
+                report = await loading.run(lines_of(told, longest=writing.body_bytes))
         elif kind in LINES:
-            report = await loading.run(self._lines(body))
+            report = await loading.run(lines_of(body, longest=writing.body_bytes))
         else:
             raise UnknownFormat(f"a body of {kind[:80] or 'no kind'}; expected {LINES[0]} or {PARQUET[0]}")
         response = json_response(msgspec.to_builtins(report))
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
         return response
-
-    def _lines(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        longest = 0 if self._writing is None else self._writing.body_bytes
-        return lines_of(body, longest=longest)
 
 
 def _flag(told: str | None) -> bool:

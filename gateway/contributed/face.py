@@ -20,6 +20,7 @@ from gateway.contributed.collections import CollectionWriting, Conditions
 from gateway.contributed.items import ItemWriting
 from gateway.contributed.model import Collection, Right, Sharing
 from gateway.principal import Principal, user_of
+from gateway.quota.charging import Charging
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -43,7 +44,23 @@ class Writing(Frozen):
 
     collections: CollectionWriting
     items: ItemWriting
+    charging: Charging
     body_bytes: int
+
+
+async def begun(request: web.Request, writing: Writing | None) -> tuple[Principal, Writing]:
+    """Return who asks, and what writes; the request is charged.
+
+    Raises:
+        Unauthenticated: nobody is known.
+        NotKept: there are no users' collections here.
+        QuotaExceeded: too many requests.
+    """
+    principal = user_of(request)
+    if writing is None:
+        raise NotKept("this gateway keeps no collections of users; an operator sets `contributed` to have them")
+    await writing.charging.request(principal)
+    return principal, writing
 
 
 class ContributedFace:
@@ -72,7 +89,7 @@ class ContributedFace:
 
     async def create_collection(self, request: web.Request) -> web.Response:
         """``POST /collections`` with a Collection: 201, private; 409 where the id is taken."""
-        principal, writing = self._begun(request)
+        principal, writing = await self._begun(request)
         record, document = await writing.collections.create(principal, decode_object("body", await request.read()))
         response = self._collection(record, document, status=201)
         response.headers[hdrs.LOCATION] = url_of(self._base, "collections", record.id)
@@ -80,45 +97,45 @@ class ContributedFace:
 
     async def replace_collection(self, request: web.Request) -> web.Response:
         """``PUT /collections/{collection}``."""
-        principal, writing = self._begun(request)
+        principal, writing = await self._begun(request)
         body = decode_object("body", await read_body(request, MAX_BODY_BYTES))
         changed = await writing.collections.replace(principal, _home(request), body, _conditions(request))
         return self._collection(*changed)
 
     async def patch_collection(self, request: web.Request) -> web.Response:
         """``PATCH /collections/{collection}``: a JSON Merge Patch."""
-        principal, writing = self._begun(request)
+        principal, writing = await self._begun(request)
         patch = decode_object("body", await read_body(request, MAX_BODY_BYTES))
         changed = await writing.collections.patch(principal, _home(request), patch, _conditions(request))
         return self._collection(*changed)
 
     async def remove_collection(self, request: web.Request) -> web.Response:
         """``DELETE /collections/{collection}``: with all its items."""
-        principal, writing = self._begun(request)
+        principal, writing = await self._begun(request)
         await writing.collections.remove(principal, _home(request), _conditions(request))
         return web.Response(status=204)
 
     async def mine(self, request: web.Request) -> web.Response:
         """``GET /contributed``: the collections that are one's own, or shared with one's groups."""
-        principal, writing = self._begun(request)
+        principal, writing = await self._begun(request)
         told = [_sharing_of(record, principal) for record in writing.collections.mine(principal)]
         return _private(json_response({"collections": told}))
 
     async def sharing(self, request: web.Request) -> web.Response:
         """``GET /collections/{collection}/sharing``: whose it is, and what one may do with it."""
-        principal, writing = self._begun(request)
+        principal, writing = await self._begun(request)
         return _private(json_response(_sharing_of(writing.collections.sharing(principal, _home(request)), principal)))
 
     async def share(self, request: web.Request) -> web.Response:
         """``PUT /collections/{collection}/sharing``: ``{"visibility": "group", "groups": {"root/eo": "read"}}``."""
-        principal, writing = self._begun(request)
+        principal, writing = await self._begun(request)
         wanted = _wanted(decode_object("body", await read_body(request, 1 << 16)))
         changed = await writing.collections.share(principal, _home(request), wanted)
         return _private(json_response(_sharing_of(changed, principal)))
 
     async def add_items(self, request: web.Request) -> web.Response:
         """``POST /collections/{collection}/items``: an Item, or an ItemCollection, whole; 409 where one exists."""
-        principal, writing = self._begun(request)
+        principal, writing = await self._begun(request)
         home = _home(request)
         body = decode_object("body", await read_body(request, writing.body_bytes))
         if body.get("type") == "FeatureCollection":
@@ -131,29 +148,26 @@ class ContributedFace:
 
     async def replace_item(self, request: web.Request) -> web.Response:
         """``PUT /collections/{collection}/items/{item}``: 404 where there is none."""
-        principal, writing = self._begun(request)
+        principal, writing = await self._begun(request)
         body = decode_object("body", await read_body(request, writing.body_bytes))
         names = _home(request), request.match_info["item"]
         return self._item(*await writing.items.replace(principal, *names, body, _conditions(request)))
 
     async def patch_item(self, request: web.Request) -> web.Response:
         """``PATCH /collections/{collection}/items/{item}``: a JSON Merge Patch."""
-        principal, writing = self._begun(request)
+        principal, writing = await self._begun(request)
         patch = decode_object("body", await read_body(request, writing.body_bytes))
         names = _home(request), request.match_info["item"]
         return self._item(*await writing.items.patch(principal, *names, patch, _conditions(request)))
 
     async def remove_item(self, request: web.Request) -> web.Response:
         """``DELETE /collections/{collection}/items/{item}``."""
-        principal, writing = self._begun(request)
+        principal, writing = await self._begun(request)
         await writing.items.remove(principal, _home(request), request.match_info["item"], _conditions(request))
         return web.Response(status=204)
 
-    def _begun(self, request: web.Request) -> tuple[Principal, Writing]:
-        principal = user_of(request)
-        if self._told is None:
-            raise NotKept("this gateway keeps no collections of users; an operator sets `contributed` to have them")
-        return principal, self._told
+    async def _begun(self, request: web.Request) -> tuple[Principal, Writing]:
+        return await begun(request, self._told)
 
     def _collection(self, record: Collection, document: Json, *, status: int = 200) -> web.Response:
         own = url_of(self._base, "collections", record.id)

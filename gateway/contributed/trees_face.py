@@ -6,16 +6,16 @@ from aiohttp import hdrs, web
 from edges.errors import InvalidInput
 from edges.site.bodies import json_response
 from gateway.bodies import read_object
-from gateway.contributed.face import NotKept
+from gateway.contributed.face import NotKept, Writing, begun
 from gateway.contributed.trees import TreeReading
-from gateway.principal import user_of
 
 
 class TreesFace:
     """Serves the reading of trees; ``reading`` is None where users' collections are not kept."""
 
-    def __init__(self, *, reading: TreeReading | None) -> None:
+    def __init__(self, *, reading: TreeReading | None, writing: Writing | None) -> None:
         self._reading = reading
+        self._writing = writing
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -23,7 +23,7 @@ class TreesFace:
 
     async def read(self, request: web.Request) -> web.Response:
         """Read what is new, changed or gone of the tree that the body names: ``{"tree": "lumi"}``."""
-        principal = user_of(request)
+        principal, _ = await begun(request, self._writing)
         if self._reading is None:
             raise NotKept("this gateway keeps no collections of users; an operator sets `contributed` to have them")
         body = await read_object(request, right='an object {"tree": ...}', limit=16_384)

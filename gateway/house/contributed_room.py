@@ -15,6 +15,7 @@ from gateway.contributed.following import Following
 from gateway.contributed.ground import Ground
 from gateway.contributed.items import ItemWriting
 from gateway.contributed.model import Collection
+from gateway.contributed.recounting import Recounting
 from gateway.contributed.storage import StorageCharge
 from gateway.contributed.tree_words import Known
 from gateway.contributed.trees import Tree, TreeReading
@@ -44,7 +45,7 @@ async def add_contributed(house: House) -> Contributed:
         pause_seconds=limits.body_seconds,
         folder=house.state / "loads",
     )
-    trees = TreesFace(reading=None if writing is None else await _trees(house, writing))
+    trees = TreesFace(reading=None if writing is None else await _trees(house, writing), writing=writing)
     house.routes += [*face.routes(), *bulk.routes(), *trees.routes()]
     return Contributed(create=face.create_collection, tag=partial(_tag, book))
 
@@ -66,9 +67,11 @@ async def _writing(house: House, book: Book) -> Writing:
     await house.stack.enter_async_context(Following(ground=ground).running())
     lease = house.settings.quotas.lease_seconds
     storage = StorageCharge(ledger=house.ledger, edge=settings.site, lease_seconds=lease)
+    await house.stack.enter_async_context(Recounting(ground=ground, storage=storage).running())
     return Writing(
         collections=CollectionWriting(ground=ground, storage=storage, settings=settings),
         items=ItemWriting(ground=ground, storage=storage),
+        charging=house.charging,
         body_bytes=settings.body_bytes,
     )
 

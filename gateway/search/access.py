@@ -114,6 +114,15 @@ class Access:
             self._kept.popitem(last=False)
         return made
 
+    def for_harvests(self) -> Sight:
+        """Return what harvests bring: data that everybody may have, and none that users contribute.
+
+        Harvests fetch from where the gateway can, and users write addresses as they like.
+        """
+        sight = self.sight(None).with_data()
+        book = self._book
+        return sight if book is None else sight.without(book.site)
+
     def _clashing(self, book: SharedBook | None) -> frozenset[str]:
         """Return the ids of users' collections that a site has since come to tell of, too."""
         if book is None:

@@ -27,7 +27,7 @@ class FederatedSources:
 
         An order says who pays for it, not who may read what it finds: what is private is not brought elsewhere.
         """
-        sight = self._federation.sight(None).with_data()
+        sight = self._federation.access.for_harvests()
         prefer = preference({site.id: site.settings.priority for site in self._registry.sites()})
         async for group in self._federation.walk(query, user=HARVEST_USER, sight=sight):
             stands = sort_out(group, prefer=prefer).stands

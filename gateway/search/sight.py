@@ -74,6 +74,10 @@ class Sight(Frozen):
             only[site] = only.get(site, frozenset()) - names.keys()
         return _marked(msgspec.structs.replace(self, only=only, bare={}))
 
+    def without(self, site: str) -> "Sight":
+        """Return this sight less all of a site."""
+        return _marked(msgspec.structs.replace(self, only={**self.only, site: frozenset()}))
+
 
 EVERYTHING = Sight()
 """The sight where nothing is restricted."""

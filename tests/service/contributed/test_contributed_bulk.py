@@ -165,9 +165,15 @@ async def test_a_gateway_killed_in_the_middle_has_whole_batches_or_nothing(tmp_p
             await asyncio.gather(going, return_exceptions=True)
         async with doomed(state, port):
             there = await matched(ada)
+
+            async def counted() -> bool:
+                return bool((await ada.get("/collections/mine/sharing"))["items"] == there)
+
+            await until(counted)
             assert there % 500 == 0 if atomic == "false" else there in (0, 6_000)
             status, told = await load(ada, lines(items), atomic=atomic)
             assert status == 200, told
             assert told["added"] + told["replaced"] == 6_000
             assert told["replaced"] == there
             assert await matched(ada) == 6_000
+            assert (await ada.get("/collections/mine/sharing"))["items"] == 6_000

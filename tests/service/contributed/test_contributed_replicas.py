@@ -112,3 +112,18 @@ async def test_what_the_site_holds_without_a_record_is_seen_by_nobody(
         assert await user.status("GET", f"/collections/{name}/items/o1") == 404
         told = await user.get("/sites")
         assert name not in str(told)
+
+
+async def test_no_download_reads_to_a_user_what_others_keep_at_the_site(
+    gates: tuple[Lake, Lake], users_site: str
+) -> None:
+    one, _ = gates
+    secret, mine = named("secret"), named("mine")
+    await one.bob.call("POST", "/collections", a_collection(secret))
+    await one.bob.call("POST", f"/collections/{secret}/items", an_item("s1", secret, hush="hush"))
+    await one.ada.call("POST", "/collections", a_collection(mine))
+    sly = an_item("i1", mine) | {"assets": {"data": {"href": f"{users_site}/collections/{secret}/items/s1"}}}
+    assert await one.ada.status("POST", f"/collections/{mine}/items", sly) == 201
+    status, told, _ = await one.ada.call("GET", f"/data/users/{mine}/i1/data")
+    assert status == 403, told
+    assert "hush" not in str(told)
