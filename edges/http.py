@@ -9,7 +9,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -36,11 +36,21 @@ def origin_of(url: StrOrURL) -> tuple[str, int]:
     return (parsed.host or "", parsed.port or 0)
 
 
+class Tracer(Protocol):
+    """Makes a request as a part of the present one, and sends with it the headers that tell so."""
+
+    async def calling(
+        self, request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Make it."""
+        ...
+
+
 class Outbound:
     """Owns the session. ``allowed`` are URLs whose host and port may be private (configured sites and stores).
 
     ``resolver`` finds the addresses of names, by default the system's; it is closed with the session. ``name`` is told
-    with every request, so that gateways in a circle know each other (``edges.hops``).
+    with every request, so that gateways in a circle know each other (``edges.hops``). ``tracer`` records requests.
     """
 
     def __init__(
@@ -50,7 +60,9 @@ class Outbound:
         connections: int = 0,
         resolver: AbstractResolver | None = None,
         name: str = "",
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._headers = {HOPS: name} if name else {}
         self._resolver = resolver
         self._allowed = frozenset(origin_of(url) for url in allowed)
@@ -106,6 +118,8 @@ class Outbound:
 
     async def _guard(self, request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         self.check(request.url)
+        if self._tracer is not None:
+            return await self._tracer.calling(request, call)
         request.headers.update(travelling_headers())
         return await call(request)
 

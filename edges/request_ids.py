@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from edges.model import Frozen
 
@@ -41,17 +41,33 @@ TRACED = web.RequestKey("traced", Traced)
 _CURRENT: ContextVar[Traced | None] = ContextVar("traced", default=None)
 
 
-def read_traced(headers: Mapping[str, str], *, token: Callable[[int], str] = secrets.token_hex) -> Traced:
-    """Return what a request with these headers is known by; what is missing or malformed is made by ``token``."""
+def nothing_sampled(trace_id: str) -> bool:
+    """Tell that nothing is recorded."""
+    return False
+
+
+def read_traced(
+    headers: Mapping[str, str],
+    *,
+    token: Callable[[int], str] = secrets.token_hex,
+    sampled: Callable[[str], bool] = nothing_sampled,
+) -> Traced:
+    """Return what a request with these headers is known by; what is missing or malformed is made by ``token``.
+
+    Whether it is recorded says who calls, or, where a trace begins here, ``sampled``.
+    """
     given = _GIVEN.fullmatch(headers.get(REQUEST_ID, ""))
     parent = _PARENT.fullmatch(headers.get(TRACEPARENT, "").strip())
     if parent is not None and (parent["trace"] == _NO_TRACE or parent["span"] == _NO_SPAN):
         parent = None
+    request_id = given[0] if given is not None else token(16)
+    trace_id = parent["trace"] if parent is not None else token(16)
+    recorded = bool(int(parent["flags"], 16) & 1) if parent is not None else sampled(trace_id)
     return Traced(
-        request_id=given[0] if given is not None else token(16),
-        trace_id=parent["trace"] if parent is not None else token(16),
+        request_id=request_id,
+        trace_id=trace_id,
         span_id=token(8),
-        flags=parent["flags"] if parent is not None else "00",
+        flags="01" if recorded else "00",
         parent_id=parent["span"] if parent is not None else "",
     )
 
@@ -67,16 +83,27 @@ def travelling_headers() -> Mapping[str, str]:
     return current.headers if current is not None else {}
 
 
-@web.middleware
-async def request_ids_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Know the request, and all tasks that it starts, by its id; :func:`tell_request_id` tells it in the answer."""
-    known = read_traced(request.headers)
-    token = _CURRENT.set(known)
-    request[TRACED] = known
-    try:
-        return await handler(request)
-    finally:
-        _CURRENT.reset(token)
+def request_ids(sampled: Callable[[str], bool] = nothing_sampled) -> Middleware:
+    """Return a middleware that knows the request, and all tasks that it starts, by its id.
+
+    :func:`tell_request_id` tells it in the answer. ``sampled`` decides, by the id of a trace that begins here, whether
+    it is recorded.
+    """
+
+    @web.middleware
+    async def know(request: web.Request, handler: Handler) -> web.StreamResponse:
+        known = read_traced(request.headers, sampled=sampled)
+        token = _CURRENT.set(known)
+        request[TRACED] = known
+        try:
+            return await handler(request)
+        finally:
+            _CURRENT.reset(token)
+
+    return know
+
+
+request_ids_middleware = request_ids()
 
 
 async def tell_request_id(request: web.Request, response: web.StreamResponse) -> None:

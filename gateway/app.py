@@ -25,6 +25,7 @@ from gateway.house.data_room import add_data
 from gateway.house.harvest_room import add_harvests
 from gateway.house.hda_room import add_hda
 from gateway.house.house import Calls, House
+from gateway.house.tracing_room import add_tracing
 from gateway.house.tunnel_room import add_tunnels
 from gateway.listener import Listener
 from gateway.settings import Settings
@@ -38,11 +39,13 @@ async def furnish(settings: Settings, stack: AsyncExitStack) -> tuple[House, Clu
     """Build the house with all its rooms, into a stack of lifetimes; its clusters are what comms are routed by."""
     key = signing_key_of(settings)
     allowed = allowed_origins(settings)
+    spans = await add_tracing(settings, stack)
     calls = Calls(
         data=await stack.enter_async_context(
-            Outbound(allowed=allowed, connections=_DATA_CONNECTIONS, name=name_of_gateway(key))
+            Outbound(allowed=allowed, connections=_DATA_CONNECTIONS, name=name_of_gateway(key), tracer=spans)
         ),
-        compute=await stack.enter_async_context(Outbound(allowed=allowed)),
+        compute=await stack.enter_async_context(Outbound(allowed=allowed, tracer=spans)),
+        spans=spans,
     )
     house = House(settings, stack, calls, base=public_url(settings), key=key)
     await add_tunnels(house)

@@ -21,7 +21,7 @@ _CORS = {
     "Access-Control-Expose-Headers": "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy",
     "Access-Control-Max-Age": "3600",
 }
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Methods that may be a label; a client can send any word."""
 _OPEN_TO_BROWSERS = frozenset(
     {
@@ -133,7 +133,7 @@ class RequestMetrics:
                 outcome = f"{response.status // 100}xx"
             finally:
                 route = route_of(request)
-                self._requests.labels(route, request.method if request.method in _METHODS else "other", outcome).inc()
+                self._requests.labels(route, request.method if request.method in METHODS else "other", outcome).inc()
                 self._seconds.labels(route).observe(time.perf_counter() - started)
             return response
 

@@ -27,6 +27,8 @@ from gateway.records_postgres import PostgresRecordTable
 from gateway.records_sqlite import SqliteRecordTable
 from gateway.secrets import kept_key
 from gateway.settings import Settings
+from gateway.tracing import Spans
+from gateway.tracing_ledger import TracedPostgresLedger, TracedSqliteLedger, traced_by
 from harvest.database_postgres import PostgresDatabase
 from harvest.database_sqlite import SqliteDatabase
 from harvest.database_thread import DatabaseThread
@@ -114,16 +116,24 @@ def kernels_of(site: SiteSettings, session: aiohttp.ClientSession) -> JupyterGat
     )
 
 
-def ledger_of(settings: Settings, observer: Observer) -> PostgresLedger | SqliteLedger:
-    """Return the ledger in the database that is named, or in the state folder."""
+def ledger_of(settings: Settings, observer: Observer, spans: Spans | None = None) -> PostgresLedger | SqliteLedger:
+    """Return the ledger in the database that is named, or in the state folder; ``spans`` record its calls."""
     quotas = settings.quotas
     keep = quotas.history_days * 86_400
     if quotas.database is not None:
         dsn, schema = quotas.database.reveal(), quotas.database_schema
         upkeep = Upkeep(keep_history_seconds=keep)
-        return PostgresLedger(dsn, quotas.policies, schema=schema, observer=observer, upkeep=upkeep)
+        shared = (TracedPostgresLedger if spans else PostgresLedger)(
+            dsn, quotas.policies, schema=schema, observer=observer, upkeep=upkeep
+        )
+        return traced_by(spans, shared)
     path = Path(settings.server.state) / "quotas.sqlite"
-    return SqliteLedger(path, quotas.policies, observer=observer, keep_history_seconds=keep)
+    return traced_by(
+        spans,
+        (TracedSqliteLedger if spans else SqliteLedger)(
+            path, quotas.policies, observer=observer, keep_history_seconds=keep
+        ),
+    )
 
 
 def records_of(settings: Settings, name: str, kind: type[Record]) -> AbstractAsyncContextManager[RecordTable[Record]]:

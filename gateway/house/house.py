@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from edges.hops import name_of_gateway
 from edges.http import Outbound
 from edges.registry import Registry, Site
-from edges.request_ids import request_ids_middleware, tell_request_id
+from edges.request_ids import request_ids, tell_request_id
 from gateway.answers import kept_apart
 from gateway.auth import (
     Issuer,
@@ -46,6 +46,7 @@ from gateway.search.cursor import Cursors
 from gateway.search.federation import Federation
 from gateway.settings import Settings
 from gateway.site_metrics import SiteMetrics
+from gateway.tracing import Spans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class Calls:
 
     data: Outbound
     compute: Outbound
+    spans: Spans | None = None
 
 
 class House:
@@ -64,6 +66,7 @@ class House:
         self.stack = stack
         self.outbound = outbound = calls.data
         self.compute = calls.compute
+        self._spans = calls.spans
         self.base = base
         self.key = key
         self.state = Path(settings.server.state)
@@ -84,7 +87,7 @@ class House:
             probe_seconds=settings.limits.probe_seconds,
         )
         refusals = RefusalMetrics(self.metrics)
-        self.ledger = ledger_of(settings, refusals.observe)
+        self.ledger = ledger_of(settings, refusals.observe, calls.spans)
         self.charging = Charging(self.ledger)
         self.authenticator = TokenAuthenticator(settings.auth, state=self.state)
         self.oidc = OidcAuthenticator(
@@ -164,7 +167,7 @@ class House:
         app = web.Application(
             client_max_size=settings.limits.body_bytes,
             middlewares=[
-                request_ids_middleware,
+                *([request_ids(spans.sampled), spans.middleware()] if (spans := self._spans) else [request_ids()]),
                 *([access_log_middleware] if settings.server.access_log else []),
                 RequestMetrics(self.metrics).middleware(),
                 *self.gatekeepers,

@@ -44,6 +44,7 @@ GROUPS = {
     "HookSource": "Each entry of `sources`",
     "HookOutput": "Each entry of `outputs`",
     "LimitSettings": "## `limits`",
+    "TracingSettings": "## `tracing`",
     "ContributedSettings": "## `contributed`",
     "TreeSettings": "Each entry of `trees`",
     "HdaSettings": "## `hda`",

@@ -1,0 +1,137 @@
+"""Spans of what a request does, for OpenTelemetry: the request, what is asked of sites for it, and the ledger.
+
+Off unless the configuration names a collector; then a part of the requests is recorded, chosen by their trace id, or
+by who calls (W3C Trace Context, the flag ``sampled``). Ids are those of :mod:`edges.request_ids`, so logs, headers and
+spans tell of the same. Nothing that users choose is in a span: routes, sites, methods, states.
+"""
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal, TypeVar
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from edges.http import origin_of
+from edges.model import Frozen
+from edges.request_ids import TRACED, Traced, traced
+from gateway.middleware import METHODS, route_of
+
+Result = TypeVar("Result")
+Kind = Literal["server", "client", "internal"]
+SAMPLED = "01"
+_LOWER = (1 << 64) - 1
+
+
+class Span(Frozen):
+    """A part of a request, with its place in the trace; times in nanoseconds since 1970."""
+
+    name: str
+    kind: Kind
+    known: Traced
+    start: int
+    end: int
+    attributes: Mapping[str, str | int] = {}
+    failed: bool = False
+
+
+def sampler(share: float) -> Callable[[str], bool]:
+    """Return what decides, by a trace's id, whether it is recorded: all gateways of a share decide alike.
+
+    As the TraceIdRatioBased sampler of the OpenTelemetry specification does: by the lower 64 bits.
+    """
+    bound = round(share * (_LOWER + 1))
+    return lambda trace_id: int(trace_id, 16) & _LOWER < bound
+
+
+class Spans:
+    """Records spans, by handing them to ``export``, which keeps nobody waiting.
+
+    ``sites`` are the names of hosts with their ports; one that is none of these is ``other``.
+    """
+
+    def __init__(self, *, export: Callable[[Span], None], share: float, sites: Mapping[tuple[str, int], str]) -> None:
+        self.sampled = sampler(share)
+        self._export = export
+        self._sites = sites
+
+    def middleware(self) -> Middleware:
+        """Return the middleware that records requests; it stands after the one that knows their ids."""
+
+        @web.middleware
+        async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
+            known = request[TRACED]
+            if known.flags != SAMPLED:
+                return await handler(request)
+            start, status = time.time_ns(), 500
+            try:
+                response = await handler(request)
+                status = response.status
+            finally:
+                self._served(request, known, start, status)
+            return response
+
+        return record
+
+    async def calling(
+        self, request: aiohttp.ClientRequest, call: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
+    ) -> aiohttp.ClientResponse:
+        """Make a request as a part of the present one (:class:`edges.http.Tracer`), or of a trace that begins here."""
+        known = self._below(traced())
+        request.headers.update(known.headers)
+        if known.flags != SAMPLED:
+            return await call(request)
+        start, status = time.time_ns(), 0
+        try:
+            response = await call(request)
+            status = response.status
+        finally:
+            self._called(request, known, start, status)
+        return response
+
+    async def inside(self, name: str, work: Awaitable[Result]) -> Result:
+        """Await a part of the present request; outside of requests nothing is recorded."""
+        parent = traced()
+        if parent is None or parent.flags != SAMPLED:
+            return await work
+        start, failed = time.time_ns(), True
+        try:
+            result = await work
+            failed = False
+        finally:
+            known = self._below(parent)
+            self._export(Span(name=name, kind="internal", known=known, start=start, end=time.time_ns(), failed=failed))
+        return result
+
+    def _served(self, request: web.Request, known: Traced, start: int, status: int) -> None:
+        route, method = route_of(request), request.method if request.method in METHODS else "other"
+        attributes: dict[str, str | int] = {
+            "http.route": route,
+            "http.request.method": method,
+            "http.response.status_code": status,
+            "lakegate.request_id": known.request_id,
+        }
+        span = Span(name=f"{method} {route}", kind="server", known=known, start=start, end=time.time_ns())
+        self._export(msgspec.structs.replace(span, attributes=attributes, failed=status >= 500))
+
+    def _called(self, request: aiohttp.ClientRequest, known: Traced, start: int, status: int) -> None:
+        site = self._sites.get(origin_of(request.url), "other")
+        attributes: dict[str, str | int] = {
+            "lakegate.site": site,
+            "http.request.method": request.method,
+            "http.response.status_code": status,
+        }
+        span = Span(name=f"{request.method} {site}", kind="client", known=known, start=start, end=time.time_ns())
+        self._export(msgspec.structs.replace(span, attributes=attributes, failed=not 0 < status < 500))
+
+    def _below(self, parent: Traced | None) -> Traced:
+        """Return what a part of a request is known by; where there is no request, of a trace that begins here."""
+        span_id = secrets.token_hex(8)
+        if parent is not None:
+            return msgspec.structs.replace(parent, span_id=span_id, parent_id=parent.span_id)
+        trace_id = secrets.token_hex(16)
+        flags = SAMPLED if self.sampled(trace_id) else "00"
+        return Traced(request_id=secrets.token_hex(16), trace_id=trace_id, span_id=span_id, flags=flags)
