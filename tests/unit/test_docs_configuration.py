@@ -103,7 +103,7 @@ def test_the_defaults_are_those_of_the_code(group: str) -> None:
         elif isinstance(default, bool):
             assert f"`{str(default).lower()}`" in told[key], key
         elif default and isinstance(default, int | float | str):
-            shown = default if isinstance(default, str) else f"{default:.0f}"
+            shown = default if isinstance(default, str) else f"{default:.0f}" if default >= 1 else f"{default:g}"
             assert f"`{shown}`" in told[key], key
 
 
