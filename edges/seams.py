@@ -44,7 +44,11 @@ class WritableCatalogue(Catalogue, Protocol):
         ...
 
     async def put_items(self, collection: str, items: Sequence[Json]) -> None:
-        """Create or replace items of one collection: all of them or none. Idempotent."""
+        """Create or replace items of one collection: all of them or none. Idempotent.
+
+        Raises:
+            NotFound: the collection is not there.
+        """
         ...
 
     async def delete_item(self, collection: str, item_id: str) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 from yarl import URL
 
 from edges.catalogues.stac_aggregation import aggregate_body, aggregates_of, read_answer
-from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
+from edges.errors import SiteMisbehaved, SiteUnavailable
 from edges.excerpts import excerpt
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.next_links import followed
@@ -226,7 +226,7 @@ class StacApiCatalogue:
         if answer.status >= 300 and answer.status not in (404, 409):
             raise _refused(self._site, answer.status, answer.body)
         if answer.status == 404 and method != "DELETE":
-            raise Conflict(f"{self._site}: {method} {path} answered 404; is the collection there?")
+            raise NotFound(f"{self._site}: {method} {path} answered 404; is the collection there?")
         return answer.status
 
 
