@@ -36,6 +36,58 @@ WHERE seq > :after AND (:grp IN ('*', grp) OR (grp >= :grp || '/' AND grp < :grp
   AND at >= :since AND at < :until
 ORDER BY seq LIMIT :limit;
 
+-- name: read_usage
+-- What was used, and by how much what is held changed, per user, edge and step; step `total` is what came after.
+-- `later` is all that changed from an entry on; without its own change, it is what came after it.
+WITH change AS (
+  SELECT grp, user AS who, edge, seq, at,
+    CASE WHEN at >= :until THEN :total ELSE min(:total - 1, CAST((at - :since) / :step AS INTEGER)) END AS step,
+    CASE WHEN event = 'commit' AND at < :until THEN amount ELSE 0.0 END AS used,
+    CASE event
+      WHEN 'reserve' THEN amount
+      WHEN 'release' THEN -amount
+      WHEN 'expire' THEN -amount
+      WHEN 'commit' THEN after - before - CASE WHEN :kept THEN 0.0 ELSE amount END
+      WHEN 'give-back' THEN CASE WHEN :kept THEN -amount ELSE 0.0 END
+      ELSE 0.0
+    END AS delta
+  FROM entry
+  WHERE seq > :after AND seq <= :last AND resource = :resource AND at >= :since
+    AND event NOT IN ('policy', 'grant')
+    AND (:grp IN ('*', grp) OR (grp >= :grp || '/' AND grp < :grp || '0'))
+), leveled AS (
+  SELECT grp, who, edge, step, used, delta, delta * (at - :since) AS moment,
+    at - :since AS since_begin,
+    sum(delta) OVER back - delta AS later,
+    coalesce(lag(at) OVER back, :present) > at AS lasted
+  FROM change
+  WINDOW back AS (PARTITION BY grp, who, edge ORDER BY seq DESC)
+)
+SELECT grp, who, edge, step, sum(used), sum(delta), sum(moment), min(CASE WHEN lasted THEN later END), min(since_begin)
+FROM leveled GROUP BY grp, who, edge, step;
+
+-- name: read_used
+-- The same of what is used up: what is held of it on its way is told on average only, which needs no order.
+WITH change AS (
+  SELECT grp, user AS who, edge, seq, at,
+    CASE WHEN at >= :until THEN :total ELSE min(:total - 1, CAST((at - :since) / :step AS INTEGER)) END AS step,
+    CASE WHEN event = 'commit' AND at < :until THEN amount ELSE 0.0 END AS used,
+    CASE event
+      WHEN 'reserve' THEN amount
+      WHEN 'release' THEN -amount
+      WHEN 'expire' THEN -amount
+      WHEN 'commit' THEN after - before - CASE WHEN :kept THEN 0.0 ELSE amount END
+      WHEN 'give-back' THEN CASE WHEN :kept THEN -amount ELSE 0.0 END
+      ELSE 0.0
+    END AS delta
+  FROM entry
+  WHERE seq > :after AND seq <= :last AND resource = :resource AND at >= :since
+    AND event NOT IN ('policy', 'grant')
+    AND (:grp IN ('*', grp) OR (grp >= :grp || '/' AND grp < :grp || '0'))
+)
+SELECT grp, who, edge, step, sum(used), sum(delta), sum(delta * (at - :since)), NULL, min(at - :since)
+FROM change GROUP BY grp, who, edge, step;
+
 -- name: read_bounds
 -- Before the first, and the last number of the history.
 SELECT coalesce(min(seq), 1) - 1, coalesce(max(seq), 0) FROM entry;

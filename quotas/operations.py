@@ -18,7 +18,8 @@ from quotas.records import (
     UsagePoint,
     Wanted,
 )
-from quotas.series import Levels, check_steps, series
+from quotas.rollup import Steps, Sums, usage_points
+from quotas.series import check_steps
 from quotas.slices import slice_of
 from quotas.state import State
 
@@ -56,6 +57,10 @@ class LedgerOperations(ABC):
     @abstractmethod
     async def _read_history(self, group: str, after: int, limit: int, wanted: Wanted) -> list[Entry]:
         """Read the history, by growing ``seq``."""
+
+    @abstractmethod
+    async def _read_usage(self, group: str, resource: str, last: int, steps: Steps) -> list[Sums]:
+        """Sum up the history from the first step up to the entry ``last``."""
 
     def binds(self, charge: Charge, lines: Iterable[Line]) -> tuple[Policy, ...]:
         """Tell which policies bind these lines (see :class:`quotas.ledger.Ledger`)."""
@@ -180,15 +185,8 @@ class LedgerOperations(ABC):
         """Tell what was taken over time (see :class:`quotas.ledger.UsageHistory`)."""
         check_steps(since, until, step)
         held, seq = await self._call(lambda state, _: (state.book.held(group, resource), state.book.seq))
-        entries: list[Entry] = []
-        wanted = Wanted(resource=resource, since=since)
-        after = 0
-        while page := await self._read_history(group, after, MAX_HISTORY, wanted):
-            entries += [entry for entry in page if entry.seq <= seq]
-            after = page[-1].seq
-            if after >= seq:
-                break
-        return series(entries, Levels(resource, held), since, until, step)
+        steps = Steps(since, until, step)
+        return usage_points(await self._read_usage(group, resource, seq, steps), resource, held, steps)
 
     # Slices.
 

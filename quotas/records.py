@@ -141,7 +141,8 @@ def is_wanted(entry: Entry, wanted: Wanted) -> bool:
 class UsagePoint(Frozen):
     """What one user took of a resource at one edge in one step of time, which begins at ``at`` (epoch seconds).
 
-    ``used``: committed in it. ``held``: reserved or kept, on average over the step. ``peak``: the most held.
+    ``used``: committed in it. ``held``: reserved or kept, on average over the step. ``peak``: the most held; of what
+    is used up, the most that was held at the beginning of the step.
     """
 
     at: float

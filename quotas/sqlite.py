@@ -16,12 +16,14 @@ from quotas.errors import LedgerUnavailable
 from quotas.group_commit import GroupCommit
 from quotas.journal import entry_of
 from quotas.judging import Observer
-from quotas.model import Entry, Policy
+from quotas.model import CONSUMED, Entry, Policy
 from quotas.operations import Call, LedgerOperations, Result
 from quotas.records import Wanted
 from quotas.replay import KEEP_HISTORY_SECONDS, Replayed, from_checkpoint
+from quotas.rollup import Steps, Sums
 from quotas.rows import text
 from quotas.schema import QUERIES
+from quotas.series import KEPT
 from quotas.store import Store
 
 logger = logging.getLogger(__name__)
@@ -149,6 +151,29 @@ class SqliteLedger(LedgerOperations):
             if wanted.since is not None:
                 values["after"] = max(after, self._seq_before(wanted.since))
             return [entry_of(row) for row in self._reader.execute(QUERIES["read_history"], values)]
+
+    async def _read_usage(self, group: str, resource: str, last: int, steps: Steps) -> list[Sums]:
+        try:
+            return await asyncio.to_thread(self._select_usage, group, resource, last, steps)
+        except sqlite3.Error as error:
+            raise LedgerUnavailable(f"the ledger cannot be read: {error}") from error
+
+    def _select_usage(self, group: str, resource: str, last: int, steps: Steps) -> list[Sums]:
+        query = "read_used" if resource in CONSUMED - KEPT else "read_usage"
+        with self._reading:
+            values = {
+                "grp": group,
+                "resource": resource,
+                "after": self._seq_before(steps.since),
+                "last": last,
+                "since": steps.since,
+                "until": steps.until,
+                "step": steps.step,
+                "total": steps.total,
+                "kept": resource in KEPT,
+                "present": math.inf,
+            }
+            return [Sums(*row) for row in self._reader.execute(QUERIES[query], values)]
 
     def _seq_before(self, at: float) -> int:
         """Find by halving the last entry before a time: the history grows with time."""

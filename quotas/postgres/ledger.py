@@ -15,7 +15,7 @@ from quotas.errors import LedgerUnavailable
 from quotas.group_commit import MAX_BATCH, AnyJob, Job, deliver
 from quotas.journal import entry_of
 from quotas.judging import Observer
-from quotas.model import Entry, Policy
+from quotas.model import CONSUMED, Entry, Policy
 from quotas.operations import Call, LedgerOperations, Result
 from quotas.postgres.connecting import LOST, connect
 from quotas.postgres.pruning import read_checkpoint
@@ -24,8 +24,13 @@ from quotas.postgres.store import PostgresStore
 from quotas.postgres.upkeep import USUAL, Upkeep
 from quotas.records import Wanted
 from quotas.replay import Replayed
+from quotas.rollup import Steps, Sums
+from quotas.series import KEPT
 
 logger = logging.getLogger(__name__)
+
+LONG_SECONDS = 60.0
+"""How long a long history may take to be summed up."""
 
 
 class PostgresLedger(LedgerOperations):
@@ -167,6 +172,23 @@ class PostgresLedger(LedgerOperations):
             except (asyncpg.PostgresError, *LOST) as error:
                 raise LedgerUnavailable(f"the ledger cannot be read: {type(error).__name__}") from error
         return [entry_of(tuple(row)) for row in rows]
+
+    async def _read_usage(self, group: str, resource: str, last: int, steps: Steps) -> list[Sums]:
+        query = "read_used" if resource in CONSUMED - KEPT else "read_usage"
+        async with self._reading:
+            try:
+                if self._reader is None or self._reader.is_closed():
+                    self._reader = await connect(self._dsn, self._schema)
+                async with self._reader.transaction(readonly=True):
+                    await self._reader.execute(QUERIES["for_long"])
+                    after = await self._seq_before(self._reader, steps.since)
+                    span = (steps.since, steps.until, steps.step, steps.total, resource in KEPT)
+                    rows = await self._reader.fetch(
+                        QUERIES[query], group, after, last, resource, *span, timeout=LONG_SECONDS
+                    )
+            except (asyncpg.PostgresError, *LOST) as error:
+                raise LedgerUnavailable(f"the ledger cannot be read: {type(error).__name__}") from error
+        return [Sums(*row) for row in rows]
 
     async def checkpoint(self) -> Replayed:
         """Tell where the history begins (see :class:`quotas.ledger.UsageHistory`)."""

@@ -90,6 +90,62 @@ WHERE seq > $1 AND ($2 IN ('*', grp) OR (grp >= $2 || '/' AND grp < $2 || '0'))
   AND at >= $9 AND at < $10
 ORDER BY seq LIMIT $3;
 
+-- name: for_long
+-- For this transaction only: a long history takes its time to sum up.
+SET LOCAL statement_timeout = '60s';
+
+-- name: read_usage
+-- What was used, and by how much what is held changed, per user, edge and step; step `total` is what came after.
+-- `later` is all that changed from an entry on; without its own change, it is what came after it.
+WITH change AS (
+  SELECT grp, "user" AS who, edge, seq, at,
+    CASE WHEN at >= $6::double precision THEN $8::bigint ELSE least($8::bigint - 1, floor((at - $5::double precision) / $7::double precision)::bigint) END AS step,
+    CASE WHEN event = 'commit' AND at < $6::double precision THEN amount ELSE 0.0 END AS used,
+    CASE event
+      WHEN 'reserve' THEN amount
+      WHEN 'release' THEN -amount
+      WHEN 'expire' THEN -amount
+      WHEN 'commit' THEN after - before - CASE WHEN $9::boolean THEN 0.0 ELSE amount END
+      WHEN 'give-back' THEN CASE WHEN $9::boolean THEN -amount ELSE 0.0 END
+      ELSE 0.0
+    END AS delta
+  FROM entry
+  WHERE seq > $2::bigint AND seq <= $3::bigint AND resource = $4 AND at >= $5::double precision
+    AND event NOT IN ('policy', 'grant')
+    AND ($1 IN ('*', grp) OR (grp >= $1 || '/' AND grp < $1 || '0'))
+), leveled AS (
+  SELECT grp, who, edge, step, used, delta, delta * (at - $5::double precision) AS moment,
+    at - $5::double precision AS since_begin,
+    sum(delta) OVER back - delta AS later,
+    coalesce(lag(at) OVER back, 'infinity'::double precision) > at AS lasted
+  FROM change
+  WINDOW back AS (PARTITION BY grp, who, edge ORDER BY seq DESC)
+)
+SELECT grp, who, edge, step, sum(used), sum(delta), sum(moment), min(CASE WHEN lasted THEN later END), min(since_begin)
+FROM leveled GROUP BY grp, who, edge, step;
+
+-- name: read_used
+-- The same of what is used up: what is held of it on its way is told on average only, which needs no order.
+WITH change AS (
+  SELECT grp, "user" AS who, edge, seq, at,
+    CASE WHEN at >= $6::double precision THEN $8::bigint ELSE least($8::bigint - 1, floor((at - $5::double precision) / $7::double precision)::bigint) END AS step,
+    CASE WHEN event = 'commit' AND at < $6::double precision THEN amount ELSE 0.0 END AS used,
+    CASE event
+      WHEN 'reserve' THEN amount
+      WHEN 'release' THEN -amount
+      WHEN 'expire' THEN -amount
+      WHEN 'commit' THEN after - before - CASE WHEN $9::boolean THEN 0.0 ELSE amount END
+      WHEN 'give-back' THEN CASE WHEN $9::boolean THEN -amount ELSE 0.0 END
+      ELSE 0.0
+    END AS delta
+  FROM entry
+  WHERE seq > $2::bigint AND seq <= $3::bigint AND resource = $4 AND at >= $5::double precision
+    AND event NOT IN ('policy', 'grant')
+    AND ($1 IN ('*', grp) OR (grp >= $1 || '/' AND grp < $1 || '0'))
+)
+SELECT grp, who, edge, step, sum(used), sum(delta), sum(delta * (at - $5::double precision)), NULL, min(at - $5::double precision)
+FROM change GROUP BY grp, who, edge, step;
+
 -- name: read_bounds
 -- Before the first, and the last number of the history.
 SELECT coalesce(min(seq), 1) - 1, coalesce(max(seq), 0) FROM entry;

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from usage_by_entries import Levels, series
 
 from quotas.binding import Fact
 from quotas.errors import InvalidAmount
@@ -10,7 +11,7 @@ from quotas.fairness import HALF_LIFE_SECONDS, MAX_PRIORITY, decayed, in_order, 
 from quotas.journal import Share, Waiting
 from quotas.model import Charge, Entry, Line
 from quotas.replay import HistoryBroken, Replayed, checkpoint_rows, from_checkpoint, horizon_of, replay
-from quotas.series import Levels, check_steps, series
+from quotas.series import check_steps
 from quotas.windows import bucket_frees_at, bucket_of
 
 NOW = 1_700_000_000.0
