@@ -15,7 +15,7 @@ import msgspec
 from yarl import URL
 
 from edges.catalogues.stac_aggregation import aggregate_body, aggregates_of, read_answer
-from edges.errors import SiteMisbehaved, SiteUnavailable
+from edges.errors import NotFound, SiteMisbehaved, SiteUnavailable
 from edges.excerpts import excerpt
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.next_links import followed
