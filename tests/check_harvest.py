@@ -26,7 +26,7 @@ def rules(checks: Checks) -> None:
 def transfer(checks: Checks) -> None:
     """Run the transfer against hostile sources and a store that fails."""
     seen = sorted(path.name for path in (checks.clone / SERVICE).glob("test_harvest_*.py"))
-    others = ("rules", "faces", "lifetimes", "killed", "removed")
+    others = ("rules", "faces", "lifetimes", "killed", "removed", "points", "gateways", "far", "dask", "jobs")
     rest = [
         f"{SERVICE}/{name}" for name in seen if name.removeprefix("test_harvest_").removesuffix(".py") not in others
     ]
@@ -36,6 +36,32 @@ def transfer(checks: Checks) -> None:
 def killed(checks: Checks) -> None:
     """Kill the process after each of its writes, of a harvest and of a removal."""
     _shown(checks, "killed after each write", f"{SERVICE}/test_harvest_killed.py", f"{SERVICE}/test_harvest_removed.py")
+    for where in ("sqlite", "postgresql"):
+        run = checks.pytest(f"{SERVICE}/test_harvest_points.py", environment=_on(where) | {"LAKEGATE_KILL": "all"})
+        kills, writes = (run.figures.get(name, 0.0) for name in ("kills", "writes"))
+        held = run.all_ran and 0 < writes == kills
+        checks.note(f"killed between any two writes, on {where}", f"{kills:.0f} of {writes:.0f}", "all", held=held)
+
+
+def shared(checks: Checks) -> None:
+    """Run what shows that several gateways on one database share the work; and the other tests on PostgreSQL."""
+    _shown(checks, "shared: one set of guarantees on both databases", "tests/seam/test_harvest_database.py")
+    _shown(checks, "shared: two gateways, one killed", f"{SERVICE}/test_harvest_gateways.py")
+    names = ("copies", "rules", "faces", "lifetimes", "removed")
+    files = [f"{SERVICE}/test_harvest_{name}.py" for name in names]
+    run = checks.pytest(*files, environment=_on("postgresql"))
+    checks.note("shared: orders, rules and copies on PostgreSQL", run, ALL, held=run.all_ran)
+
+
+def elsewhere(checks: Checks) -> None:
+    """Run what carries far from the gateway: by HTTP, on a real Dask Gateway, as Jobs on a real API server."""
+    for name in ("far", "dask", "jobs"):
+        run = checks.pytest(f"{SERVICE}/test_harvest_{name}.py", environment={"LAKEGATE_REQUIRE": "kubernetes"})
+        checks.note(f"elsewhere: {name}", run, ALL, held=run.all_ran)
+
+
+def _on(database: str) -> dict[str, str]:
+    return {"LAKEGATE_HARVEST_ON": database, "LAKEGATE_REQUIRE": "postgresql"}
 
 
 def copies(checks: Checks) -> None:
@@ -52,6 +78,8 @@ PARTS: dict[str, Callable[[Checks], None]] = {
     "rules": rules,
     "transfer": transfer,
     "killed": killed,
+    "shared": shared,
+    "elsewhere": elsewhere,
     "copies": copies,
     "faces": faces,
     "benchmarks": lambda checks: checks.benchmarks("harvest"),

@@ -150,5 +150,6 @@ async def test_a_process_killed_between_any_two_writes_leaves_what_another_finis
             except BaseException as error:
                 error.add_note(f"killed after write {fatal} of {len(written)}: {written[fatal - 1]}")
                 raise
-    record_property("kill points", f"{len(list(points))} of {len(written)}")
-    print(f"\n{kind}: killed after {len(list(points))} of {len(written)} writes")
+    record_property("kills", len(points))
+    record_property("writes", len(written))
+    print(f"\n{kind}: killed after {len(points)} of {len(written)} writes")
