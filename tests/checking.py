@@ -104,6 +104,9 @@ class Checks:
         for path in sorted((self.clone / "benchmarks" / "results").glob("*.json")):
             for row in json.loads(path.read_text()):
                 value = f"{row['ours']:.3g} {row['unit']}, ratio {row['ratio']:.2f}"
+                for beside in ("peer", "floor"):  # what others reach, and what this machine gives, in the same run
+                    if row.get(beside) is not None:
+                        value += f", {beside} {row[beside]:.3g} {row[f'{beside}_name']}"
                 self.note(f"{path.stem}: {row['work']}", value, row["target"], held=row["held"])
         self.note("benchmarks: exit code", code, "0", held=code == 0)
 
