@@ -12,12 +12,14 @@ from edges.errors import InvalidInput
 from edges.model import Json
 from edges.stac.datetimes import sortable_instant
 from edges.stac.geometry import shape_of
-from edges.stac.limits import MAX_VERTICES, kind_of
+from edges.stac.limits import kind_of
 from gateway.contributed.model import check_name
 from gateway.search.rewriting import SAFE_SCHEMES
 
 _VERSIONS = ("1.0.0", "1.1.0")
 _MAX_ITEM_ID = 256
+_MAX_NUMBERS = 40_000
+"""Numbers in a footprint: what is finer costs searches more than it tells them."""
 _RESERVED = ("federation:", "lakegate:")
 
 
@@ -63,12 +65,16 @@ def item_checked(body: Json, home: str, name: str | None = None) -> Json:
 def _kept(body: Json) -> Json:
     """Return a document without what the gateway tells itself."""
     links = body.get("links", [])
-    if not isinstance(links, list) or not all(isinstance(one, dict) for one in links):
-        raise InvalidInput("links", "not an array of objects", "an array of Link Objects")
+    if not isinstance(links, list) or not all(_is_link(one) for one in links):
+        raise InvalidInput("links", "not an array of Link Objects", "objects with `rel` and `href`")
     kept = {name: value for name, value in body.items() if not name.startswith(_RESERVED)}
     if isinstance(kept.get("properties"), dict):
         kept["properties"] = {n: v for n, v in kept["properties"].items() if not n.startswith(_RESERVED)}
     return kept | {"links": [one for one in links if one.get("rel") not in _PLACES]}
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("rel"), str) and isinstance(value.get("href"), str)
 
 
 _PLACES = frozenset({"self", "root", "parent", "collection", "items", "item", "child", "queryables", "aggregate"})
@@ -153,8 +159,8 @@ def _geometry(item: Json) -> None:
     geometry = item.get("geometry")
     if geometry is None:
         return
-    if _positions(geometry) > MAX_VERTICES:
-        raise InvalidInput("geometry", f"more than {MAX_VERTICES} positions", "a coarser footprint")
+    if _numbers(geometry) > _MAX_NUMBERS:
+        raise InvalidInput("geometry", f"more than {_MAX_NUMBERS // 2} positions", "a coarser footprint")
     try:
         shape = shape_of(geometry)
     except InvalidInput:
@@ -166,10 +172,10 @@ def _geometry(item: Json) -> None:
     _box("bbox", item.get("bbox"))
 
 
-def _positions(geometry: Json) -> int:
-    """Count the numbers of a geometry's positions by pairs, iteratively."""
+def _numbers(geometry: Json) -> int:
+    """Count the numbers of a geometry's positions, iteratively, and no further than is taken."""
     count, level = 0, [geometry.get("coordinates"), geometry.get("geometries")]
-    while level and count <= 2 * MAX_VERTICES:
+    while level and count <= _MAX_NUMBERS:
         value = level.pop()
         if isinstance(value, list):
             level += value
@@ -177,7 +183,7 @@ def _positions(geometry: Json) -> int:
             level += [value.get("coordinates"), value.get("geometries")]
         elif value is not None:
             count += 1
-    return count // 2
+    return count
 
 
 def _assets(value: Any) -> None:
