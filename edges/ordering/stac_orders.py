@@ -22,6 +22,7 @@ from edges.ordering.model import OrderRefused, OrderReport, OrderStatus, status_
 from edges.retry import OVERLOADED
 from edges.settings import CatalogueSettings, OrderSettings
 from edges.site_http import Answer, Ask, SiteHttp
+from edges.stac.hrefs import without_unsafe
 from edges.stac.item_pages import DecodeErrors
 
 ITEM = "id"
@@ -30,7 +31,8 @@ VIA, BACKENDS = "federation:via", "federation:backends"
 RELS = ("retrieve", "order")
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _LONGEST_PAUSE = 3_600.0
-_MAX_BYTES = 4 << 20
+_MAX_BYTES = 1 << 20
+"""Largest answer to an order: what was staged is kept as long as the order is."""
 
 
 class StacOrders:
@@ -127,7 +129,7 @@ class StacOrders:
         return OrderReport(
             status=status,
             handle=handle,
-            item=item if status == "succeeded" else None,
+            item=without_unsafe(item)[0] if status == "succeeded" else None,
             reason=excerpt(reason.encode()) if status in ("failed", "canceled") else "",
             pause=_pause(answer.headers.get("retry-after", "")),
         )

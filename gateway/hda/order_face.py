@@ -71,18 +71,24 @@ class OrderFace:
     async def order(self, request: web.Request) -> web.Response:
         """``POST /stac/v2/collections/{collection}/order``: 200 with the order as an item."""
         principal = user_of(request)
-        collection = request.match_info["collection"]
+        body = await read_object(request, right=_RIGHT)
+        item = await self.given(principal, request.match_info["collection"], body)
+        return _answer(item)
+
+    async def given(self, principal: Principal, collection: str, body: Json) -> Json:
+        """Give an order of a collection; return it as an item.
+
+        Raises:
+            NotFound: there is no such collection, or nobody stages it.
+            OrderRefused: the provider does not take it.
+            DataRefused: a role is missing for its data.
+        """
         seen = self._collections.seen_by(principal)
         seen.one(collection)
-        asked = order_asked(await read_object(request, right=_RIGHT))
+        asked = order_asked(body)
         site = self._site(seen, collection, asked)
         self._access.check_data(principal, site, collection)
-        wanted = Wanted(
-            site=site,
-            collection=collection,
-            parameters=asked.parameters,
-            notify=self._notify(asked),
-        )
+        wanted = Wanted(site=site, collection=collection, parameters=asked.parameters, notify=self._notify(asked))
         lines = [*ONE_REQUEST, Line(resource="data_orders", amount=1)]
         async with self._charging.request(principal, lines) as spending:
             order, staging, is_new = await self._orders.place(principal, wanted)
@@ -90,11 +96,11 @@ class OrderFace:
                 spending.actual("data_orders", 0)
         if is_new and staging.status != "ordered":
             await self._polling.told(staging)
-        return self._answer(order, staging)
+        return order_item(order, staging, self._view)
 
     async def one(self, request: web.Request) -> web.Response:
         """``GET /stac/v2/orders/{order}``."""
-        return self._answer(*await self._found(request, user_of(request)))
+        return _answer(order_item(*await self._found(request, user_of(request)), self._view))
 
     async def all(self, request: web.Request) -> web.Response:
         """``GET /stac/v2/orders``: the orders of who asks, the latest first."""
@@ -113,7 +119,7 @@ class OrderFace:
         """``DELETE`` of an order: where nobody else waits for the same data, the provider is told."""
         principal = user_of(request)
         order, _ = await self._found(request, principal)
-        return self._answer(*await self._orders.withdraw(principal, order.id))
+        return _answer(order_item(*await self._orders.withdraw(principal, order.id), self._view))
 
     async def item(self, principal: Principal, collection: str, item_id: str) -> Json | None:
         """Return an order as the item of a collection; None where the principal has no such order."""
@@ -152,9 +158,10 @@ class OrderFace:
         url = callback_url(told.get("url"), self._hosts, f"{NOTIFY}.url")
         return Notify(url=url, secret=str(told.get("secret", ""))[:200])
 
-    def _answer(self, order: Order, staging: Staging) -> web.Response:
-        body = only_utf8(msgspec.json.encode(order_item(order, staging, self._view)))
-        return web.Response(body=body, content_type=GEOJSON_TYPE, headers={"Cache-Control": "no-store"})
+
+def _answer(item: Json) -> web.Response:
+    body = only_utf8(msgspec.json.encode(item))
+    return web.Response(body=body, content_type=GEOJSON_TYPE, headers={"Cache-Control": "no-store"})
 
 
 def view_of_orders(base: str, root: str, *, naming: Naming, collections: HdaCollections) -> View:

@@ -1,6 +1,6 @@
 """Items as HDA serves them: search in all forms of its clients, items of a collection, one item by its id."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -20,13 +20,15 @@ from gateway.hda.items import View, render
 from gateway.hda.order_items import ORDER_ID
 from gateway.hda.requests import HdaSearch, Terms, following, search_of_get, search_of_post, sites_of, with_sites
 from gateway.principal import Principal, principal_of
-from gateway.quota.charging import ONE_REQUEST, Charging
+from gateway.quota.charging import Charging
 from gateway.search.federation import Federation
 from gateway.search.page import Page, told_of_sites
 from gateway.search.render import Preference, preference
 from gateway.search.safety import made_safe
 from gateway.settings import HdaSettings, LimitSettings
 from quotas.model import Line
+
+_ITEM = msgspec.json.Decoder(Json)
 
 
 class SearchFace:
@@ -120,13 +122,27 @@ class SearchFace:
         """``GET /stac/v2/collections/{collection}/items/{item}``, also of an order of one's own."""
         principal = principal_of(request)
         collection, item_id = request.match_info["collection"], request.match_info["item"]
+        order = await self._order_item(principal, collection, item_id) if ORDER_ID.fullmatch(item_id) else None
+        if order is not None:
+            await self._charging.request(principal)
+            headers = {"Cache-Control": "no-store"}
+            return web.Response(body=msgspec.json.encode(order), content_type=GEOJSON_TYPE, headers=headers)
         pins = [name for key in ("provider", "federation:backends") for name in request.query.getall(key, [])]
+        body = await self._one(request, collection, item_id, pins)
+        return web.Response(body=body, content_type=GEOJSON_TYPE)
+
+    async def found(self, request: web.Request, collection: str, item_id: str, pins: Sequence[str]) -> Json:
+        """Return one item as it is served; ``pins`` are the backends that may be asked, all if there are none.
+
+        Raises:
+            NotFound: none of them has it.
+        """
+        return _ITEM.decode(await self._one(request, collection, item_id, pins))
+
+    async def _one(self, request: web.Request, collection: str, item_id: str, pins: Sequence[str]) -> bytes:
+        principal = principal_of(request)
         sites = sites_of(pins, self._naming.sites) if pins else None
-        async with self._charging.request(principal, ONE_REQUEST):
-            order = await self._order_item(principal, collection, item_id) if ORDER_ID.fullmatch(item_id) else None
-            if order is not None:
-                headers = {"Cache-Control": "no-store"}
-                return web.Response(body=msgspec.json.encode(order), content_type=GEOJSON_TYPE, headers=headers)
+        async with self._charging.request(principal):
             sight = self._federation.sight(principal)
             group = await self._federation.item(collection, item_id, sites=sites, sight=sight)
         if not group:
@@ -134,7 +150,7 @@ class SearchFace:
             raise NotFound(f"Could not find any item in {collection} collection for backend {backend}.")
         (item,), left_out = made_safe([render(group, self.view(request))], [group])
         self._caught(left_out)
-        return web.Response(body=only_utf8(msgspec.json.encode(item)), content_type=GEOJSON_TYPE)
+        return only_utf8(msgspec.json.encode(item))
 
     def view(self, request: web.Request) -> View:
         """Return what a request's items are seen through."""

@@ -15,6 +15,7 @@ from edges.stac.links import url_of
 from gateway.hda.catalogue_face import ROOTS, CatalogueFace
 from gateway.hda.collections import HdaCollections, Naming, naming_of
 from gateway.hda.errors import hda_words
+from gateway.hda.legacy_face import LegacyFace
 from gateway.hda.order_face import OrderFace, StagedItems, view_of_orders
 from gateway.hda.order_items import order_item
 from gateway.hda.queryables_face import QueryablesFace
@@ -62,8 +63,15 @@ async def add_hda(house: House) -> StagedItems:
         narrowings=_narrowings(house, eodag),
         base=base,
     )
+    legacy = LegacyFace(search=search, orders=order_face, base=house.base)
     house.gatekeepers.append(hda_words(house.charging, (*ROOTS, "/services")))
-    house.routes += [*catalogue.routes(), *search.routes(), *order_face.routes(), *queryables.routes()]
+    house.routes += [
+        *catalogue.routes(),
+        *search.routes(),
+        *order_face.routes(),
+        *queryables.routes(),
+        *legacy.routes(),
+    ]
     return StagedItems(orders)
 
 

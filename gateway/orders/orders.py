@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import ClassVar
 
 import msgspec
 
@@ -22,6 +23,18 @@ _log = logging.getLogger(__name__)
 DAY = 86_400.0
 MARGIN_SECONDS = 10.0
 """How much longer than a request to a provider the lease lasts under which it is made."""
+
+
+MOST_OPEN = 1_000
+"""Orders that one user may wait for at once, whatever the quotas say: each is kept, and asked for."""
+
+
+class TooManyOrders(Exception):
+    """A user waits for too many orders already."""
+
+    status: ClassVar[int] = 429
+    title: ClassVar[str] = "Too many orders"
+    retry_after = 60
 
 
 class Provider(Frozen, forbid_unknown_fields=False):
@@ -79,9 +92,11 @@ class Orders:
         Raises:
             OrderRefused: the provider does not take it.
             NotFound: the site takes no orders.
+            TooManyOrders: the principal waits for very many.
         """
         if wanted.site not in self._providers:
             raise NotFound(f"{wanted.site} takes no orders")
+        self._check_room(principal)
         async with self._stagings.locked(digest_of(wanted.site, wanted.collection, wanted.parameters)):
             staging, is_new = await self._staging(wanted)
             order = self._same(principal, staging)
@@ -204,6 +219,11 @@ class Orders:
             ),
             None,
         )
+
+    def _check_room(self, principal: Principal) -> None:
+        stands = sum(1 for order, staging in self.of(principal) if not staging.ended and not order.withdrawn)
+        if stands >= MOST_OPEN:
+            raise TooManyOrders(f"you wait for {stands} orders; withdraw some, or come again when some have ended")
 
     def _made(self, principal: Principal, wanted: Wanted, staging: Staging) -> Order:
         return Order(

@@ -163,6 +163,7 @@ _OF_HDA = (
 )
 _HDA = (
     *(one._replace(path=f"/stac{version}{one.path}") for version in ("/v2", "") for one in _OF_HDA),
+    Operation("/stac/collections/{collection}/items/{item}/download", "get", "A product, as version 1", STRING),
     Operation("/services", "get", "What is offered beside the data", ref("ItemCollection"), ("q",), kinds=_GEOJSON),
     Operation("/services/{service}", "get", "One service", statuses=(200, 404), kinds=_GEOJSON),
 )

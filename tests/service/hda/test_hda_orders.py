@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from hda_lake import BOBS_TOKEN, Client, free_port, gateway_over
+from hda_lake import BOBS_TOKEN, OLCI, Client, free_port, gateway_over
 from order_provider import ERA5, SECRET, OrderProvider, order_provider
 
 from edges.settings import CatalogueSettings, OrderSettings, Secret, SiteSettings
@@ -244,3 +244,27 @@ async def test_a_collection_that_nobody_stages_takes_no_orders(tmp_path: Path) -
             assert (status, error["description"]) == (404, f"No backend takes orders of {ERA5}.")
             found = await orderable(client)
             assert [link["rel"] for link in found["links"]] == ["collection", "self"]
+
+
+async def test_a_download_of_version_1_orders_and_tells_where_to_ask_again(tmp_path: Path) -> None:
+    async with ordering(tmp_path) as (provider, client):
+        qs = "%7B%22variable%22%3A+%5B%22t2m%22%5D%7D"  # encoded twice on the wire
+        path = f"{client.url}/stac/collections/{ERA5}/items/ERA5_ORDERABLE_x/download"
+        async with client.session.get(path, params={"_dc_qs": qs, "provider": "cop_cds"}) as response:
+            told = await response.json()
+            assert (response.status, told["status"]) == (202, "accepted")
+        assert provider.placed == [{"variable": ["t2m"]}]
+        provider.move("succeeded")
+
+        async def redirected() -> str:
+            async with client.session.get(told["location"], allow_redirects=False) as answer:
+                assert answer.status in (202, 307)
+                return answer.headers.get("Location", "")
+
+        assert (await until(redirected)).endswith("/downloadLink")
+
+
+async def test_a_download_of_version_1_of_what_is_online_is_redirected(lake: Client) -> None:
+    path = f"{lake.url}/stac/collections/{OLCI}/items/S3A_05/download"
+    async with lake.session.get(path, params={"provider": "eumetsat"}, allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (307, f"{lake.url}/data/west/{OLCI}/S3A_05/product")
