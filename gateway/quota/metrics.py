@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections import Counter as Counts
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from edges.model import Frozen
 from gateway.background import beside
 from quotas.errors import QuotaError
 from quotas.ledger import Ledger, PolicyOffice
-from quotas.model import Explanation, Usage
+from quotas.model import RESOURCES, Explanation, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class LevelMetrics(Collector):
     def __init__(self, registry: CollectorRegistry, *, ledger: QuotaSource) -> None:
         self._ledger = ledger
         self._levels: tuple[Level, ...] = ()
+        self._leases: Mapping[str, int] = {}
         registry.register(self)
 
     @asynccontextmanager
@@ -95,13 +97,16 @@ class LevelMetrics(Collector):
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def read(self) -> None:
-        """Read the levels now.
+        """Read the levels and the open leases now.
 
         Raises:
             LedgerUnavailable: the ledger cannot be read.
         """
         groups = {stored.policy.group for stored in await self._ledger.policies()}
         self._levels = levels_of(await self._ledger.usage(sorted(groups)) if groups else [])
+        self._leases = Counts(
+            resource for lease in await self._ledger.leases() for resource in {line.resource for line in lease.lines}
+        )
 
     def collect(self) -> Iterable[Metric]:
         """Tell the levels (the seam of prometheus_client)."""
@@ -116,7 +121,10 @@ class LevelMetrics(Collector):
             reserved.add_metric(place, level.reserved)
             limit.add_metric(place, level.limit)
             fullest.add_metric(place, level.fullest)
-        return (used, reserved, limit, fullest)
+        leases = GaugeMetricFamily("lakegate_quota_leases", "Open leases by what they hold.", labels=("resource",))
+        for resource in RESOURCES:
+            leases.add_metric((resource,), self._leases.get(resource, 0))
+        return (used, reserved, limit, fullest, leases)
 
 
 def levels_of(usages: Iterable[Usage]) -> tuple[Level, ...]:

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestServer
 from gateway.middleware import problems_middleware
 from gateway.principal import PRINCIPAL, Principal
 from gateway.quota import Charging, QuotaFace, problem_of_refusal, quota_problem
+from gateway.quota.holders import holders_of
 from quotas.errors import QuotaExceeded
 from quotas.memory import MemoryLedger
 from quotas.model import Charge, Explanation, Line, Policy, Refusal
@@ -152,6 +153,33 @@ async def test_a_check_tells_what_would_be_refused():
         status, body = await ask("alice", "/quotas/check", "POST", json={"lines": lines})
         assert (status, body["fits"], body["refusal"]["status"]) == (200, False, 422)
         assert [each["policy"] for each in body["refusal"]["violated-policies"]] == ["each"]
+
+
+async def test_a_check_names_who_holds_what_stands_in_the_way_as_far_as_one_may_see():
+    ledger = MemoryLedger([CORES])
+    for key, charge, amount in (
+        ("a", ALICE.charge, 2),
+        ("b", BOB.charge, 3),
+        ("c", Charge(group="eo/ice", user="olga"), 4),
+    ):
+        await ledger.reserve(key, charge, [Line(resource="cores", amount=amount, edge="edge-a")], ttl=60, why="test")
+    lines = [{"resource": "cores", "amount": 5, "edge": "edge-b"}]
+    async with faced(ledger) as ask:
+        _, body = await ask("alice", "/quotas/check", "POST", json={"lines": lines})
+    (told,) = body["refusal"]["violated-policies"]
+    assert told["holders"] == {
+        "visible": [
+            {"group": "eo/coast", "user": "bob", "amount": 3},
+            {"group": "eo/coast", "user": "alice", "amount": 2},
+        ],
+        "others": 4,
+    }
+    (explained,) = (await ledger.check(ALICE.charge, [Line(resource="cores", amount=5, edge="edge-b")])).violated
+    root = Principal(user="root", groups=(), charging_group="staff", admin=True)
+    seen = holders_of(explained, await ledger.leases(), root)
+    assert ([each["user"] for each in seen["visible"]], seen["others"]) == (["olga", "bob", "alice"], 0)
+    nobody = Principal(user="anonymous", groups=(), charging_group="eo/coast", anonymous=True)
+    assert holders_of(explained, await ledger.leases(), nobody) == {"visible": [], "others": 9}
 
 
 @pytest.mark.parametrize(
