@@ -19,8 +19,19 @@ POINTS = {
     "clusters: 50 at once, two users, HTTPS, dashboards of their own origin": (
         "tests/service/compute/test_compute_dask_many.py",
     ),
+    "clusters: GPUs reserved and kept to": (
+        "tests/unit/test_compute_gpus.py",
+        "tests/service/compute/test_compute_dask_gpus.py",
+    ),
     "comms: local where the cluster is local": ("tests/service/compute/test_compute_dask_local_comms.py",),
-    "kernels: a real Jupyter server at two real edges": ("tests/service/compute/test_compute_kernel_face.py",),
+    "edges that dial out only": (
+        "tests/service/tunnel",
+        "tests/service/compute/test_compute_dask_tunnel.py",
+    ),
+    "kernels: a real Jupyter server at two real edges": (
+        "tests/service/compute/test_compute_kernel_face.py",
+        "tests/service/compute/test_compute_kernel_lives.py",
+    ),
     "kernels: a cell's cluster at its own edge": ("tests/service/compute/test_compute_dask_from_a_kernel.py",),
     "one computation over several edges": (
         "tests/unit/test_compute_client_parts.py",
