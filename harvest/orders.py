@@ -319,13 +319,14 @@ def results(connection: Connection, order_id: str, bucket: str, after: int, limi
         told += [Failure(asset="", **dict(row)) for row in connection.all("results_items", id=order_id)]
     return Results(
         order_id=order_id,
-        objects=tuple(_result(row, bucket) for row in rows[:limit]),
+        objects=tuple(result_of(row, bucket) for row in rows[:limit]),
         failures=tuple(told),
         next=rows[limit - 1]["id"] if len(rows) > limit else None,
     )
 
 
-def _result(row: Row, bucket: str) -> ObjectResult:
+def result_of(row: Row, bucket: str) -> ObjectResult:
+    """Return one copy as it stands."""
     there = row["state"] == "AVAILABLE"
     return ObjectResult(
         collection=row["collection"],

@@ -169,7 +169,7 @@ class RuleBook:
         def read(connection: Connection) -> RuleItems:
             rules_store.row_of(connection, rule_id)
             rows = connection.all("rule_items", rule=rule_id, after=after, state=state, limit=limit + 1)
-            told = tuple(rules_store.item_of(row, self._places[row["target"]].bucket) for row in rows[:limit])
+            told = tuple(orders.result_of(row, self._places[row["target"]].bucket) for row in rows[:limit])
             return RuleItems(items=told, next=rows[limit - 1]["id"] if len(rows) > limit else None)
 
         return await self._database.run(read)

@@ -8,7 +8,7 @@ from edges.model import Json
 from harvest.announcing import Announcement, announce
 from harvest.database import Connection, Row
 from harvest.errors import KeyReused, RuleNotFound
-from harvest.model import ObjectResult, OrderState, Progress
+from harvest.model import OrderState, Progress
 from harvest.rules_model import Rule, RuleRequest, Watermark
 from harvest.states import RuleEvent, rule_after
 from quotas.model import Charge
@@ -136,19 +136,4 @@ def _progress(connection: Connection, rule_id: str) -> Progress:
         objects_failed=counts["failed"],
         bytes=sizes["bytes"] + planned["bytes"],
         bytes_done=sizes["done"],
-    )
-
-
-def item_of(row: Row, bucket: str) -> ObjectResult:
-    """Return one copy as it stands."""
-    there = row["state"] == "AVAILABLE"
-    return ObjectResult(
-        collection=row["collection"],
-        item_id=row["item_id"],
-        asset=row["asset"],
-        state=row["state"],
-        href=f"s3://{bucket}/{row['key']}" if there else None,
-        size=row["total"] if there else None,
-        checksum=row["digest"] if there else None,
-        reason=row["reason"],
     )
