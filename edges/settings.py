@@ -282,6 +282,39 @@ class OrderSettings(Frozen):
             raise ValueError("orders: timeout_seconds, wait_days and keep_days must be more than 0")
 
 
+class PolitenessSettings(Frozen):
+    """How a site wants to be read by harvests: all transfers of one process together keep to it.
+
+    ``connections`` at once, ``requests_per_second``, ``bytes_per_second`` (65536 or more), at ``hours`` of the day only
+    (UTC, ``22-6`` is from 22:00 to 06:00); None and nothing: as it comes.
+    """
+
+    connections: int | None = None
+    requests_per_second: float | None = None
+    bytes_per_second: int | None = None
+    hours: str = ""
+
+    def __post_init__(self) -> None:
+        if self.connections is not None and self.connections < 1:
+            raise ValueError(f"politeness: connections must be 1 or more, got {self.connections}")
+        if self.requests_per_second is not None and not 0 < self.requests_per_second < _MANY:
+            raise ValueError(f"politeness: requests_per_second must be more than 0, got {self.requests_per_second}")
+        if self.bytes_per_second is not None and self.bytes_per_second < _SLOWEST:
+            raise ValueError(f"politeness: bytes_per_second must be {_SLOWEST} or more, got {self.bytes_per_second}")
+        if self.hours and not _hours(self.hours):
+            raise ValueError(f"politeness: hours must be as 22-6 (two different hours of the day), got {self.hours!r}")
+
+
+_MANY = 1e6
+_SLOWEST = 65_536
+
+
+def _hours(text: str) -> bool:
+    parts = text.split("-")
+    told = [int(part) for part in parts if part.isascii() and part.isdigit() and len(part) <= 2]
+    return len(told) == len(parts) == 2 and told[0] != told[1] and max(told) <= 24 and told[0] < 24
+
+
 class SiteSettings(Frozen):
     """One site. An edge can compute; a hub is a catalogue only."""
 
@@ -301,6 +334,7 @@ class SiteSettings(Frozen):
     kernels: KernelSettings | None = None
     escrow: EscrowSettings | None = None
     tunnel: TunnelSettings | None = None
+    politeness: PolitenessSettings = PolitenessSettings()
     orders: OrderSettings | None = None
     """That it takes orders for data which it has to stage first; by default it takes none."""
     access: tuple[AccessRule, ...] = ()

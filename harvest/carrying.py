@@ -9,6 +9,7 @@ import aiohttp
 from harvest.carrier import Carrier
 from harvest.desk import Desk
 from harvest.model import Value
+from harvest.politeness import Manners
 from harvest.seams import Authorize, Checkpoint, Place, unauthorized, unobserved
 from harvest.settings import HarvestSettings
 from harvest.sources import Patience, Sources
@@ -39,6 +40,7 @@ class Means:
     check: Callable[[str], None]
     places: Mapping[str, Place]
     authorize: Authorize = unauthorized
+    manners: Manners | None = None
 
 
 def carrier_of(desk: Desk, terms: CarryingTerms, means: Means, checkpoint: Checkpoint = unobserved) -> Carrier:
@@ -50,6 +52,7 @@ def carrier_of(desk: Desk, terms: CarryingTerms, means: Means, checkpoint: Check
         places=means.places,
         patience=patience,
         authorize=means.authorize,
+        manners=means.manners,
     )
     transfer = Transfer(
         desk=desk,

@@ -96,6 +96,15 @@ class NotYet(SourceFailed):
         super().__init__("the source is preparing the data", again=True, after=after)
 
 
+class LeftAlone(NotYet):
+    """The source's site is not to be read now, by its own hours."""
+
+    def __init__(self, reason: str, after: float) -> None:
+        super().__init__(after)
+        self.args = (reason,)
+        self.reason = reason
+
+
 class WrongBytes(SourceFailed):
     """What came is not what was announced: another length, or another checksum."""
 

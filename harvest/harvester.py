@@ -30,6 +30,7 @@ from harvest.model import Estimate, JobFilter, ObjectResult, Order, OrderRequest
 from harvest.orders import NewOrder
 from harvest.outbox import Outbox
 from harvest.planner import Planner, fingerprint
+from harvest.politeness import Manners, Politeness
 from harvest.registrar import Registrar
 from harvest.rules_book import RuleBook
 from harvest.rules_keeper import RulesKeeper
@@ -112,7 +113,8 @@ class Harvester:
         self.audits = Audits(journal=journal, places=self._places, changed=self._progressed)
         self.outbox = Outbox(journal=journal, world=world, bucket_of=lambda target: self._places[target].bucket)
         self._runs = Runs(journal=journal, elsewhere=elsewhere)
-        self._worker = _worker(settings, world, journal, self._admission, self._progressed)
+        self._manners = Manners(world.politeness)
+        self._worker = _worker(settings, world, journal, self._admission, self._manners, self._progressed)
         self._upkeep = Upkeep(
             journal=journal,
             admission=self._admission,
@@ -233,6 +235,10 @@ class Harvester:
         results = await self._database.run(lambda c: orders.results(c, order_id, place.bucket, after, limit))
         return _linked(results, place) if order.request.temporary or place.owner else results
 
+    def politeness(self) -> tuple[Politeness, ...]:
+        """Return how the sites that want to be read politely are read by this process."""
+        return self._manners.told()
+
     async def stats(self) -> Stats:
         """Return the figures of all harvests."""
         now = self._clock()
@@ -335,10 +341,17 @@ def _worker(
     world: World,
     journal: Journal,
     admission: Admission,
+    manners: Manners,
     progressed: Callable[[], None],
 ) -> Worker:
     desk = OwnDesk(journal=journal, admission=admission, claim_seconds=settings.claim_seconds)
-    means = Means(session=world.session, check=world.check, places=world.places, authorize=world.authorize)
+    means = Means(
+        session=world.session,
+        check=world.check,
+        places=world.places,
+        authorize=world.authorize,
+        manners=manners,
+    )
     return Worker(
         journal=journal,
         carrier=carrier_of(desk, CarryingTerms.of(settings), means, journal.checkpoint),

@@ -8,6 +8,7 @@ import aiohttp
 
 from edges.model import Json, Part, Query
 from edges.seams import ObjectStore, WritableCatalogue
+from edges.settings import PolitenessSettings
 from harvest.admission_ledger import HarvestLedger
 from harvest.model import FoundItem, Order, Results
 
@@ -122,6 +123,7 @@ class World:
     ``places`` are the sites' buckets; those with a catalogue can be targets. ``session`` fetches from
     sources, and ``check`` raises :class:`edges.errors.DestinationRefused` for an address that must not be
     called; webhooks are checked by it too. ``authorize`` gives the headers that a source wants.
+    ``politeness`` is how sites want to be read, by name.
     """
 
     search: Search
@@ -132,3 +134,4 @@ class World:
     check: Callable[[str], None]
     webhooks: Webhooks = field(default_factory=Webhooks)
     authorize: Authorize = unauthorized
+    politeness: Mapping[str, PolitenessSettings] = field(default_factory=dict)

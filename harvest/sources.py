@@ -8,10 +8,10 @@ each checked.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -19,9 +19,11 @@ import tenacity
 from yarl import URL
 
 from edges.errors import EdgeError, SiteUnavailable
+from harvest.connections import Connection, HttpConnection, StoreConnection
 from harvest.errors import NotYet, SourceChanged, SourceFailed
 from harvest.http_answers import Opened, judge, redirect_of
 from harvest.model import Source
+from harvest.politeness import Manners, PoliteConnection
 from harvest.seams import Authorize, Place, unauthorized
 
 _T = TypeVar("_T")
@@ -49,20 +51,6 @@ class Patience:
         self.slowest = slowest
 
 
-class Connection(Protocol):
-    """One open answer of a source."""
-
-    opened: Opened
-
-    async def read(self, limit: int) -> bytes:
-        """Return at most ``limit`` bytes, none at the end; raise SourceFailed where it breaks off."""
-        ...
-
-    async def close(self) -> None:
-        """Let go."""
-        ...
-
-
 class Sources:
     """Opens sources: ``http(s)`` by the given session, each address checked; ``s3`` by the site's own store.
 
@@ -78,7 +66,9 @@ class Sources:
         places: Mapping[str, Place],
         patience: Patience,
         authorize: Authorize = unauthorized,
+        manners: Manners | None = None,
     ) -> None:
+        self._manners = manners or Manners({})
         self._authorize = authorize
         self._session = session
         self._check = check
@@ -93,8 +83,17 @@ class Sources:
         """Open one connection.
 
         Raises:
+            LeftAlone: the source's site is not to be read at this hour.
             SourceFailed: no; its ``again`` tells whether to ask once more.
         """
+        turn = await self._manners.turn(source.site)
+        try:
+            return PoliteConnection(await self._connect(source, start, validator), turn)
+        except BaseException:
+            turn.end()
+            raise
+
+    async def _connect(self, source: Source, start: int, validator: str | None) -> Connection:
         try:
             if source.href.startswith("s3:"):
                 return await self._connect_s3(source, start, validator)
@@ -128,6 +127,7 @@ class Sources:
                 response.close()
                 raise
             response.close()
+            await self._manners.again(source.site)
             address = urljoin(address, location)
         raise SourceFailed(f"more than {MAX_REDIRECTS} redirects", again=False)
 
@@ -152,59 +152,6 @@ class Sources:
 def _passing(error: BaseException) -> bool:
     """Tell whether a failure may pass by itself, on the same connection's terms."""
     return isinstance(error, SourceFailed) and error.again and not isinstance(error, NotYet | SourceChanged)
-
-
-class HttpConnection:
-    """The body of one HTTP answer. Pieces are handed on as they came, not joined and cut again."""
-
-    def __init__(self, response: aiohttp.ClientResponse, opened: Opened) -> None:
-        self._response = response
-        self._left = b""
-        self.opened = opened
-
-    async def read(self, limit: int) -> bytes:
-        """Return at most ``limit`` bytes, none at the end."""
-        content = self._response.content
-        try:
-            while not self._left and not content.at_eof():
-                self._left, _ = await content.readchunk()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            reason = "stalled" if isinstance(error, TimeoutError) else f"broke off: {type(error).__name__}"
-            raise SourceFailed(f"the connection {reason}", again=True) from error
-        piece, self._left = (self._left, b"") if len(self._left) <= limit else (self._left[:limit], self._left[limit:])
-        return piece
-
-    async def close(self) -> None:
-        """Close the connection, or give it back where the body was read to its end."""
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
-
-
-class StoreConnection:
-    """The bytes of one object of a store."""
-
-    def __init__(self, pieces: AsyncIterator[bytes], opened: Opened) -> None:
-        self._pieces = pieces
-        self._left = b""
-        self.opened = opened
-
-    async def read(self, limit: int) -> bytes:
-        """Return at most ``limit`` bytes, none at the end."""
-        if not self._left:
-            try:
-                self._left = await anext(self._pieces, b"")
-            except EdgeError as error:
-                raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
-        piece, self._left = self._left[:limit], self._left[limit:]
-        return piece
-
-    async def close(self) -> None:
-        """End the stream."""
-        close = getattr(self._pieces, "aclose", None)
-        if close is not None:
-            await close()
 
 
 class Reading:
@@ -328,7 +275,7 @@ class Reading:
         except SourceFailed as error:
             self._outages += 1
             await self._drop()
-            if error.after is not None and error.after > self._patience.pause:
+            if not isinstance(error, NotYet) and error.after is not None and error.after > self._patience.pause:
                 raise NotYet(error.after) from error
             raise
 

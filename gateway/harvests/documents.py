@@ -1,5 +1,6 @@
 """Rules as documents. Pure."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from edges.model import Json
 from harvest.audit_model import Audit
 from harvest.model import Estimate
+from harvest.politeness import Politeness
 from harvest.rules_book import RuleItems
 from harvest.rules_model import Explained, Rule, RuleRequest
 
@@ -76,11 +78,12 @@ def items_document(items: RuleItems, following: str | None) -> Json:
     return {"items": msgspec.to_builtins(items.items), "links": links}
 
 
-def explained_document(told: Explained) -> Json:
-    """Return why something is where it is."""
+def explained_document(told: Explained, politeness: Iterable[Politeness] = ()) -> Json:
+    """Return why something is where it is, and which sites this gateway reads politely at the moment."""
     document: Json = msgspec.to_builtins(told)
     reasons = [each | {"retry_at": instant(each["retry_at"])} for each in document["reasons"]]
-    return document | {"reasons": reasons}
+    polite = [msgspec.to_builtins(each) for each in politeness if each.waiting or not each.open]
+    return document | {"reasons": reasons, "politeness": polite}
 
 
 def audit_document(audit: Audit, base: str) -> Json:

@@ -14,7 +14,7 @@ from gateway.principal import Principal, user_of
 from harvest.errors import OrderNotFound, RuleNotFound
 from harvest.harvester import Harvester
 from harvest.model import ObjectState
-from harvest.rules_model import Rule
+from harvest.rules_model import Explained, Rule
 
 MAX_RULES = 1_000
 _RIGHT = '{"name": ..., "source": {...}, "target": {...}}'
@@ -122,7 +122,7 @@ class HarvestsFace:
 
     async def _explain(self, request: web.Request) -> web.Response:
         rule = await self._rule(request)
-        return _json(documents.explained_document(await self._rules.explain(rule.id)))
+        return self._explained(await self._rules.explain(rule.id))
 
     async def _act(self, request: web.Request) -> web.Response:
         rule = await self._rule(request)
@@ -154,7 +154,11 @@ class HarvestsFace:
 
     async def _explain_job(self, request: web.Request) -> web.Response:
         order_id = await self._job(request)
-        return _json(documents.explained_document(await self._rules.explain_order(order_id)))
+        return self._explained(await self._rules.explain_order(order_id))
+
+    def _explained(self, told: Explained) -> web.Response:
+        """Return an explanation, with the sites that are read politely, which may be what it waits for."""
+        return _json(documents.explained_document(told, self._harvester.politeness()))
 
     async def _act_on_job(self, request: web.Request) -> web.Response:
         order_id = await self._job(request)

@@ -40,6 +40,7 @@ async def add_harvests(house: House) -> None:
             callbacks=partial(callback_document, base=house.base),
         ),
         authorize=books.externals.authorize,
+        politeness={site.id: site.settings.politeness for site in house.registry.sites()},
     )
     harvester = Harvester(
         database=harvests_of(house.settings),

@@ -22,6 +22,7 @@ GROUPS = {
     "CatalogueSettings": "### `sites[].catalogue`",
     "Rate": "The `rate` of a catalogue",
     "EodagSettings": "### `sites[].catalogue.eodag`",
+    "PolitenessSettings": "### `sites[].politeness`",
     "StorageSettings": "### `sites[].storage`",
     "DownloadSettings": "### `sites[].downloads`",
     "SiteCredentials": "The `credentials` of a site's data",

@@ -1,0 +1,77 @@
+"""Open answers of sources: what can be read from, piece by piece, until it ends or breaks off."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import aiohttp
+
+from edges.errors import EdgeError, SiteUnavailable
+from harvest.errors import SourceFailed
+from harvest.http_answers import Opened
+
+
+class Connection(Protocol):
+    """One open answer of a source."""
+
+    opened: Opened
+
+    async def read(self, limit: int) -> bytes:
+        """Return at most ``limit`` bytes, none at the end; raise SourceFailed where it breaks off."""
+        ...
+
+    async def close(self) -> None:
+        """Let go."""
+        ...
+
+
+class HttpConnection:
+    """The body of one HTTP answer. Pieces are handed on as they came, not joined and cut again."""
+
+    def __init__(self, response: aiohttp.ClientResponse, opened: Opened) -> None:
+        self._response = response
+        self._left = b""
+        self.opened = opened
+
+    async def read(self, limit: int) -> bytes:
+        """Return at most ``limit`` bytes, none at the end."""
+        content = self._response.content
+        try:
+            while not self._left and not content.at_eof():
+                self._left, _ = await content.readchunk()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = "stalled" if isinstance(error, TimeoutError) else f"broke off: {type(error).__name__}"
+            raise SourceFailed(f"the connection {reason}", again=True) from error
+        piece, self._left = (self._left, b"") if len(self._left) <= limit else (self._left[:limit], self._left[limit:])
+        return piece
+
+    async def close(self) -> None:
+        """Close the connection, or give it back where the body was read to its end."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class StoreConnection:
+    """The bytes of one object of a store."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], opened: Opened) -> None:
+        self._pieces = pieces
+        self._left = b""
+        self.opened = opened
+
+    async def read(self, limit: int) -> bytes:
+        """Return at most ``limit`` bytes, none at the end."""
+        if not self._left:
+            try:
+                self._left = await anext(self._pieces, b"")
+            except EdgeError as error:
+                raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
+        piece, self._left = self._left[:limit], self._left[limit:]
+        return piece
+
+    async def close(self) -> None:
+        """End the stream."""
+        close = getattr(self._pieces, "aclose", None)
+        if close is not None:
+            await close()

@@ -1,0 +1,192 @@
+"""Politeness: how a site wants to be read, kept by all transfers of this process together.
+
+The words are settings (:class:`edges.settings.PolitenessSettings`), one for each site that has some. Whoever comes
+outside a site's hours is told to come back; everybody else waits for their turn.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from edges.budget import Rate, full, taken
+from edges.settings import PolitenessSettings
+from harvest.connections import Connection
+from harvest.errors import LeftAlone
+from harvest.http_answers import Opened
+from harvest.model import Value
+
+DAY = 86_400
+_FOREVER = float("inf")
+_SHARE = 4
+"""How many pieces a second's worth of bytes is read in: slow streams stay steady."""
+
+
+class Politeness(Value, frozen=True):
+    """How a site is read at the moment: what it wants, and how many transfers read and wait."""
+
+    site: str
+    connections: int | None
+    requests_per_second: float | None
+    bytes_per_second: int | None
+    hours: str
+    open: bool
+    reading: int
+    waiting: int
+
+
+def until_open(hours: str, now: float) -> float:
+    """Return how many seconds it is until a site may be read, by its hours (UTC); 0 while it may.
+
+    >>> until_open("22-06", 0.0), until_open("22-06", 12 * 3600), until_open("8-17", 18 * 3600), until_open("", 5.0)
+    (0.0, 36000, 50400, 0.0)
+    """
+    if not hours:
+        return 0.0
+    first, last = (int(part) * 3600 for part in hours.split("-"))
+    day = now % DAY
+    inside = first <= day < last if first < last else day >= first or day < last
+    return 0.0 if inside else (first - day) % DAY
+
+
+class _Site:
+    """One site's turns and pace."""
+
+    def __init__(self, name: str, settings: PolitenessSettings, now: float) -> None:
+        self.name = name
+        self.settings = settings
+        self.slots = asyncio.Semaphore(settings.connections) if settings.connections is not None else None
+        self.rate = None
+        if settings.requests_per_second is not None:
+            self.rate = Rate(per_second=settings.requests_per_second, burst=1.0)
+        self.bucket = full(self.rate, now) if self.rate is not None else None
+        self.paid_until = now
+        self.reading = self.waiting = 0
+
+
+class Manners:
+    """Keeps the politeness of all sites that want some. ``clock`` does not step, ``wall`` is in epoch seconds."""
+
+    def __init__(
+        self,
+        sites: Mapping[str, PolitenessSettings],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self._wall = wall
+        wanting = {name: settings for name, settings in sites.items() if settings != PolitenessSettings()}
+        self._sites = {name: _Site(name, settings, clock()) for name, settings in wanting.items()}
+
+    def told(self) -> tuple[Politeness, ...]:
+        """Return how each polite site is read at the moment."""
+        now = self._wall()
+        return tuple(
+            Politeness(
+                site=site.name,
+                connections=site.settings.connections,
+                requests_per_second=site.settings.requests_per_second,
+                bytes_per_second=site.settings.bytes_per_second,
+                hours=site.settings.hours,
+                open=until_open(site.settings.hours, now) == 0,
+                reading=site.reading,
+                waiting=site.waiting,
+            )
+            for site in self._sites.values()
+        )
+
+    async def turn(self, name: str) -> "Turn":
+        """Wait for a turn at a site, and take it; it is held until it is ended.
+
+        Raises:
+            LeftAlone: the site is not to be read at this hour.
+        """
+        site = self._sites.get(name)
+        if site is None:
+            return Turn(None, self._clock)
+        pause = until_open(site.settings.hours, self._wall())
+        if pause:
+            until = datetime.fromtimestamp(self._wall() + pause, UTC).strftime("%H:%M")
+            raise LeftAlone(f"left alone until {until} UTC: it may be read at {site.settings.hours} h only", pause)
+        site.waiting += 1
+        try:
+            if site.slots is not None:
+                await site.slots.acquire()
+            try:
+                await self._paced(site)
+            except BaseException:
+                if site.slots is not None:
+                    site.slots.release()
+                raise
+        finally:
+            site.waiting -= 1
+        site.reading += 1
+        return Turn(site, self._clock)
+
+    async def again(self, name: str) -> None:
+        """Wait until one more request may be made within a turn (a redirect)."""
+        site = self._sites.get(name)
+        if site is not None:
+            await self._paced(site)
+
+    async def _paced(self, site: _Site) -> None:
+        if site.rate is None or site.bucket is None:
+            return
+        site.bucket, wait = taken(site.bucket, site.rate, self._clock(), patience=_FOREVER)
+        if wait:
+            await asyncio.sleep(wait)
+
+
+class Turn:
+    """One transfer's turn at a site: how much it may read at once, and how long it pauses after that."""
+
+    def __init__(self, site: _Site | None, clock: Callable[[], float]) -> None:
+        self._site = site
+        self._clock = clock
+        self._ended = site is None
+
+    def piece(self, limit: int) -> int:
+        """Return how many bytes to read at once."""
+        allowed = None if self._site is None else self._site.settings.bytes_per_second
+        return limit if allowed is None else max(1, min(limit, allowed // _SHARE))
+
+    async def pay(self, count: int) -> None:
+        """Pause for bytes that were read, so that all of the site's transfers keep to its bytes a second."""
+        site = self._site
+        if site is None or site.settings.bytes_per_second is None:
+            return
+        now = self._clock()
+        site.paid_until = max(site.paid_until, now) + count / site.settings.bytes_per_second
+        await asyncio.sleep(site.paid_until - now)
+
+    def end(self) -> None:
+        """Let the next one have its turn. Idempotent."""
+        if self._ended or self._site is None:
+            return
+        self._ended = True
+        self._site.reading -= 1
+        if self._site.slots is not None:
+            self._site.slots.release()
+
+
+class PoliteConnection:
+    """A connection (:class:`harvest.connections.Connection`) within a turn: it keeps the pace, and its end ends it."""
+
+    def __init__(self, connection: Connection, turn: Turn) -> None:
+        self._connection = connection
+        self._turn = turn
+        self.opened: Opened = connection.opened
+
+    async def read(self, limit: int) -> bytes:
+        """Return at most ``limit`` bytes, none at the end."""
+        piece = await self._connection.read(self._turn.piece(limit))
+        await self._turn.pay(len(piece))
+        return piece
+
+    async def close(self) -> None:
+        """Let go, and let the next one have its turn."""
+        try:
+            await self._connection.close()
+        finally:
+            self._turn.end()
