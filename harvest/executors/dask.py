@@ -69,9 +69,7 @@ class DaskExecutor:
             said = await self._workers(errand.target, report).run_on_workers(function, arguments)
         except EdgeError as error:
             raise ExecutorFailed(f"{errand.target}: {error}") from error
-        return Look(
-            health="working", reason="" if any(said.values()) else "none of its workers carries yet"
-        )
+        return Look(health="working", reason="" if any(said.values()) else "none of its workers carries yet")
 
     async def stop(self, errand: Errand, handle: str) -> None:
         """End the run's clusters, also those that were never written down."""
