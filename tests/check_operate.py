@@ -1,7 +1,7 @@
-"""``make check-operate``: shows charts, image, metrics and joining in a fresh clone, and prints the figures last.
+"""``make check-operate``: shows in a fresh clone how the house is operated, and prints the figures last.
 
-Exit code 0 only if every point holds. Each figure is one line, ``name: value (target)``. Helm, kubeconform and promtool
-are built by Go where they are not cached: what cannot run is not shown.
+Exit code 0 only if every point holds. Each figure is one line, ``name: value (target)``. Helm, kubectl, kubeconform,
+promtool, etcd and kube-apiserver are built by Go where they are not cached: what cannot run is not shown.
 """
 
 import sys
@@ -10,28 +10,44 @@ from collections.abc import Callable
 from checking import Checks, main
 
 ALL = "all pass, none skipped"
-REQUIRED = {"LAKEGATE_REQUIRE": "helm"}
+REQUIRED = {"LAKEGATE_REQUIRE": "helm,kubernetes"}
+OPERATE = "tests/service/operate/test_operate_"
 
 
-def charts(checks: Checks) -> None:
-    """Run what shows the charts: values, pods, policies, renders by Helm 3 and 4."""
-    run = checks.pytest("tests/unit", "-k", "test_helm_ and not monitoring", environment=REQUIRED)
-    checks.note("charts: the checklist", run, ALL, held=run.all_ran)
+def point(name: str, *arguments: str) -> Callable[[Checks], None]:
+    """Return a part that runs tests and holds where all of them ran."""
+
+    def show(checks: Checks) -> None:
+        run = checks.pytest(*arguments, environment=REQUIRED)
+        checks.note(name, run, ALL, held=run.all_ran)
+
+    return show
 
 
-def observing(checks: Checks) -> None:
-    """Run what shows metrics, alerts, dashboards and the ids of requests."""
-    run = checks.pytest("tests/unit/test_helm_monitoring.py", "tests/unit/test_request_ids.py", environment=REQUIRED)
-    checks.note("observing: alerts, dashboards, request ids", run, ALL, held=run.all_ran)
-
-
-def operating(checks: Checks) -> None:
-    """Run what shows the image, the test of a release, and an edge that joins."""
-    run = checks.pytest("tests/service/operate", environment=REQUIRED)
-    checks.note("operating: image, helm test, join", run, ALL, held=run.all_ran)
-
-
-PARTS: dict[str, Callable[[Checks], None]] = {"charts": charts, "observing": observing, "operating": operating}
+PARTS: dict[str, Callable[[Checks], None]] = {
+    "charts": point(
+        "charts: the checklist",
+        *("tests/unit", "-k", "test_helm_ and not monitoring or test_operate_checklist"),
+    ),
+    "cluster": point(
+        "cluster: charts at a real API server by Helm 3 and 4, upgrade from the last chart", f"{OPERATE}charts.py"
+    ),
+    "operator": point(
+        "operator: reconcile, conflicts, lost watches, 410, restarts, leaders; its rights",
+        *("tests/service/operator", f"{OPERATE}rights.py"),
+    ),
+    "walk": point("walk: from an empty cluster to a harvest, by the page's commands", f"{OPERATE}walk.py"),
+    "replicas": point("replicas: any answers anything; a rolling restart fails no request", "tests/service/replicas"),
+    "observing": point(
+        "observing: metrics, alerts, dashboards, request ids, spans",
+        *("tests/unit/test_helm_monitoring.py", "tests/unit/test_operate_lease_metrics.py"),
+        *("tests/unit/test_request_ids.py", f"{OPERATE}tracing.py"),
+    ),
+    "image": point(
+        "image: steps in a clean folder, bill of materials; helm test", f"{OPERATE}image.py", f"{OPERATE}release.py"
+    ),
+    "join": point("join: an edge's papers, and a look at it from outside", f"{OPERATE}join.py"),
+}
 
 
 if __name__ == "__main__":

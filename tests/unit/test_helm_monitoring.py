@@ -13,16 +13,41 @@ from helm_program import PROMTOOL, ROOT, of_kind, render, run
 from prometheus_client import CollectorRegistry
 
 from gateway.compute_metrics import ClusterMetrics, KernelMetrics, tell_comms
+from gateway.data.metrics import DownloadMetrics
 from gateway.harvests.metrics import HarvestMetrics
 from gateway.middleware import RequestMetrics
-from gateway.quota.metrics import RefusalMetrics
+from gateway.quota.metrics import LevelMetrics, RefusalMetrics
 from gateway.site_metrics import SiteMetrics
 from harvest.stats import Claims, Stats
+from quotas.sqlite import SqliteLedger
 
 CHART = ROOT / "helm" / "lakegate"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 NAME = re.compile(r"\blakegate_\w+")
 SELECTOR = re.compile(r"(lakegate_\w+)\{([^}]*)\}")
+BOUNDED = frozenset(
+    [
+        "route",
+        "method",
+        "outcome",
+        "le",
+        "site",
+        "edge",
+        "code",
+        "trouble",
+        "won",
+        "fate",
+        "state",
+        "kind",
+        "end",
+        "policy",
+        "reason",
+        "resource",
+        "rule",
+        "executor",
+    ]
+)
+"""Labels whose values are of the configuration, of a table, or cut off at a number of series."""
 QUOTA_LEVELS = {f"lakegate_quota_{each}" for each in ("used", "reserved", "limit", "fullest_ratio")}
 """Told by a collector that asks the ledger; its labels are policy and edge."""
 
@@ -67,7 +92,9 @@ def told() -> dict[str, set[str]]:
     ClusterMetrics(registry, edges=["edge-a"], routes=[])
     KernelMetrics(registry, edges=["edge-a"], records=[])
     tell_comms(registry, int)
-    found = {name: {"policy", "edge"} for name in QUOTA_LEVELS}
+    DownloadMetrics(registry, sites=["edge-a"], in_flight=lambda _: 0)
+    LevelMetrics(registry, ledger=SqliteLedger(Path("never-opened"), []))
+    found: dict[str, set[str]] = {}
     for collector in list(registry._collector_to_names):
         for metric in collector.collect():
             labels = set(getattr(collector, "_labelnames", ())) or {
@@ -75,7 +102,7 @@ def told() -> dict[str, set[str]]:
             }
             ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(metric.type, [""])
             found |= {metric.name + end: labels | ({"le"} if end == "_bucket" else set()) for end in ends}
-    return found
+    return found | {name: {"policy", "edge"} for name in QUOTA_LEVELS}
 
 
 TOLD = told()
@@ -95,6 +122,10 @@ def test_every_expression_names_series_and_labels_that_there_are(where, expressi
         if label.strip() != "le"
     }
     assert grouped <= set().union(*(TOLD[name] for name in names))
+
+
+def test_every_label_is_of_few_values_and_none_of_what_users_choose():
+    assert set().union(*TOLD.values()) <= BOUNDED
 
 
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert():
@@ -150,7 +181,7 @@ def test_promtool_accepts_the_rules(tmp_path: Path):
     assert not done.returncode, done.stdout + done.stderr
 
 
-def test_promtool_sees_a_lost_site_alerted(tmp_path: Path):
+def test_promtool_sees_a_lost_site_and_leaked_leases_alerted(tmp_path: Path):
     (tmp_path / "rules.yaml").write_text((CHART / "files" / "alerts.yaml").read_text())
     series = {"series": 'lakegate_site_up{site="edge-a",pod="p"}', "values": "0x40"}
     alert = {
@@ -163,7 +194,22 @@ def test_promtool_sees_a_lost_site_alerted(tmp_path: Path):
             }
         ],
     }
-    case = {"interval": "1m", "input_series": [series], "alert_rule_test": [alert]}
+    leases = [
+        {"series": 'lakegate_quota_leases{resource="clusters",pod="p"}', "values": "2x60"},
+        {"series": 'lakegate_clusters{edge="edge-a",state="running",pod="p"}', "values": "1x60"},
+    ]
+    leak = {
+        "eval_time": "40m",
+        "alertname": "LakegateLeasesLeak",
+        "exp_alerts": [
+            {
+                "exp_labels": {"severity": "warning"},
+                "exp_annotations": {"summary": "1 leases of clusters or kernels hold quota for nothing that runs"},
+            }
+        ],
+    }
+    lag = {"eval_time": "40m", "alertname": "LakegateHarvestLags", "exp_alerts": []}
+    case = {"interval": "1m", "input_series": [series, *leases], "alert_rule_test": [alert, leak, lag]}
     (tmp_path / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": [case]}))
     done = run(PROMTOOL, "test", "rules", str(tmp_path / "test.yaml"))
     assert not done.returncode, done.stdout + done.stderr
