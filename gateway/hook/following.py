@@ -179,6 +179,7 @@ def request_of(order: HookOrder, product: Product) -> OrderRequest:
         prefix=order.prefix,
         priority=min(max(wanted, PRIORITIES[0]), PRIORITIES[-1]),
         temporary=order.temporary,
+        executor="local" if order.source else None,  # nobody far away is told the order's credentials
     )
 
 
