@@ -39,7 +39,7 @@ async def lake(tmp_path: Path, origin: Origin):
 
 
 async def test_the_whole_comes_with_all_that_a_client_needs_to_go_on_later(lake: Lake) -> None:
-    status, body, headers = await lake.body(path_of())
+    status, body, headers = await lake.body(path_of(), headers={"Accept-Encoding": "gzip, br"})
     assert (status, hashlib.sha256(body).digest()) == (200, hashlib.sha256(BODY).digest())
     assert headers["Content-Length"] == str(len(BODY))
     assert headers["ETag"] == ETAG

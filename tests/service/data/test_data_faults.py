@@ -357,3 +357,18 @@ async def test_bytes_of_unknown_number_are_charged_as_they_go(tmp_path: Path, or
         status, body, _ = await lake.body(path_of(), headers={"Range": "bytes=5-9"})
         assert (status, body) == (200, BODY)  # a part of what has no length cannot be told: the whole is honest
         assert await lake.used() == 2 * len(BODY)
+
+
+async def test_a_gateway_that_is_stopped_charges_what_it_has_sent(tmp_path: Path, origin: Origin) -> None:
+    origin.answers["B01.tif"] = endless
+    policies = (window(1 << 41),)
+    async with lake_over(origin.url, tmp_path, policies=policies) as lake:
+
+        async def under_way() -> bool:
+            return await lake.metric('lakegate_downloads_in_flight{site="hub"}') == 1
+
+        line = slow_reader(lake)
+        await until(under_way)
+    line.close()
+    async with lake_over(origin.url, tmp_path, policies=policies) as lake:
+        assert 0 < await lake.used() < 20 * MIB  # its lease of a terabyte is over
