@@ -23,6 +23,7 @@ class Staging(Frozen):
     ``handle`` is what the provider is asked by; None until it has taken the order. ``item`` is what was staged.
     ``due_at`` is when it is to be asked next, ``asked`` how often it was since something changed. Whoever holds the
     lease (``holder`` until ``held_until``) asks it, and nobody else. ``ends_at`` is when it is given up, or forgotten.
+    ``orders`` are those that wait for it: they stand here, too, so that no gateway overlooks one of another.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Staging(Frozen):
     asked: int = 0
     holder: str = ""
     held_until: float = 0.0
+    orders: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:

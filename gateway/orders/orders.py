@@ -99,11 +99,18 @@ class Orders:
         self._check_room(principal)
         async with self._stagings.locked(digest_of(wanted.site, wanted.collection, wanted.parameters)):
             staging, is_new = await self._staging(wanted)
-            order = self._same(principal, staging)
+            order = await self._same(principal, staging)
             is_known = order is not None
             if order is None:
                 order = self._made(principal, wanted, staging)
                 await self._orders.put(order)
+                joined = await self._joined(staging.id, order)
+                while joined is None:  # it has ended a moment ago, at another gateway
+                    staging, is_new = await self._staging(wanted)
+                    order = msgspec.structs.replace(order, staging=staging.id)
+                    await self._orders.put(order)
+                    joined = await self._joined(staging.id, order)
+                staging = joined
         if is_new:
             staging = await self._given(staging, order)
         return order, staging, not is_known
@@ -128,9 +135,10 @@ class Orders:
         found = [(each, self._stagings.get(each.staging)) for each in mine]
         return [(order, staging) for order, staging in found if staging is not None]
 
-    def waiting_for(self, staging_id: str) -> list[Order]:
+    async def waiting_for(self, staging: Staging) -> list[Order]:
         """Return the orders behind which a staging stands."""
-        return [each for each in self._orders if each.staging == staging_id and not each.withdrawn]
+        found = [await self._orders.find(each) for each in staging.orders]
+        return [each for each in found if each is not None and not each.withdrawn]
 
     async def withdraw(self, principal: Principal, order_id: str) -> tuple[Order, Staging]:
         """Take an order back; where nobody else waits for the same data, the provider is told.
@@ -141,14 +149,16 @@ class Orders:
         order, staging = await self.find(principal, order_id)
         order = msgspec.structs.replace(order, withdrawn=True)
         await self._orders.put(order)
-        if staging.ended or self.waiting_for(staging.id):
+        left = await self._left(staging.id, order)
+        if left is None:
             return order, staging
-        if staging.handle is not None:
+        was_open, staging = left
+        if was_open and staging.ended and staging.handle is not None:
             try:
                 await self._providers[staging.site].ordering.cancel(staging.handle)
             except EdgeError as error:
                 _log.warning("an order was not withdrawn", extra={"site": staging.site, "reason": str(error)[:200]})
-        return order, await self._closed(staging.id)
+        return order, staging
 
     async def ask(self, staging_id: str) -> tuple[Staging, Staging] | None:
         """Ask the provider of a staging that is due; return it before and after, None where somebody else asks."""
@@ -210,15 +220,31 @@ class Orders:
         await self._stagings.put(made)
         return made, True
 
-    def _same(self, principal: Principal, staging: Staging) -> Order | None:
-        return next(
-            (
-                each
-                for each in self._orders
-                if each.staging == staging.id and _is_of(principal, each) and not each.withdrawn
-            ),
-            None,
-        )
+    async def _same(self, principal: Principal, staging: Staging) -> Order | None:
+        waiting = await self.waiting_for(staging)
+        return next((each for each in waiting if _is_of(principal, each)), None)
+
+    async def _joined(self, staging_id: str, order: Order) -> Staging | None:
+        """Let an order wait for a staging; None where that serves nobody any more."""
+        async with self._stagings.locked(staging_id) as current:
+            if current is None or not usable(current, self._clock()):
+                return None
+            joined = msgspec.structs.replace(current, orders=(*current.orders, order.id))
+            await self._stagings.put(joined)
+            return joined
+
+    async def _left(self, staging_id: str, order: Order) -> tuple[bool, Staging] | None:
+        """Let an order wait no more; a staging that nobody waits for is over. Tell whether it was open before."""
+        async with self._stagings.locked(staging_id) as current:
+            if current is None:
+                return None
+            orders = tuple(each for each in current.orders if each != order.id)
+            left = msgspec.structs.replace(current, orders=orders)
+            if not orders and not current.ended and current.site in self._providers:
+                keep = self._providers[current.site].keep_seconds
+                left = ended(left, "canceled", reason="nobody waits for it", now=self._clock(), keep_seconds=keep)
+            await self._stagings.put(left)
+            return not current.ended, left
 
     def _check_room(self, principal: Principal) -> None:
         stands = sum(1 for order, staging in self.of(principal) if not staging.ended and not order.withdrawn)
@@ -271,15 +297,6 @@ class Orders:
             if current is None or (current.holder, current.held_until) != (mine.holder, mine.held_until):
                 return current or mine
             changed = change(current, now=self._clock())
-            await self._stagings.put(changed)
-            return changed
-
-    async def _closed(self, staging_id: str) -> Staging:
-        async with self._stagings.locked(staging_id) as current:
-            if current is None:
-                raise NotFound("the order is no more")
-            keep = self._providers[current.site].keep_seconds
-            changed = ended(current, "canceled", reason="nobody waits for it", now=self._clock(), keep_seconds=keep)
             await self._stagings.put(changed)
             return changed
 

@@ -43,9 +43,8 @@ class Polling:
 
     async def told(self, staging: Staging) -> None:
         """Write to those who wait for a staging that has changed."""
-        await self._letters.write(
-            staging, self._orders.waiting_for(staging.id), lambda order: self._tell(order, staging)
-        )
+        orders = await self._orders.waiting_for(staging)
+        await self._letters.write(staging, orders, lambda order: self._tell(order, staging))
 
     async def _poll(self) -> None:
         while True:
