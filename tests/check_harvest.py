@@ -72,6 +72,9 @@ def copies(checks: Checks) -> None:
 def faces(checks: Checks) -> None:
     """Run the faces: OGC API Processes, rules, webhooks, audits, metrics."""
     _shown(checks, "faces: processes, rules, webhooks, audits", f"{SERVICE}/test_harvest_faces.py")
+    _shown(checks, "faces: HOOK's filters, orders and archives", "tests/unit", "-k", "test_hook_")
+    _shown(checks, "faces: HOOK's Tutorial, hostile orders, a killed gateway", "tests/service/hook")
+    _shown(checks, "faces: politeness at a real server", f"{SERVICE}/test_harvest_politeness.py")
 
 
 PARTS: dict[str, Callable[[Checks], None]] = {
