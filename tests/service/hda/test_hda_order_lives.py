@@ -132,10 +132,13 @@ async def test_gateways_of_one_database_share_orders_and_ask_the_provider_once(t
         (_, mine), (_, theirs) = await asyncio.gather(one.post(asked, ORDER), two.post(asked, ORDER, headers=BOB))
         assert len(provider.placed) == 1
         assert (await item(two, mine["id"]))["id"] == mine["id"]
+        async with one.session.delete(f"{one.url}/stac/v2/orders/{mine['id']}") as response:
+            assert response.status == 200
+        assert [each["status"] for each in provider.orders.values()] == ["ordered"], "somebody else waits for it"
         provider.move("succeeded")
 
         async def there() -> bool:
-            found = [await item(one, mine["id"]), await item(two, theirs["id"], headers=BOB)]
+            found = await item(one, theirs["id"], headers=BOB), await item(two, theirs["id"], headers=BOB)
             return all(each["properties"]["order:status"] == "succeeded" for each in found)
 
         await until(there)
