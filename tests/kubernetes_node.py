@@ -224,6 +224,7 @@ class Node:
         await self._ask("PATCH", path, {"status": status}, kind=_MERGE)
 
     async def _start(self, pod: Object) -> Running:
+        await self._services()  # those that the pod may name were made before it
         name, spec = pod["metadata"]["name"], pod["spec"]
         folder, ip = self.folder / name, address()
         folder.mkdir(exist_ok=True)

@@ -1,62 +1,14 @@
-"""A real API server with the kinds that charts make objects of; helm against it."""
+"""A real API server with the kinds that charts make objects of."""
 
-import os
-import subprocess
-import time
-import urllib.error
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
-import yaml
-from helm_program import HELM, ROOT, program
 from kubernetes_api import KubernetesApi, kubernetes_api
 from kubernetes_definitions import foreign_definitions
+from operate_scene import DEFINITIONS, OURS, Cluster, remove, wait_established
 
 __all__ = ["kubernetes_api"]
-
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-OURS = ("edgesites", "groupquotas", "harvestrequests")
-
-
-@dataclass
-class Cluster:
-    """What tests do with the API server, in a namespace of their own that takes restricted pods only."""
-
-    api: KubernetesApi
-    namespace: str
-
-    def helm(self, *arguments: str, name: str = HELM) -> str:
-        """Run helm; return its output. Raises ``AssertionError`` with what it wrote where it fails."""
-        command = [program(name), *arguments, "--namespace", self.namespace, "--kubeconfig", str(self.api.kubeconfig)]
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.api.folder), "TMPDIR": str(self.api.folder)}
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=180, check=False, cwd=ROOT, env=environment
-        )
-        assert not done.returncode, done.stderr or done.stdout
-        return done.stdout
-
-    def get(self, path: str) -> Any:
-        return self.api.request("GET", path)
-
-    def namespaced(self, plural: str, group: str = "api/v1", name: str = "") -> str:
-        return f"/{group}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
-
-    def make_namespace(self, name: str) -> None:
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-
-
-def wait_established(api: KubernetesApi, name: str) -> None:
-    """Wait until a definition's objects can be made."""
-    for _ in range(400):
-        told = api.request("GET", f"{DEFINITIONS}/{name}").get("status", {}).get("conditions") or []
-        if any(each["type"] == "Established" and each["status"] == "True" for each in told):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(name)
 
 
 @pytest.fixture(scope="session")
@@ -78,44 +30,4 @@ def cluster(foreign_kinds: KubernetesApi) -> Iterator[Cluster]:
     yield found
     for each in foreign_kinds.request("GET", DEFINITIONS)["items"]:
         if each["metadata"]["name"].partition(".")[0] in OURS:
-            _remove(foreign_kinds, each)
-
-
-def _remove(api: KubernetesApi, definition: dict[str, Any]) -> None:
-    """Delete a definition with its objects; nobody is there to let them go."""
-    root = f"/apis/lakegate.io/v1alpha1/{definition['spec']['names']['plural']}"
-    for each in _objects(api, root):
-        meta = each["metadata"]
-        place = (
-            f"/apis/lakegate.io/v1alpha1/namespaces/{meta['namespace']}"
-            if "namespace" in meta
-            else root[: root.rindex("/")]
-        )
-        path = f"{place}/{definition['spec']['names']['plural']}/{meta['name']}"
-        if meta.get("finalizers"):
-            api.request("PATCH", path, {"metadata": {"finalizers": []}}, kind="application/merge-patch+json")
-        else:
-            api.request("DELETE", path)
-    name = definition["metadata"]["name"]
-    api.request("DELETE", f"{DEFINITIONS}/{name}")
-    for _ in range(400):
-        names = [each["metadata"]["name"] for each in api.request("GET", DEFINITIONS)["items"]]
-        if name not in names:
-            return
-        time.sleep(0.05)
-
-
-def _objects(api: KubernetesApi, path: str) -> list[dict[str, Any]]:
-    for _ in range(100):
-        try:
-            return list(api.request("GET", path)["items"])
-        except urllib.error.HTTPError as error:
-            if error.code != 429:  # of a kind that is so new that it cannot be stored yet
-                raise
-        time.sleep(0.1)
-    raise TimeoutError(path)
-
-
-def manifests(text: str) -> list[dict[str, Any]]:
-    """Return the objects of a rendered chart."""
-    return [each for each in yaml.safe_load_all(text) if each]
+            remove(foreign_kinds, each)

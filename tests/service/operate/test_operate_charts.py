@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import DEFINITIONS, Cluster, manifests, wait_established
 from helm_program import HELM, HELM_4, ROOT, pods, scenarios, template
 from kubernetes_api import KubernetesApi, object_path
+from operate_scene import DEFINITIONS, Cluster, manifests, wait_established
 
 pytestmark = pytest.mark.service
 

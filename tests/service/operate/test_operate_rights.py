@@ -11,8 +11,8 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
-from conftest import Cluster
 from kubernetes_node import Node
+from operate_scene import Cluster
 
 pytestmark = pytest.mark.service
 

@@ -22,10 +22,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from conftest import Cluster
 from helm_program import HELM, ROOT, kubectl, program
 from kubernetes_api import KubernetesApi
 from kubernetes_node import PROGRAMS, Node
+from operate_scene import Cluster
 from s3_bucket import ACCESS, SECRET, served_bucket
 
 pytestmark = pytest.mark.service

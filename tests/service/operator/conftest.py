@@ -14,6 +14,7 @@ import yaml
 from aiohttp import web
 from fake_kubernetes import FakeKubernetes
 from kubernetes_api import free_port, kubernetes_api
+from operator_scene import ADMIN, NAMESPACES
 
 from edges.settings import Secret
 from gateway.app import running_gateway
@@ -37,8 +38,6 @@ DEFINITIONS = Resource(
     version="v1",
     namespaced=False,
 )
-NAMESPACES = Resource(kind="Namespace", plural="namespaces", group="", version="v1", namespaced=False)
-ADMIN = "token-of-the-operator"
 QUICK = OperatorTimes(
     lease=LeaseTimes(lease=1.5, deadline=1.0, retry=0.1),
     watch=WatchTimes(watch=60, silence=30.0, longest_pause=0.2),

@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from conftest import ADMIN, NAMESPACES
+from operator_scene import ADMIN, NAMESPACES
 
 from gateway.operator.errors import NotThere
 from gateway.operator.resources import HARVEST_REQUESTS, SECRETS

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 
 import pytest
+from kubernetes.aio.config import incluster_config
 
 from gateway.operator.api import KubernetesApi, connected
 from gateway.operator.errors import Forbidden, KubernetesError
@@ -73,3 +74,25 @@ async def test_who_has_no_rights_is_refused(real, tmp_path):
     async with connected(file) as client:
         with pytest.raises(Forbidden):
             await KubernetesApi(api=client).list(GROUP_QUOTAS.path())
+
+
+async def test_a_pod_comes_in_by_its_service_account(real, tmp_path, monkeypatch):
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pod", "namespace": real.namespace}}
+    await asyncio.to_thread(real.real.apply, account)
+    token = tmp_path / "token"
+    token.write_text(await asyncio.to_thread(real.real.token_of, real.namespace, "pod"))
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(real.real.certificate))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(real.real.port))
+    async with connected(None) as client:
+        api = KubernetesApi(api=client)
+        with pytest.raises(Forbidden, match=f"system:serviceaccount:{real.namespace}:pod"):
+            await api.list(GROUP_QUOTAS.path())
+
+
+async def test_without_a_cluster_around_it_an_operator_says_so(monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(KubernetesError, match="no way to the Kubernetes API"):
+        async with connected(None):
+            pass
