@@ -48,6 +48,14 @@ def points(checks: Checks) -> None:
         checks.note(name, passed, "all run and pass", held=passed.all_ran)
 
 
+def enterprise(checks: Checks) -> None:
+    """Run a kernel at a real Enterprise Gateway, in an environment of its own."""
+    required = {"LAKEGATE_REQUIRE": "enterprise-gateway"}
+    passed = checks.pytest("tests/service/compute/test_compute_kernel_enterprise.py", "-rs", environment=required)
+    target = "passes, or says why it cannot be installed"
+    checks.note("kernels: a real Enterprise Gateway", passed, target, held=passed.code == 0)
+
+
 def units(checks: Checks) -> None:
     """Run all other tests of this room."""
     passed = checks.pytest("tests/unit", "-k", "compute")
@@ -66,7 +74,7 @@ def benchmark(checks: Checks) -> None:
 
 
 PARTS: dict[str, Callable[[Checks], None]] = {
-    "points": points, "units": units, "demo": demo, "lint": Checks.lint, "benchmark": benchmark,
+    "points": points, "enterprise": enterprise, "units": units, "demo": demo, "lint": Checks.lint, "benchmark": benchmark,
 }  # fmt: skip
 
 
