@@ -74,8 +74,13 @@ def benchmark(checks: Checks) -> None:
 
 
 PARTS: dict[str, Callable[[Checks], None]] = {
-    "points": points, "enterprise": enterprise, "units": units, "demo": demo, "lint": Checks.lint, "benchmark": benchmark,
-}  # fmt: skip
+    "points": points,
+    "enterprise": enterprise,
+    "units": units,
+    "demo": demo,
+    "lint": Checks.lint,
+    "benchmark": benchmark,
+}
 
 
 if __name__ == "__main__":
