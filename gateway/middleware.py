@@ -16,9 +16,10 @@ _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer,"
-    " X-API-Key, X-Lakegate-Group",
-    "Access-Control-Expose-Headers": "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range,"
+    " Prefer, Range, X-API-Key, X-Lakegate-Group",
+    "Access-Control-Expose-Headers": "Accept-Ranges, Content-Disposition, Content-Range, ETag, Link, Location,"
+    " Retry-After, RateLimit, RateLimit-Policy",
     "Access-Control-Max-Age": "3600",
 }
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -27,7 +28,7 @@ _OPEN_TO_BROWSERS = frozenset(
     {
         *("", "search", "collections", "collections-queryables", "collections-sortables", "catalogs", "children"),
         *("conformance", "api", "api.html", "queryables", "sortables", "aggregations", "aggregate", "sites"),
-        *("stac", "services"),
+        *("stac", "services", "data"),
     }
 )
 """First path segments that pages of other origins may read; but nothing below ``/api/``, which runs code."""
@@ -82,18 +83,26 @@ def body_time_middleware(seconds: float, patient: Callable[[web.Request], bool] 
     return timed
 
 
-@web.middleware
-async def cors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let browsers read the catalogue from other pages. Without credentials: no cookie counts across origins."""
+def _open_to_browsers(request: web.Request) -> bool:
     first, _, _ = request.path.removeprefix("/").partition("/")
-    open_face = first in _OPEN_TO_BROWSERS and not request.path.startswith("/api/")
+    return first in _OPEN_TO_BROWSERS and not request.path.startswith("/api/")
+
+
+async def open_to_browsers(request: web.Request, response: web.StreamResponse) -> None:
+    """Let browsers read an answer from other pages, streams as well. Without credentials: no cookie counts there."""
+    if _open_to_browsers(request):
+        response.headers.update(_CORS)
+
+
+@web.middleware
+async def browsers_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell browsers beforehand what pages of other origins may ask, and how they treat what they get."""
+    open_face = _open_to_browsers(request)
     if open_face and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-        return web.Response(status=204, headers=_CORS)
+        return web.Response(status=204)
     response = await handler(request)
     if open_face and request.method == "OPTIONS" and response.status == 405:  # nobody handles it: tell what is handled
         response = web.Response(status=204, headers={"Allow": f"{response.headers.get('Allow', 'GET, HEAD')},OPTIONS"})
-    if open_face and not response.prepared:
-        response.headers.update(_CORS)
     if not response.prepared:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "no-referrer")

@@ -31,7 +31,13 @@ from gateway.data.hrefs import download_href
 from gateway.hops import hops_middleware
 from gateway.house.adapters import catalogue_of, embedded_site, ledger_of, sites_of
 from gateway.logs import access_log_middleware
-from gateway.middleware import RequestMetrics, body_time_middleware, cors_middleware, problems_middleware
+from gateway.middleware import (
+    RequestMetrics,
+    body_time_middleware,
+    browsers_middleware,
+    open_to_browsers,
+    problems_middleware,
+)
 from gateway.placement.buckets import SiteBuckets
 from gateway.placement.placer import FederatedPlacer
 from gateway.placement.words import Moving
@@ -172,7 +178,7 @@ class House:
                 RequestMetrics(self.metrics).middleware(),
                 *self.gatekeepers,
                 hops_middleware(name_of_gateway(self.key)),
-                cors_middleware,
+                browsers_middleware,
                 compression_middleware,
                 problems_middleware,
                 body_time_middleware(settings.limits.body_seconds, patient=is_bulk),
@@ -187,6 +193,7 @@ class House:
         app.add_routes(self.routes)
         app.on_response_prepare.append(self.charging.tell)
         app.on_response_prepare.append(kept_apart(lambda: self.access.restricts))
+        app.on_response_prepare.append(open_to_browsers)
         app.on_response_prepare.append(tell_request_id)
         app.on_shutdown.append(self._hang_up)
         return app

@@ -245,3 +245,14 @@ async def test_what_is_sent_is_counted(lake: Lake) -> None:
     assert await lake.metric('lakegate_download_bytes_total{site="hub"}') == 110
     assert await lake.metric('lakegate_downloads_total{end="sent",site="hub"}') == 2
     assert await lake.metric('lakegate_downloads_in_flight{site="hub"}') == 0
+
+
+async def test_pages_of_other_origins_may_read_parts_of_it(lake: Lake) -> None:
+    origin = {"Origin": "https://viewer.example"}
+    asked = origin | {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "range"}
+    status, _, headers = await lake.body(path_of(), method="OPTIONS", headers=asked)
+    assert (status, "Range" in headers["Access-Control-Allow-Headers"].split(", ")) == (204, True)
+    status, body, headers = await lake.body(path_of(), headers=origin | {"Range": "bytes=10-19"})
+    assert (status, body) == (206, BODY[10:20])
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert {"Content-Range", "Content-Disposition"} < set(headers["Access-Control-Expose-Headers"].split(", "))
