@@ -16,7 +16,7 @@ import msgspec
 from edges.catalogues.eodag_hub_items import collection_of, item_of
 from edges.catalogues.eodag_hub_provider import Answer, Ask, EodagConfigError, EodagProvider
 from edges.catalogues.eodag_hub_query import NOTHING, native_of, reach_of
-from edges.catalogues.eodag_hub_threads import BoundedThreads
+from edges.catalogues.eodag_hub_threads import BoundedThreads, undisturbed
 from edges.catalogues.eodag_hub_trace import traced
 from edges.errors import Conflict, SiteMisbehaved, SiteUnavailable
 from edges.model import Batch, Capabilities, Frozen, Json, Members, Query
@@ -184,7 +184,7 @@ class EodagCatalogue:
         def work() -> T:
             provider = self._idle.pop() if self._idle else self._opened()
             try:
-                return call(provider)
+                return undisturbed(lambda: call(provider))
             finally:
                 self._idle.append(provider)
 

@@ -14,6 +14,18 @@ from edges.errors import SiteUnavailable
 T = TypeVar("T")
 
 
+def undisturbed(call: Callable[[], T]) -> T:
+    """Return what a call that may be repeated returns, also where another thread disturbs its parser.
+
+    CPython before 3.11.8 keeps one count of depth for all threads that parse (gh-106905), as EODAG does for metadata:
+    two at once end in a ``SystemError``.
+    """
+    try:
+        return call()
+    except SystemError:
+        return call()
+
+
 class BoundedThreads:
     """Runs at most ``workers`` calls at once, each for at most ``seconds`` from when it was asked for."""
 

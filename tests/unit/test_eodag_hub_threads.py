@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from edges.catalogues.eodag_hub_threads import BoundedThreads
+from edges.catalogues.eodag_hub_threads import BoundedThreads, undisturbed
 from edges.errors import SiteUnavailable
 
 
@@ -90,3 +90,17 @@ async def test_whoever_goes_away_leaves_the_thread_to_end_by_itself() -> None:
     gate.set()
     await until(lambda: threads.late == 0)
     assert await threads.run(lambda: 1) == 1
+
+
+def test_a_call_whose_parser_another_thread_disturbed_is_made_once_more() -> None:
+    ends = [SystemError("AST constructor recursion depth mismatch (before=150, after=46)"), None, SystemError("again")]
+
+    def call() -> str:
+        if end := ends.pop(0):
+            raise end
+        return "found"
+
+    assert undisturbed(call) == "found"
+    ends.append(SystemError("and again"))
+    with pytest.raises(SystemError, match="and again"):
+        undisturbed(call)
