@@ -223,14 +223,16 @@ async def gateway(tmp_path):
 def operator(gateway, tmp_path):
     """Start an operator of a cluster, as a context."""
 
-    def start(cluster, *, kubeconfig=None, url=None, controller=QUICK.controller, namespaces=(), **placing):
+    def start(
+        cluster, *, kubeconfig=None, url=None, controller=QUICK.controller, namespaces=(), times=QUICK, **placing
+    ):
         settings = OperatorSettings(
             gateway=url or gateway.url,
             token_file=str(tmp_path / "token"),
             placing=Placing(namespace=cluster.namespace, **placing),
             kubeconfig=str(kubeconfig or cluster.kubeconfig),
             namespaces=namespaces,
-            times=msgspec.structs.replace(QUICK, controller=controller),
+            times=msgspec.structs.replace(times, controller=controller),
         )
         return running_operator(settings)
 
