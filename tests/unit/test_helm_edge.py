@@ -93,6 +93,14 @@ def test_the_kernel_gateway_runs_as_the_gateway_needs_it():
     assert variables["KG_AUTH_TOKEN"] is None  # by reference
 
 
+def test_an_image_without_lakegate_runs_the_kernel_gateway_as_it_is():
+    values = {"kernelGateway": {"image": "example.org/kernels:1", "maxMessageBytes": 0}}
+    [deployment] = of_kind(edge(values, FULL), "Deployment")
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["python", "-m", "kernel_gateway"]
+    assert not [each for each in container["args"] if "Roomy" in each]
+
+
 def test_the_catalogue_is_served_by_a_command_that_there_is():
     [stateful] = of_kind(edge(None, FULL), "StatefulSet")
     arguments = stateful["spec"]["template"]["spec"]["containers"][0]["args"]

@@ -29,7 +29,11 @@ def test_every_test_that_the_checklist_names_is_there():
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "helm-checklist.md").read_text()))
     files = [
         *(ROOT / "tests" / "unit").glob("test_helm_*.py"),
-        *(ROOT / "tests" / "service" / "operate").glob("test_*.py"),
+        *(
+            path
+            for area in ("operate", "operator", "replicas")
+            for path in (ROOT / "tests" / "service" / area).glob("test_*.py")
+        ),
     ]
     there = set(re.findall(r"def (test_\w+)", "".join(path.read_text() for path in files)))
     assert len(named) > 30
