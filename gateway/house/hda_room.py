@@ -23,6 +23,7 @@ from gateway.hda.search_face import SearchFace
 from gateway.hda.services import offered
 from gateway.house.adapters import records_of
 from gateway.house.house import House
+from gateway.order_metrics import DataOrderMetrics
 from gateway.orders.letters import Letters
 from gateway.orders.model import Letter, Order, Staging
 from gateway.orders.orders import Orders, Provider
@@ -79,6 +80,7 @@ async def _orders(house: House, providers: Mapping[str, Ordering]) -> Orders:
     orders = await house.stack.enter_async_context(records_of(house.settings, "orders", Order))
     stagings = await house.stack.enter_async_context(records_of(house.settings, "stagings", Staging))
     settings = {site.id: site.orders for site in house.settings.sites if site.orders is not None}
+    DataOrderMetrics(house.metrics, sites=settings, stagings=stagings)
     return Orders(
         orders=orders,
         stagings=stagings,

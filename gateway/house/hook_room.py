@@ -15,6 +15,7 @@ from gateway.hook.model import HookOrder, Numbers
 from gateway.hook.sealing import Sealer
 from gateway.house.adapters import records_of
 from gateway.house.house import House
+from gateway.order_metrics import HookOrderMetrics
 from harvest.harvester import Harvester
 from harvest.seams import Place
 
@@ -44,6 +45,7 @@ async def add_hook(house: House, books: Books, harvester: Harvester) -> None:
         target=settings.target or _first_target(house, books),
     )
     await house.stack.enter_async_context(desk.running())
+    HookOrderMetrics(house.metrics, orders=books.orders)
     face = HookFace(
         desk=desk,
         downloads=Downloads(harvester=harvester, places=books.buckets, most=settings.downloads),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import yaml
 from helm_program import PROMTOOL, ROOT, of_kind, render, run
 from prometheus_client import CollectorRegistry
 
+from gateway.app import furnish
 from gateway.compute_metrics import ClusterMetrics, KernelMetrics, tell_comms
 from gateway.data.metrics import DownloadMetrics
 from gateway.harvests.metrics import HarvestMetrics
 from gateway.middleware import RequestMetrics
+from gateway.order_metrics import DataOrderMetrics, HookOrderMetrics
 from gateway.quota.metrics import LevelMetrics, RefusalMetrics
+from gateway.settings import ServerSettings, Settings
 from gateway.site_metrics import SiteMetrics
 from harvest.stats import Claims, Stats
 from quotas.sqlite import SqliteLedger
@@ -93,6 +97,8 @@ def told() -> dict[str, set[str]]:
     KernelMetrics(registry, edges=["edge-a"], records=[])
     tell_comms(registry, int)
     DownloadMetrics(registry, sites=["edge-a"], in_flight=lambda _: 0)
+    DataOrderMetrics(registry, sites=["hub"], stagings=[])
+    HookOrderMetrics(registry, orders=[])
     LevelMetrics(registry, ledger=SqliteLedger(Path("never-opened"), []))
     found: dict[str, set[str]] = {}
     for collector in list(registry._collector_to_names):
@@ -124,6 +130,27 @@ def test_every_expression_names_series_and_labels_that_there_are(where, expressi
     assert grouped <= set().union(*(TOLD[name] for name in names))
 
 
+async def test_every_route_that_an_expression_names_is_served(tmp_path):
+    async with AsyncExitStack() as stack:
+        house, _ = await furnish(Settings(server=ServerSettings(state=str(tmp_path / "state"))), stack)
+        routes = {route.resource.canonical for route in house.application().router.routes()}
+        series = {name for metric in house.metrics.collect() for name in (metric.name, f"{metric.name}_total")}
+    named = [
+        (where, choice)
+        for where, expression in expressions()
+        for told in re.findall(r'route(?:=~|!~|!=|=)"([^"]*)"', expression)
+        for choice in told.split("|")
+    ]
+    assert [where for where, choice in named if not any(re.fullmatch(choice, each) for each in routes)] == []
+    assert {"lakegate_hook_orders", "lakegate_data_orders", "lakegate_requests"} <= series
+
+
+def test_every_series_that_is_told_is_in_a_dashboard_or_an_alert():
+    shown = {name for _, expression in expressions() for name in NAME.findall(expression)}
+    unseen = {name for name in TOLD if not name.endswith(("_sum", "_count"))} - shown
+    assert not unseen
+
+
 def test_every_label_is_of_few_values_and_none_of_what_users_choose():
     assert set().union(*TOLD.values()) <= BOUNDED
 
@@ -153,7 +180,7 @@ def test_the_rendered_alerts_link_their_runbooks_and_can_be_left_out():
 def test_dashboards_are_config_maps_that_grafana_finds():
     maps = of_kind(render({"dashboards": {"enabled": True}}), "ConfigMap")
     boards = {name: text for each in maps for name, text in each["data"].items() if name.endswith(".json")}
-    assert len(boards) == 3
+    assert len(boards) == 5
     uids = [json.loads(text)["uid"] for text in boards.values()]
     assert len(set(uids)) == len(uids)
 
