@@ -191,11 +191,22 @@ class HdaSettings(Frozen):
     ``compatible``: members of a search that nobody knows are passed over, and known ones taken in any case (``BBox``);
     else they are refused. ``backends`` are the names by which clients call sites (``cop_cds``), each with the site's
     id. ``services`` are told beside what the gateway offers by itself; one of the same id stands in its place.
+    ``absorb_seconds``: so long a request above a policy's rate waits for its turn, there and at downloads, rather than
+    being refused; 0: only where the policy says ``queue``.
     """
 
     compatible: bool = False
+    absorb_seconds: float = 10.0
     backends: Mapping[str, str] = {}
     services: tuple[HdaService, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.absorb_seconds <= _LONGEST_ABSORBED:
+            raise ValueError(f"hda: absorb_seconds must be 0 to {_LONGEST_ABSORBED}, not {self.absorb_seconds}")
+
+
+_LONGEST_ABSORBED = 30.0
+"""Seconds that a request waits at most; longer than that clients, and what stands before the gateway, give up."""
 
 
 class DataSettings(Frozen):

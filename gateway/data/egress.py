@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 from gateway.background import beside
 from gateway.principal import Principal
-from gateway.quota.charging import Charging
+from gateway.quota.charging import Charges
 from quotas.errors import LeaseLost, QuotaError, QuotaExceeded
 from quotas.ledger import Ledger
 from quotas.model import Charge, Line, Refusal
@@ -71,7 +71,7 @@ class Egress:
         self,
         *,
         ledger: Ledger,
-        charging: Charging,
+        charging: Charges,
         lease_seconds: float,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:

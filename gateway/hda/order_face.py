@@ -20,7 +20,7 @@ from gateway.orders.model import Notify, Order, Staging
 from gateway.orders.orders import Orders, Wanted
 from gateway.orders.polling import Polling
 from gateway.principal import Principal, user_of
-from gateway.quota.charging import ONE_REQUEST, Charging
+from gateway.quota.charging import ONE_REQUEST, Charges
 from gateway.search.access import Access
 from gateway.search.render import preference
 from gateway.webhook_inputs import callback_url, refuse_unknown
@@ -38,7 +38,7 @@ class OrderFace:
         *,
         orders: Orders,
         polling: Polling,
-        charging: Charging,
+        charging: Charges,
         access: Access,
         collections: HdaCollections,
         naming: Naming,

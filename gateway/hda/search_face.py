@@ -20,7 +20,7 @@ from gateway.hda.items import View, render
 from gateway.hda.order_items import ORDER_ID
 from gateway.hda.requests import HdaSearch, Terms, following, search_of_get, search_of_post, sites_of, with_sites
 from gateway.principal import Principal, principal_of
-from gateway.quota.charging import Charging
+from gateway.quota.charging import Charges
 from gateway.search.federation import Federation
 from gateway.search.page import Page, told_of_sites
 from gateway.search.render import Preference, preference
@@ -39,7 +39,7 @@ class SearchFace:
         *,
         federation: Federation,
         registry: Registry,
-        charging: Charging,
+        charging: Charges,
         limits: LimitSettings,
         settings: HdaSettings,
         collections: HdaCollections,

@@ -20,6 +20,7 @@ from gateway.data.limits import InFlight
 from gateway.data.metrics import DownloadMetrics
 from gateway.data.sites import DataSite
 from gateway.house.house import House
+from gateway.quota.charging import Patient
 
 
 async def add_data(house: House, *, others: Sequence[OtherItems] = ()) -> None:
@@ -28,7 +29,8 @@ async def add_data(house: House, *, others: Sequence[OtherItems] = ()) -> None:
     told = [site.settings for site in house.registry.sites()]  # with the one that keeps users' collections
     sites = {site.id: await _data_site(house, site) for site in told}
     in_flight = InFlight(sites={site.id: site.downloads.in_flight for site in told}, per_user=settings.data.per_user)
-    egress = Egress(ledger=house.ledger, charging=house.charging, lease_seconds=settings.quotas.lease_seconds)
+    charging = Patient(house.charging, seconds=settings.hda.absorb_seconds)  # the same programs come here, too
+    egress = Egress(ledger=house.ledger, charging=charging, lease_seconds=settings.quotas.lease_seconds)
     await house.stack.enter_async_context(egress.running())
     finder = Finder(
         federation=house.federation,

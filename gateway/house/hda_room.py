@@ -28,6 +28,7 @@ from gateway.orders.letters import Letters
 from gateway.orders.model import Letter, Order, Staging
 from gateway.orders.orders import Orders, Provider
 from gateway.orders.polling import Polling
+from gateway.quota.charging import Patient
 from gateway.settings import HdaService
 
 
@@ -47,7 +48,7 @@ async def add_hda(house: House) -> StagedItems:
     search = SearchFace(
         federation=house.federation,
         registry=house.registry,
-        charging=house.charging,
+        charging=Patient(house.charging, seconds=house.settings.hda.absorb_seconds),
         limits=house.settings.limits,
         settings=house.settings.hda,
         collections=collections,
@@ -155,7 +156,7 @@ async def _order_face(
     return OrderFace(
         orders=orders,
         polling=polling,
-        charging=house.charging,
+        charging=Patient(house.charging, seconds=house.settings.hda.absorb_seconds),
         access=house.access,
         collections=collections,
         naming=naming,

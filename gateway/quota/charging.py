@@ -11,7 +11,8 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -86,7 +87,11 @@ class _Purse:
         self.lock = asyncio.Lock()
         self.part: _Part | None = None
         self.touched = 0.0
+        self.line = asyncio.Lock()
+        """Whose turn it is of those who wait: they are served as they came."""
         self.waiting = 0
+        self.queues = False
+        """Whether its last refusal was by policies that let others wait."""
         self.told: tuple[Remaining, ...] = ()
         """What the policies left when it was filled."""
         self.since = 0.0
@@ -96,10 +101,11 @@ class _Purse:
 class Charged:
     """A request's charge: an async context manager that gives its :class:`Spending`, or awaitable."""
 
-    def __init__(self, charging: "Charging", charge: Charge, lines: Sequence[Line]) -> None:
+    def __init__(self, charging: "Charging", charge: Charge, lines: Sequence[Line], *, patience: float) -> None:
         self._charging = charging
         self._charge = charge
         self._lines = lines
+        self._patience = patience
         self._taken: list[tuple[_Part, Line]] = []
         self._spending = Spending(lines)
 
@@ -111,12 +117,20 @@ class Charged:
             pass
 
     async def __aenter__(self) -> Spending:
-        self._taken = await self._charging.take(self._charge, self._lines)
+        self._taken = await self._charging.take(self._charge, self._lines, patience=self._patience)
         return self._spending
 
     async def __aexit__(self, *exc_info: object) -> None:
         for part, line in self._taken:
             part.put_back(line.amount - self._spending.used[line.resource, line.edge])
+
+
+class Charges(Protocol):
+    """What faces charge their requests at."""
+
+    def request(self, principal: Principal, lines: Sequence[Line] = ONE_REQUEST) -> Charged:
+        """Charge a request: see :meth:`Charging.request`."""
+        ...
 
 
 class Charging:
@@ -155,16 +169,17 @@ class Charging:
             await asyncio.sleep(SHORTEST_SECONDS)
             await self.settle()
 
-    def request(self, principal: Principal, lines: Sequence[Line] = ONE_REQUEST) -> "Charged":
+    def request(self, principal: Principal, lines: Sequence[Line] = ONE_REQUEST, *, patience: float = 0.0) -> "Charged":
         """Charge a request: ``async with`` puts back at the end what it did not use, ``await`` charges it all.
 
-        A request that fails is charged as one that does not: it was work all the same.
+        A request that fails is charged as one that does not: it was work all the same. It waits for ``patience``
+        seconds at most whatever policies say, and for ``ABSORB_SECONDS`` where all in its way say ``queue``.
 
         Raises:
             QuotaExceeded: when entered or awaited: a policy stands in the way, and nothing is charged.
             LedgerUnavailable: the ledger cannot be written.
         """
-        return Charged(self, principal.charge, lines)
+        return Charged(self, principal.charge, lines, patience=patience)
 
     def remaining(self, charge: Charge) -> list[Remaining]:
         """Tell what policies leave a charge, as known in memory: others may have taken some of it since."""
@@ -182,14 +197,14 @@ class Charging:
             return
         response.headers.update(fields_of(self.remaining(principal.charge)))
 
-    async def take(self, charge: Charge, lines: Sequence[Line]) -> list[tuple[_Part, Line]]:
+    async def take(self, charge: Charge, lines: Sequence[Line], *, patience: float = 0.0) -> list[tuple[_Part, Line]]:
         """Take all lines or none; return each with the part that it came from."""
         taken: list[tuple[_Part, Line]] = []
         if not self._ledger.binds(charge, lines):
             return taken
         try:
             for line in lines:
-                part = await self._take(charge, line)
+                part = await self._take(charge, line, patience)
                 if part is not None:
                     taken.append((part, line))
         except BaseException:  # also where the request is given up: all lines are taken, or none
@@ -198,40 +213,62 @@ class Charging:
             raise
         return taken
 
-    async def _take(self, charge: Charge, line: Line) -> _Part | None:
+    async def _take(self, charge: Charge, line: Line, patience: float) -> _Part | None:
         policies = self._ledger.binds(charge, [line])
         if not policies or line.amount == 0:
             return None
         purse = self._purses.setdefault((charge.group, charge.user, line.resource, line.edge), _Purse())
-        part = self._fitting(purse, line.amount) or await self._filled(purse, charge, line, policies)
+        fill = partial(self._fitted, purse, charge, line, policies)
+        part = (None if purse.waiting else self._fitting(purse, line.amount)) or await self._filled(
+            purse, fill, patience
+        )
         part.left -= line.amount
         part.spent += line.amount
         part.pending += 1
         purse.since += line.amount
         return part
 
-    async def _filled(self, purse: _Purse, charge: Charge, line: Line, policies: Sequence[Policy]) -> _Part:
-        """Return a part that has that much; wait for it where policies say that requests may wait.
+    async def _filled(self, purse: _Purse, fill: Callable[[], Awaitable[_Part]], patience: float) -> _Part:
+        """Return a part that has that much; wait for it where it may be waited for, behind those who came before.
 
         Raises:
             QuotaExceeded: it does not come free soon, or too many wait already.
         """
-        until = self._clock() + ABSORB_SECONDS
-        while True:
+        since = self._clock()
+        if not (patience or purse.queues) or purse.waiting >= MOST_WAITING:
             try:
-                async with purse.lock:
-                    return self._fitting(purse, line.amount) or await self._fill(purse, charge, line, policies)
+                return await fill()
             except QuotaExceeded as error:
-                wait = error.refusal.retry_after
-                if error.refusal.on_exceed != "queue" or error.refusal.never or wait is None:
+                purse.queues = error.refusal.on_exceed == "queue"
+                if purse.waiting >= MOST_WAITING or self._pause_after(error, since, patience) is None:
                     raise
-                if purse.waiting >= MOST_WAITING or self._clock() + wait > until:
-                    raise
-            purse.waiting += 1
-            try:
-                await self._pause(wait)
-            finally:
-                purse.waiting -= 1
+        purse.waiting += 1
+        try:
+            async with purse.line:
+                while True:
+                    try:
+                        return await fill()
+                    except QuotaExceeded as error:
+                        wait = self._pause_after(error, since, patience)
+                        if wait is None:
+                            raise
+                    await self._pause(wait)
+        finally:
+            purse.waiting -= 1
+
+    def _pause_after(self, error: QuotaExceeded, since: float, patience: float) -> float | None:
+        """Return for how long who waits since then pauses before it asks again; None where it waits no more."""
+        refusal = error.refusal
+        seconds = max(patience, ABSORB_SECONDS if refusal.on_exceed == "queue" else 0.0)
+        wait = refusal.retry_after
+        if refusal.never or wait is None or self._clock() + wait > since + seconds:
+            return None
+        return wait
+
+    async def _fitted(self, purse: _Purse, charge: Charge, line: Line, policies: Sequence[Policy]) -> _Part:
+        """Return a part that has that much; see :meth:`_fill`."""
+        async with purse.lock:
+            return self._fitting(purse, line.amount) or await self._fill(purse, charge, line, policies)
 
     def _fitting(self, purse: _Purse, amount: float) -> _Part | None:
         """Return the purse's part if it has that much left, and its time is not over."""
@@ -287,6 +324,21 @@ class Charging:
             logger.warning("a part reserved ahead ended before it was settled", extra={"spent": part.spent})
         except QuotaError as error:
             logger.warning("a part reserved ahead cannot be settled", extra={"error": str(error)})
+
+
+class Patient:
+    """Charges as :class:`Charging` does, and lets requests wait for ``seconds`` whatever policies say.
+
+    For clients that do not come again after 429.
+    """
+
+    def __init__(self, charging: Charging, *, seconds: float) -> None:
+        self._charging = charging
+        self._seconds = seconds
+
+    def request(self, principal: Principal, lines: Sequence[Line] = ONE_REQUEST) -> Charged:
+        """Charge a request: see :meth:`Charging.request`."""
+        return self._charging.request(principal, lines, patience=self._seconds)
 
 
 def _remaining(usages: Sequence[Usage], names: frozenset[str]) -> float:

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from gateway.principal import PRINCIPAL, Principal
 from gateway.quota import Charging
-from gateway.quota.charging import MOST_WAITING
+from gateway.quota.charging import MOST_WAITING, Patient
 from gateway.quota.rate_limits import Remaining, fields_of
 from quotas.errors import QuotaExceeded
 from quotas.memory import MemoryLedger
@@ -61,6 +61,51 @@ async def test_a_burst_is_refused_where_the_policy_says_reject():
     with pytest.raises(QuotaExceeded):
         await several(charging, 12)
     assert not time.waits
+
+
+async def test_a_burst_waits_for_who_is_patient_whatever_the_policy_says():
+    charging, time = charging_of(rate(on_exceed="reject"))
+    await several(Patient(charging, seconds=10), 12)
+    assert 1.5 <= sum(time.waits) <= 3.0
+
+
+async def test_patience_ends():
+    charging, time = charging_of(rate(on_exceed="reject", amount=1.0, window_seconds=8))
+    patient = Patient(charging, seconds=10)
+    await several(patient, 2)
+    with pytest.raises(QuotaExceeded):
+        await asyncio.gather(*(patient.request(ALICE)._whole() for _ in range(3)))
+    assert sum(time.waits) <= 20
+
+
+async def test_those_who_wait_are_served_as_they_came():
+    charging, _ = charging_of(rate(on_exceed="reject"))
+    patient, served = Patient(charging, seconds=10), []
+
+    async def one(number):
+        await patient.request(ALICE)
+        served.append(number)
+
+    tasks = []
+    for number in range(20):  # each comes while the former ones wait, or are served
+        tasks.append(asyncio.ensure_future(one(number)))
+        for _ in range(number % 5):
+            await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert served == sorted(served)
+
+
+async def test_who_gives_up_waiting_does_not_hold_up_the_others():
+    charging, _ = charging_of(rate(on_exceed="reject"))
+    patient = Patient(charging, seconds=10)
+    tasks = [asyncio.ensure_future(patient.request(ALICE)._whole()) for _ in range(12)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    for task in tasks[5:8]:
+        task.cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [end for end in ends if end is not None and not isinstance(end, asyncio.CancelledError)] == []
+    await patient.request(ALICE)
 
 
 async def test_nobody_waits_for_what_does_not_come_free_soon():

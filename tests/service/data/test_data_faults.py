@@ -167,7 +167,8 @@ async def test_a_redirect_to_where_no_stranger_may_lead_is_not_followed(tmp_path
 async def test_what_a_site_puts_into_its_headers_does_not_become_ours(tmp_path: Path) -> None:
     head = (
         b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nETag: not quoted\r\nLast-Modified: yesterday\r\n"
-        b"Set-Cookie: session=evil\r\nContent-Type: text/html\r\nAccess-Control-Allow-Origin: *\r\n"
+        b"Set-Cookie: session=evil\r\nContent-Type: text/html\r\n"
+        b"Access-Control-Allow-Origin: https://evil.example\r\nAccess-Control-Allow-Credentials: true\r\n"
         b'Content-Disposition: inline; filename="../../x\\";.html"\r\nStrict-Transport-Security: max-age=0\r\n\r\n'
     )
 
@@ -178,7 +179,8 @@ async def test_what_a_site_puts_into_its_headers_does_not_become_ours(tmp_path: 
         _, body, headers = await lake.body(path_of())
     assert body == b"abcd"
     assert not {"Set-Cookie", "ETag", "Last-Modified", "Strict-Transport-Security"} & set(headers)
-    assert "Access-Control-Allow-Origin" not in headers
+    assert headers.getall("Access-Control-Allow-Origin") == ["*"]  # our own word, for all pages and without cookies
+    assert "Access-Control-Allow-Credentials" not in headers
     assert headers["Content-Disposition"].startswith("attachment;")
     assert "/" not in headers["Content-Disposition"]
     assert headers["Content-Security-Policy"].startswith("sandbox")

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import msgspec
@@ -63,10 +63,13 @@ async def test_a_site_that_is_down_is_told_beside_what_the_others_gave(tmp_path:
             assert error["errors"][0]["provider"] == "gone"
 
 
-async def test_bursts_wait_in_place_of_being_refused_and_rates_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("on_exceed", ["queue", "reject"])
+async def test_bursts_wait_in_place_of_being_refused_and_rates_are_told(
+    tmp_path: Path, on_exceed: Literal["queue", "reject"]
+) -> None:
     pace = Policy(
         name="pace", group="*", resource="requests", kind="rate", amount=4, window_seconds=1,
-        applies="each-user", on_exceed="queue",
+        applies="each-user", on_exceed=on_exceed,
     )  # fmt: skip
     async with (
         site_of(ITEMS, tmp_path / "west.db") as west,
@@ -82,6 +85,9 @@ async def test_bursts_wait_in_place_of_being_refused_and_rates_are_told(tmp_path
         headers = answers[-1][1]
         assert headers["x-ratelimit-limit"] == "4, 4;w=1"
         assert {"x-ratelimit-remaining", "x-ratelimit-reset"} <= {name.lower() for name in headers}
+        others = [client.session.post(f"{client.url}/search", json={"limit": 1}) for _ in range(12)]
+        refused = [response.status for response in await asyncio.gather(*others) if response.status == 429]
+        assert bool(refused) == (on_exceed == "reject"), "other faces do as the policy says"
 
 
 async def test_what_asks_for_a_role_is_neither_told_nor_ordered_without_it(tmp_path: Path) -> None:
