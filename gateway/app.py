@@ -27,6 +27,7 @@ from gateway.house.hda_room import add_hda
 from gateway.house.house import Calls, House
 from gateway.house.tracing_room import add_tracing
 from gateway.house.tunnel_room import add_tunnels
+from gateway.left_behind import check_nothing_left_behind
 from gateway.listener import Listener
 from gateway.settings import Settings
 
@@ -36,7 +37,12 @@ _COLLECTED_AT = (10_000, 20, 20)
 
 
 async def furnish(settings: Settings, stack: AsyncExitStack) -> tuple[House, Clusters]:
-    """Build the house with all its rooms, into a stack of lifetimes; its clusters are what comms are routed by."""
+    """Build the house with all its rooms, into a stack of lifetimes; its clusters are what comms are routed by.
+
+    Raises:
+        LeftBehind: the state folder holds work that the database does not know.
+    """
+    check_nothing_left_behind(settings)
     key = signing_key_of(settings)
     allowed = allowed_origins(settings)
     spans = await add_tracing(settings, stack)

@@ -17,6 +17,13 @@ class DatabaseUnavailable(HarvestError):
     title = "The harvests' database is not available"
 
 
+class NewerDatabase(HarvestError, RuntimeError):
+    """The orders' database was written by a newer release."""
+
+    status = 503
+    title = "The harvests' database is of a newer release"
+
+
 class OrderNotFound(HarvestError):
     """There is no such order (or the caller may not see it, which reads the same)."""
 

@@ -3,6 +3,8 @@
 import re
 from importlib import resources
 
+from harvest.errors import NewerDatabase
+
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -33,6 +35,6 @@ def migrations() -> list[str]:
 
 
 def not_newer(found: int, known: int) -> None:
-    """Raise RuntimeError where the schema that was found is of a newer release."""
+    """Raise NewerDatabase where the schema that was found is of a newer release."""
     if found > known:
-        raise RuntimeError(f"the orders' database is of a newer release (schema {found}, known {known})")
+        raise NewerDatabase(f"the orders' database is of a newer release (schema {found}, known {known})")

@@ -14,6 +14,7 @@ import click
 
 from gateway.cli.remote import EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE, CommandFailed, print_json
 from gateway.config import ConfigError, read_settings
+from gateway.left_behind import LeftBehind, check_nothing_left_behind
 from gateway.records_postgres import DEFAULT_SCHEMA, make_schema, schema_made
 from gateway.settings import Settings
 from harvest import database_postgres as orders
@@ -61,7 +62,14 @@ def migrate_command(file: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 @click.pass_context
 def check_command(context: click.Context, file: Path, as_json: bool) -> None:
-    """Tell whether the database can be reached and is at this release's schema (exit code 3: it is not)."""
+    """Tell whether the database can be reached and is at this release's schema (exit code 3: it is not).
+
+    Also where the state folder holds work that the database does not know: a gateway would not start.
+    """
+    try:
+        check_nothing_left_behind(_settings(file))
+    except LeftBehind as error:
+        raise CommandFailed(str(error), EXIT_REFUSED) from error
     dsn, schema = _database(file)
     ledger, harvest, records = _run(_checked(dsn, schema))
     current = all(found == known for found, known in (ledger, harvest)) and records

@@ -11,7 +11,14 @@ from gateway.app import serve_gateway
 from gateway.cli.remote import EXIT_FAILED, EXIT_USAGE, CommandFailed
 from gateway.config import ConfigError, read_settings
 from gateway.flaws import flaws
+from gateway.left_behind import LeftBehind
 from gateway.logs import set_up_logs
+from gateway.records import RecordsUnavailable
+from harvest.errors import HarvestError
+from quotas.errors import QuotaError
+
+_NOT_NOW = (OSError, EdgeError, LeftBehind, RecordsUnavailable, QuotaError, HarvestError)
+"""What keeps a gateway from starting that its operator can mend: told in one line."""
 
 
 @click.command()
@@ -34,5 +41,5 @@ def serve(file: Path, port: int | None, log_level: str, as_json: bool) -> None:
     set_up_logs(log_level, as_json=as_json)
     try:
         asyncio.run(serve_gateway(settings, ready=lambda url: click.echo(f"Lakegate listens at {url}")))
-    except (OSError, EdgeError) as error:
+    except _NOT_NOW as error:
         raise CommandFailed(str(error), EXIT_FAILED) from error
