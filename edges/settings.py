@@ -180,7 +180,9 @@ class DownloadSettings(Frozen):
         if not 1 <= self.signed_seconds <= _LONGEST_SIGNED:
             raise ValueError(f"downloads: signed_seconds must be 1 to {_LONGEST_SIGNED}, not {self.signed_seconds}")
         if self.in_flight < 1:
-            raise ValueError(f"downloads: in_flight must be at least 1, not {self.in_flight}; `give: refuse` gives none")
+            raise ValueError(
+                f"downloads: in_flight must be at least 1, not {self.in_flight}; `give: refuse` gives none"
+            )
 
 
 _LONGEST_SIGNED = 600
@@ -328,6 +330,9 @@ class SiteSettings(Frozen):
     """What expressions choose it by, beside its ``id`` and ``region`` (``tier=fast``)."""
     asset_origins: tuple[str, ...] = ()
     """Private origins (``scheme://host:port``) from which its assets may be fetched; public ones need no mention."""
+    folder: str = ""
+    """A folder of the gateway's machine (an absolute path) from which harvests read the site's own ``file:`` addresses;
+    by default they read none."""
     storage: StorageSettings | None = None
     downloads: DownloadSettings = DownloadSettings()
     dask: DaskSettings | None = None
@@ -345,6 +350,8 @@ class SiteSettings(Frozen):
     def __post_init__(self) -> None:
         if not self.id or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.id):
             raise ValueError(f"site id {self.id!r} may hold ASCII letters, digits, '-' and '_' only")
+        if self.folder and (not self.folder.startswith("/") or self.folder.strip("/") == ""):
+            raise ValueError(f"site {self.id}: folder must be an absolute path below /, got {self.folder!r}")
         if self.downloads.direct is not None and self.storage is None:
             raise ValueError(f"site {self.id}: `downloads.direct` gives access to `storage`, and there is none")
         if self.kind == "hub" and (self.dask is not None or self.kernels is not None):

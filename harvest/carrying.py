@@ -1,18 +1,15 @@
 """Carriers put together, the same beside the database and far from it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal
-
-import aiohttp
 
 from harvest.carrier import Carrier
 from harvest.desk import Desk
+from harvest.means import Means
 from harvest.model import Value
-from harvest.politeness import Manners
-from harvest.seams import Authorize, Checkpoint, Place, unauthorized, unobserved
+from harvest.reading import Patience
+from harvest.seams import Checkpoint, unobserved
 from harvest.settings import HarvestSettings
-from harvest.sources import Patience, Sources
+from harvest.sources import Sources
 from harvest.transfer import Manner, Transfer
 
 
@@ -32,28 +29,10 @@ class CarryingTerms(Value, frozen=True):
         return cls(**{name: getattr(settings, name) for name in cls.__struct_fields__})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Means:
-    """What sources and targets are reached by; see :class:`harvest.seams.World`."""
-
-    session: aiohttp.ClientSession
-    check: Callable[[str], None]
-    places: Mapping[str, Place]
-    authorize: Authorize = unauthorized
-    manners: Manners | None = None
-
-
 def carrier_of(desk: Desk, terms: CarryingTerms, means: Means, checkpoint: Checkpoint = unobserved) -> Carrier:
     """Return a carrier of what a desk gives out."""
     patience = Patience(stall=terms.stall_seconds, attempts=terms.attempts, pause=terms.pause_seconds)
-    sources = Sources(
-        session=means.session,
-        check=means.check,
-        places=means.places,
-        patience=patience,
-        authorize=means.authorize,
-        manners=means.manners,
-    )
+    sources = Sources(means=means, patience=patience)
     transfer = Transfer(
         desk=desk,
         places=means.places,

@@ -15,6 +15,7 @@ from harvest.desk_wire import Bucket, Covered, Deed, Taken, Terms
 from harvest.errors import ActUnknown, ClaimLost, RunOver, RunUnknown
 from harvest.runs import RunTokens
 from harvest.states import ObjectEvent
+from harvest.zip_address import container_of
 from quotas.errors import QuotaExceeded
 
 MAX_TAKEN = 32
@@ -93,7 +94,7 @@ class Counter:
     def _keys(self, taken: Sequence[ObjectClaim]) -> Mapping[str, Bucket]:
         """Return the keys that claims need, and no others: of the targets, and of the sources that are buckets."""
         sites = {claim.target for claim in taken}
-        sites |= {each.site for claim in taken for each in claim.sources if each.href.startswith("s3:")}
+        sites |= {each.site for claim in taken for each in claim.sources if container_of(each.href).startswith("s3:")}
         found = {site: self._buckets(site) for site in sorted(sites)}
         return {site: bucket for site, bucket in found.items() if bucket is not None}
 

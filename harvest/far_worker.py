@@ -14,10 +14,11 @@ from edges.http import Outbound
 from edges.settings import Secret, StorageSettings
 from edges.storage.s3 import S3Store
 from harvest.carrier import Carrier
-from harvest.carrying import Means, carrier_of
+from harvest.carrying import carrier_of
 from harvest.desk_far import FarDesk, Line
 from harvest.desk_wire import Bucket, Taken
 from harvest.errors import HarvestError, RunOver, RunUnknown
+from harvest.means import Means
 from harvest.seams import Checkpoint, Place, unobserved
 
 logger = logging.getLogger(__name__)

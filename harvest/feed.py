@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from harvest.digest import Digest
 from harvest.errors import WrongBytes
-from harvest.sources import Reading
+from harvest.reading import Reading
 
 
 async def nothing() -> None:

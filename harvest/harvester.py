@@ -15,7 +15,7 @@ from edges.errors import EdgeError
 from harvest import orders, stats
 from harvest.admission import Admission
 from harvest.audit import Audits
-from harvest.carrying import CarryingTerms, Means, carrier_of
+from harvest.carrying import CarryingTerms, carrier_of
 from harvest.control import Control
 from harvest.database import Connection, Journal
 from harvest.database_thread import DatabaseThread
@@ -25,6 +25,7 @@ from harvest.desk_wire import Bucket, Terms
 from harvest.errors import HarvestError, OrderGone
 from harvest.estimate import with_rate
 from harvest.intake import Bounds, Intake
+from harvest.means import Means
 from harvest.meter import Meter
 from harvest.model import Estimate, JobFilter, ObjectResult, Order, OrderRequest, Results
 from harvest.orders import NewOrder
@@ -97,6 +98,7 @@ class Harvester:
             places=self._places,
             max_items=settings.max_items,
             assumed_bytes=settings.assumed_bytes,
+            folders=world.folders,
         )
         self._intake = Intake(
             journal=journal,
@@ -351,6 +353,8 @@ def _worker(
         places=world.places,
         authorize=world.authorize,
         manners=manners,
+        ways=world.ways,
+        folders=world.folders,
     )
     return Worker(
         journal=journal,

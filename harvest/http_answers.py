@@ -63,6 +63,27 @@ def judge(status: int, headers: Mapping[str, str], start: int, validator: str | 
     return _resumed(status, headers, start, (validator, found))
 
 
+def judge_tail(status: int, headers: Mapping[str, str], most: int) -> Opened:
+    """Return what an answer to a request for the last ``most`` bytes promises; ``total`` is the length of the whole.
+
+    Raises:
+        NotYet, SourceFailed: as :func:`judge`; also where the source knows no ranges.
+    """
+    if status not in (200, 206):
+        raise _refused(status, headers)
+    whole = judge(200, headers, 0, None)
+    if status == 200 and (whole.total is None or whole.total > most):
+        raise SourceFailed("the source knows no ranges: a member of an archive cannot be read out of it", again=False)
+    if status == 200:
+        return whole
+    told = _RANGE.match(headers.get("Content-Range", ""))
+    if told is None or told.group(3) == "*" or int(told.group(2)) + 1 != int(told.group(3)):
+        raise SourceFailed("another range came than was asked for", again=False)
+    if int(told.group(2)) - int(told.group(1)) >= most:
+        raise SourceFailed("another range came than was asked for", again=False)
+    return Opened(total=int(told.group(3)), validator=whole.validator, skip=0)
+
+
 def _resumed(status: int, headers: Mapping[str, str], start: int, validators: tuple[str | None, str | None]) -> Opened:
     before, found = validators
     if found is not None and found != before:

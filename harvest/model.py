@@ -95,10 +95,14 @@ class FoundItem(Value, frozen=True):
 
 
 class Source(Value, frozen=True):
-    """One place to read an asset from. ``site`` may be empty where the item does not tell."""
+    """One place to read an asset from. ``site`` may be empty where the item does not tell.
+
+    ``own``: the site tells this address of itself, and is asked for it with the credentials that it wants.
+    """
 
     site: str
     href: str
+    own: bool = False
 
 
 class Wanted(Value, frozen=True):

@@ -10,8 +10,8 @@ from harvest.claims import ObjectClaim
 from harvest.desk import Desk
 from harvest.errors import SourceFailed, WrongBytes
 from harvest.feed import Feed
+from harvest.reading import Reading
 from harvest.seams import Checkpoint, TargetStore
-from harvest.sources import Reading
 from harvest.upload import MAX_PARTS, Upload
 
 HELD_PART = 8 << 20

@@ -1,7 +1,7 @@
 """From a request to a list of wishes: search, compare with what the target has, estimate."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -55,9 +55,21 @@ class PlannedBatch(Value, frozen=True):
 
 
 class Planner:
-    """Plans orders; writes nothing. ``assumed_bytes`` stands for an asset of which no size is known."""
+    """Plans orders; writes nothing. ``assumed_bytes`` stands for an asset of which no size is known.
 
-    def __init__(self, *, search: Search, places: Mapping[str, Place], max_items: int, assumed_bytes: int) -> None:
+    ``folders`` are the sites whose own files can be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        search: Search,
+        places: Mapping[str, Place],
+        max_items: int,
+        assumed_bytes: int,
+        folders: Collection[str] = (),
+    ) -> None:
+        self._folders = frozenset(folders)
         self._search = search
         self._places = places
         self._max_items = max_items
@@ -90,6 +102,7 @@ class Planner:
             assets=request.assets,
             integrity=request.integrity,
             always=request.temporary,
+            folders=self._folders,
         )
 
     def _place(self, request: OrderRequest, group: str) -> Place:

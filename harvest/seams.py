@@ -6,10 +6,12 @@ from typing import Protocol
 
 import aiohttp
 
+from edges.downloads.ways import Way
 from edges.model import Json, Part, Query
 from edges.seams import ObjectStore, WritableCatalogue
 from edges.settings import PolitenessSettings
 from harvest.admission_ledger import HarvestLedger
+from harvest.files import Folder
 from harvest.model import FoundItem, Order, Results
 
 
@@ -123,7 +125,8 @@ class World:
     ``places`` are the sites' buckets; those with a catalogue can be targets. ``session`` fetches from
     sources, and ``check`` raises :class:`edges.errors.DestinationRefused` for an address that must not be
     called; webhooks are checked by it too. ``authorize`` gives the headers that a source wants.
-    ``politeness`` is how sites want to be read, by name.
+    ``politeness`` is how sites want to be read, by name; ``ways`` are how those are asked that want credentials, and
+    ``folders`` where the files are that a site names by ``file:``.
     """
 
     search: Search
@@ -135,3 +138,5 @@ class World:
     webhooks: Webhooks = field(default_factory=Webhooks)
     authorize: Authorize = unauthorized
     politeness: Mapping[str, PolitenessSettings] = field(default_factory=dict)
+    ways: Mapping[str, Way] = field(default_factory=dict)
+    folders: Mapping[str, Folder] = field(default_factory=dict)

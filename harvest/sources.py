@@ -1,81 +1,45 @@
-"""Reading a source: one continuous stream of bytes, however often the connection breaks.
+"""Opening sources: over HTTP, from a site's S3 store, from its folder, or a member of an archive in any of these.
 
-A connection that ends early, stalls or drips is replaced by another from the byte that is missing (RFC 9110
-section 14, ``Range`` with ``If-Range``), as long as bytes go on arriving. Redirects are followed by hand,
-each checked.
+Over HTTP what is missing is asked for by range (RFC 9110 section 14, ``Range`` with ``If-Range``). Redirects are
+followed by hand, each checked.
 """
 
-import asyncio
-import random
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from types import TracebackType
-from typing import Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-import tenacity
+import msgspec
 from yarl import URL
 
+from edges.downloads.ways import Call
 from edges.errors import EdgeError, SiteUnavailable
 from harvest.connections import Connection, HttpConnection, StoreConnection
-from harvest.errors import NotYet, SourceChanged, SourceFailed
-from harvest.http_answers import Opened, judge, redirect_of
+from harvest.errors import SourceChanged, SourceFailed
+from harvest.http_answers import Opened, judge, judge_tail, redirect_of
+from harvest.means import Means
 from harvest.model import Source
 from harvest.politeness import Manners, PoliteConnection
-from harvest.seams import Authorize, Place, unauthorized
-
-_T = TypeVar("_T")
+from harvest.reading import PIECE, Patience, Reading
+from harvest.zip_address import is_member, parted
+from harvest.zip_connection import Archive, open_member
 
 MAX_REDIRECTS = 5
-PIECE = 1 << 20
-"""Bytes taken from a source at once, at most."""
-
-REGAIN = 1 << 20
-"""Bytes after which earlier outages are forgiven: a retry is paid for by progress."""
-
-
-class Patience:
-    """How long to put up with a source.
-
-    Times in seconds, ``slowest`` in bytes per second over a stall time.
-    """
-
-    __slots__ = ("attempts", "pause", "slowest", "stall")
-
-    def __init__(self, *, stall: float, attempts: int, pause: float, slowest: float = 1024.0) -> None:
-        self.stall = stall
-        self.attempts = attempts
-        self.pause = pause
-        self.slowest = slowest
 
 
 class Sources:
-    """Opens sources: ``http(s)`` by the given session, each address checked; ``s3`` by the site's own store.
+    """Opens sources by the given means.
 
-    ``check`` raises :class:`edges.errors.DestinationRefused` for an address that must not be called. ``authorize``
-    gives the headers that a source wants at an address: it is asked anew for each redirect.
+    ``http(s)`` by its session, each address checked, with credentials where the site wants some; ``s3`` by the site's
+    own store; ``file`` from the site's folder; ``zip`` in any of these.
     """
 
-    def __init__(
-        self,
-        *,
-        session: aiohttp.ClientSession,
-        check: Callable[[str], None],
-        places: Mapping[str, Place],
-        patience: Patience,
-        authorize: Authorize = unauthorized,
-        manners: Manners | None = None,
-    ) -> None:
-        self._manners = manners or Manners({})
-        self._authorize = authorize
-        self._session = session
-        self._check = check
-        self._places = places
+    def __init__(self, *, means: Means, patience: Patience) -> None:
+        self._means = means
+        self._manners = means.manners or Manners({})
         self.patience = patience
 
-    def reading(self, source: Source, *, start: int = 0, validator: str | None = None) -> "Reading":
+    def reading(self, source: Source, *, start: int = 0, validator: str | None = None) -> Reading:
         """Return the stream of a source from byte ``start``; enter it to connect."""
         return Reading(self, source, start, validator)
 
@@ -88,6 +52,8 @@ class Sources:
         """
         turn = await self._manners.turn(source.site)
         try:
+            if is_member(source.href):
+                return PoliteConnection(await self._member(source, start, validator), turn)
             return PoliteConnection(await self._connect(source, start, validator), turn)
         except BaseException:
             turn.end()
@@ -95,45 +61,100 @@ class Sources:
 
     async def _connect(self, source: Source, start: int, validator: str | None) -> Connection:
         try:
+            if self._is_by_http(source):
+                return await self._connect_http(source, start, validator)
             if source.href.startswith("s3:"):
                 return await self._connect_s3(source, start, validator)
-            return await self._connect_http(source, start, validator)
+            return await self._connect_file(source, start, validator)
         except EdgeError as error:
             raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SourceFailed(f"no connection: {type(error).__name__}", again=True) from error
 
+    def _is_by_http(self, source: Source) -> bool:
+        return source.href.startswith(("http:", "https:")) or self._means.way_of(source) is not None
+
+    # -- members of archives -------------------------------------------------------------------------------
+
+    async def _member(self, source: Source, start: int, validator: str | None) -> Connection:
+        """Open a member of an archive; all that is asked for it is within one turn."""
+        member, address = parted(source.href)
+        if not member:
+            raise SourceFailed("the address names no member of an archive", again=False)
+        inside = msgspec.structs.replace(source, href=address)
+        archive = Archive(tail=partial(self._tail, inside), begin=partial(self._again, inside))
+        return await open_member(archive, member, start, validator)
+
+    async def _again(self, source: Source, start: int, validator: str | None) -> Connection:
+        await self._manners.again(source.site)
+        return await self._connect(source, start, validator)
+
+    async def _tail(self, source: Source, most: int) -> tuple[bytes, Opened]:
+        """Return the last bytes of a source, with its length and validator."""
+        try:
+            if self._is_by_http(source):
+                response = await self._answer(source, {"Range": f"bytes=-{most}"})
+                connection: Connection = HttpConnection(response, Opened(total=None, validator=None, skip=0))
+                try:
+                    connection.opened = judge_tail(response.status, response.headers, most)
+                    return await _rest(connection, most), connection.opened
+                finally:
+                    await connection.close()
+        except EdgeError as error:
+            raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SourceFailed(f"no connection: {type(error).__name__}", again=True) from error
+        first = await self._connect(source, 0, None)
+        await first.close()
+        connection = await self._connect(source, max(0, (first.opened.total or 0) - most), first.opened.validator)
+        try:
+            return await _rest(connection, most), first.opened
+        finally:
+            await connection.close()
+
+    # -- one connection ------------------------------------------------------------------------------------
+
     async def _connect_http(self, source: Source, start: int, validator: str | None) -> Connection:
-        headers = {"Accept-Encoding": "identity"}
-        if start:
-            headers |= {"Range": f"bytes={start}-", "If-Range": validator or ""}
-        address = source.href
+        wanted = {"Range": f"bytes={start}-", "If-Range": validator or ""} if start else {}
+        response = await self._answer(source, wanted)
+        try:
+            return HttpConnection(response, judge(response.status, response.headers, start, validator))
+        except SourceFailed:
+            response.close()
+            raise
+
+    async def _answer(self, source: Source, wanted: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """Ask for a source, and follow where it leads; what a site is shown goes to that origin only."""
+        way = self._means.way_of(source)
+        call = await way.call("GET", source.href) if way is not None else Call(url=source.href)
+        address, shown = call.url, call.headers
         for _ in range(MAX_REDIRECTS + 1):
-            self._check(address)
-            response = await self._session.get(
-                URL(address, encoded=address.isascii()),
-                headers={**headers, **await self._authorize(source.site, address)},
-                allow_redirects=False,
-                read_bufsize=PIECE,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=self.patience.stall, sock_read=self.patience.stall
-                ),
-            )
+            self._means.check(address)
+            authorized = await self._means.authorize(source.site, address)
+            response = await self._sent(address, {"Accept-Encoding": "identity", **wanted, **shown, **authorized})
             location = redirect_of(response.status, response.headers)
-            try:
-                if location is None:
-                    return HttpConnection(response, judge(response.status, response.headers, start, validator))
-            except SourceFailed:
-                response.close()
-                raise
+            if location is None:
+                return response
             response.close()
             await self._manners.again(source.site)
-            address = urljoin(address, location)
+            address, before = urljoin(address, location), address
+            if _origin(address) != _origin(before):
+                shown = {}
         raise SourceFailed(f"more than {MAX_REDIRECTS} redirects", again=False)
+
+    async def _sent(self, address: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        stall = self.patience.stall
+        return await self._means.session.get(
+            URL(address, encoded=address.isascii()),
+            headers=headers,
+            allow_redirects=False,
+            read_bufsize=PIECE,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=stall, sock_read=stall),
+        )
 
     async def _connect_s3(self, source: Source, start: int, validator: str | None) -> Connection:
         address = urlsplit(source.href)
-        place = self._places.get(source.site)
+        place = self._means.places.get(source.site)
         if place is None or place.bucket != address.netloc:
             raise SourceFailed("no credentials for this bucket are configured", again=False)
         key = address.path.removeprefix("/")
@@ -148,146 +169,23 @@ class Sources:
         opened = Opened(total=info.size, validator=info.etag or None, skip=0)
         return StoreConnection(place.store.get(key, start=start), opened)
 
+    async def _connect_file(self, source: Source, start: int, validator: str | None) -> Connection:
+        folder = self._means.folders.get(source.site) if source.own else None
+        if folder is None:
+            raise SourceFailed("no folder of this site is configured", again=False)
+        return await folder.open(source.href, start, validator)
 
-def _passing(error: BaseException) -> bool:
-    """Tell whether a failure may pass by itself, on the same connection's terms."""
-    return isinstance(error, SourceFailed) and error.again and not isinstance(error, NotYet | SourceChanged)
+
+async def _rest(connection: Connection, most: int) -> bytes:
+    """Return all that is left of a connection."""
+    body = bytearray()
+    while piece := await connection.read(PIECE):
+        body += piece
+        if len(body) > most:
+            raise SourceFailed("more came than was asked for", again=False)
+    return bytes(body)
 
 
-class Reading:
-    """A stream that mends itself. After entering, ``total`` (bytes, if told) and ``validator`` are known.
-
-    Raises from each method:
-        SourceChanged: what was read before is no longer what the source holds; begin anew.
-        NotYet: the source asks to come back later than we wait here.
-        SourceFailed: it does not deliver, and further trying would not help.
-    """
-
-    def __init__(self, sources: Sources, source: Source, start: int, validator: str | None) -> None:
-        self._sources = sources
-        self._patience = sources.patience
-        self._source = source
-        self._connection: Connection | None = None
-        self._outages = 0
-        self._mark = start
-        self._since, self._waited = start, 0.0
-        self.position = start
-        self.validator = validator
-        self.total: int | None = None
-        self.framed = False
-
-    async def __aenter__(self) -> Self:
-        await self._persist(self._connected)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._drop()
-
-    async def read(self, limit: int) -> bytes:
-        """Return some of the next ``limit`` bytes, none at the end."""
-        return await self._persist(partial(self._read, min(limit, PIECE)))
-
-    async def read_part(self, size: int) -> bytes:
-        """Return the next ``size`` bytes, held in memory; fewer only at the end."""
-        pieces: list[bytes] = []
-        missing = size
-        while missing:
-            piece = await self.read(missing)
-            if not piece:
-                break
-            pieces.append(piece)
-            missing -= len(piece)
-        return b"".join(pieces)
-
-    async def _read(self, limit: int) -> bytes:
-        self._watch()  # before reading: what has been read must not be lost by an error
-        connection = await self._connected()
-        began = time.monotonic()
-        piece = await connection.read(limit)
-        self._waited += time.monotonic() - began
-        self.position += len(piece)
-        if self.total is not None and self.position > self.total:
-            raise SourceFailed(f"more than the announced {self.total} bytes came", again=False)
-        if not piece and self.total is not None and self.position < self.total:
-            raise SourceFailed(f"ended after {self.position} of {self.total} bytes", again=True)
-        return piece
-
-    def _watch(self) -> None:
-        """Forgive outages after progress; break off a source that drips.
-
-        Only the time spent waiting for the source counts: while we are busy elsewhere, nothing can come.
-        """
-        if self.position - self._mark >= REGAIN:
-            self._mark, self._outages = self.position, 0
-        if self._waited >= self._patience.stall:
-            got, waited = self.position - self._since, self._waited
-            self._since, self._waited = self.position, 0.0
-            if got < self._patience.slowest * waited:
-                raise SourceFailed(f"slower than {self._patience.slowest:g} bytes/s", again=True)
-
-    async def _connected(self) -> Connection:
-        if self._connection is None:
-            begun = self.position > 0
-            if begun and self.validator is None:
-                raise SourceChanged  # it cannot be told whether it has
-            connection = await self._sources.connect(self._source, self.position, self.validator)
-            self._connection = connection
-            opened = connection.opened
-            if begun and None not in (self.total, opened.total) and opened.total != self.total:
-                raise SourceChanged
-            self.total, self.validator = opened.total, opened.validator
-            self.framed = opened.framed
-            await self._skip(connection, opened.skip)
-            self._since, self._waited = self.position, 0.0
-        return self._connection
-
-    async def _skip(self, connection: Connection, count: int) -> None:
-        """Read over what is there already: the source has not changed, but knows no ranges."""
-        while count:
-            piece = await connection.read(min(count, PIECE))
-            if not piece:
-                raise SourceFailed("ended before the place where reading had stopped", again=True)
-            count -= len(piece)
-
-    async def _persist(self, act: Callable[[], Awaitable[_T]]) -> _T:
-        """Do it, again after outages, until the budget is used up; bytes that arrive renew the budget."""
-        try:
-            return await self._noting(act)
-        except SourceFailed as error:  # the everyday case costs no machinery
-            if not _passing(error) or self._spent():
-                raise
-            await asyncio.sleep(self._pause(error))
-        async for attempt in tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(_passing),
-            stop=lambda _: self._spent(),
-            wait=lambda state: self._pause(state.outcome.exception() if state.outcome else None),
-            reraise=True,
-        ):
-            with attempt:
-                return await self._noting(act)
-        raise AssertionError("the retry loop ends by return or raise")  # pragma: no cover
-
-    async def _noting(self, act: Callable[[], Awaitable[_T]]) -> _T:
-        try:
-            return await act()
-        except SourceFailed as error:
-            self._outages += 1
-            await self._drop()
-            if not isinstance(error, NotYet) and error.after is not None and error.after > self._patience.pause:
-                raise NotYet(error.after) from error
-            raise
-
-    def _spent(self) -> bool:
-        return self._outages >= self._patience.attempts
-
-    def _pause(self, error: BaseException | None) -> float:
-        asked: float | None = error.after if isinstance(error, SourceFailed) else None
-        grown: float = random.uniform(0.5, 1.0) * min(self._patience.pause, 0.1 * 2**self._outages)  # noqa: S311 - jitter
-        return max(grown, asked or 0.0)
-
-    async def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parsed = URL(url)
+    return parsed.scheme, parsed.host, parsed.port

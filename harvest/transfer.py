@@ -25,8 +25,9 @@ from harvest.feed import Feed
 from harvest.model import Source
 from harvest.parts import HELD_PART, Parts
 from harvest.publishing import VERSION, Publisher
+from harvest.reading import Reading
 from harvest.seams import Checkpoint, Place, TargetStore, unobserved
-from harvest.sources import Reading, Sources
+from harvest.sources import Sources
 from harvest.upload import Upload, check_arrived, expected, resumed
 
 WRONG_TRIES = 2

@@ -5,16 +5,17 @@ What stands in an item was written by strangers: nothing in it is believed to ha
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from edges.model import Json
 from harvest import multihash
 from harvest.keys import file_name, object_key, templated_key
 from harvest.model import Failure, FoundItem, Held, Integrity, Selection, Source, Value, Wanted
 from harvest.places import is_external
+from harvest.zip_address import container_of, is_member, parted
 
-SCHEMES = frozenset({"http", "https", "s3"})
-"""What a remote catalogue may point at; anything else (``file:`` above all) is refused."""
+SCHEMES = frozenset({"http", "https", "s3", "file"})
+"""What a catalogue may point at, also within a ``zip:``; the last two only of itself."""
 
 MAX_SOURCES = 8
 """Places remembered for one asset."""
@@ -30,7 +31,8 @@ class Aim(Value, frozen=True):
     """Where copies go: the target site, its bucket, the encoded prefix, and which assets, how surely.
 
     ``template`` is put below the prefix, for each item (``harvest.keys.templated_key``). ``always``: what the target
-    has already is copied all the same, for the copy is for somebody.
+    has already is copied all the same, for the copy is for somebody. ``folders`` are the sites whose own files can be
+    read.
     """
 
     target: str
@@ -40,6 +42,7 @@ class Aim(Value, frozen=True):
     assets: tuple[str, ...] | None = None
     integrity: Integrity = "prefer"
     always: bool = False
+    folders: frozenset[str] = frozenset()
 
 
 def item_id_of(item: Json) -> ItemId | None:
@@ -99,9 +102,13 @@ def _judge(
     held = _held(here, asset, aim)
     if held is not None and _same(held, checksum, size, aim.integrity):
         return None
-    sources = sources_of(described, asset, aim.target)
+    sources = sources_of(described, asset, aim)
     if not sources:
-        return _failed(name, asset, "no address that may be read (http, https, or s3 of the item's own site)")
+        return _failed(
+            name,
+            asset,
+            "no address that may be read (http, https; s3, file of the item's own site; zip)",
+        )
     if aim.integrity == "require" and checksum is None:
         return _failed(name, asset, "no checksum is announced, and the order requires one")
     media_type = first.get("type")
@@ -120,8 +127,10 @@ def _judge(
 def _named_href(asset: Json, href: str) -> str:
     """Return the address whose last segment names the file: that of OData (``$value``) says nothing.
 
-    ``file:local_path`` (STAC File extension v2.1.0) does, where there is one.
+    ``file:local_path`` (STAC File extension v2.1.0) does, where there is one. That of an archive's member is its name.
     """
+    if is_member(href):
+        return f"local:/{quote(unquote(parted(href)[0]), safe='/')}"
     told = asset.get("file:local_path")
     if file_name(href) != "$value" or not isinstance(told, str) or not told or told.endswith("/"):
         return href
@@ -135,25 +144,32 @@ def _key(aim: Aim, name: ItemId, asset: str, href: str, item: Json) -> str:
     return templated_key(aim.prefix + aim.template, (*name, asset), href, told if isinstance(told, str) else "")
 
 
-def sources_of(copies: Sequence[FoundItem], asset: str, target: str) -> tuple[Source, ...]:
+def sources_of(copies: Sequence[FoundItem], asset: str, aim: Aim) -> tuple[Source, ...]:
     """Return where an asset can be read: each copy's own address, then the alternates; the target's last.
 
-    An ``s3:`` address is taken only from the site that tells it of itself: we would read it with that site's
-    credentials, and no other catalogue may choose what they open. For the same reason nobody names a source of an
-    order's own (``harvest.places.is_external``) but itself.
+    An ``s3:`` or ``file:`` address is taken only from the site that tells it of itself: we would read it with what
+    that site gave us, and no other catalogue may choose what that opens. For the same reason nobody names a source of
+    an order's own (``harvest.places.is_external``) but itself.
     """
-    own = [(copy.site, _address(copy.item, _assets(copy.item)[asset])) for copy in copies]
+    own = [(True, copy.site, _address(copy.item, _assets(copy.item)[asset])) for copy in copies]
     others = [
-        (site, _address(copy.item, told))
+        (False, site, _address(copy.item, told))
         for copy in copies
         for site, told in _mapping(_assets(copy.item)[asset].get("alternate")).items()
         if isinstance(told, dict) and not is_external(site)
     ]
-    usable = [(site, href) for site, href in own if href]
-    usable += [(site, href) for site, href in others if href and not href.startswith("s3:")]
-    usable.sort(key=lambda source: source[0] == target)
-    unique = dict.fromkeys(Source(site=site, href=href) for site, href in usable)
-    return tuple(unique)[:MAX_SOURCES]
+    open_to_all = ("http:", "https:")
+    usable = [told for told in own if told[2] and (told[1] in aim.folders or not _is_file(told[2]))]
+    usable += [told for told in others if container_of(told[2]).startswith(open_to_all)]
+    usable.sort(key=lambda told: told[1] == aim.target)
+    unique: dict[tuple[str, str], Source] = {}
+    for itself, site, href in usable:
+        unique.setdefault((site, href), Source(site=site, href=href, own=itself))
+    return tuple(unique.values())[:MAX_SOURCES]
+
+
+def _is_file(href: str) -> bool:
+    return container_of(href).startswith("file:")
 
 
 def _address(item: Json, asset: Json) -> str:
@@ -162,9 +178,10 @@ def _address(item: Json, asset: Json) -> str:
     if not isinstance(href, str) or len(href) > MAX_HREF or any(ord(letter) < 33 for letter in href):
         return ""
     try:
-        absolute = href if urlsplit(href).scheme else urljoin(_base(item), href)
-        parts = urlsplit(absolute)
-        refused = parts.scheme not in SCHEMES or not parts.hostname or parts.username is not None
+        absolute = href if is_member(href) or urlsplit(href).scheme else urljoin(_base(item), href)
+        parts = urlsplit(container_of(absolute))
+        nowhere = not parts.hostname and parts.scheme != "file"
+        refused = parts.scheme not in SCHEMES or nowhere or parts.username is not None
     except ValueError:
         return ""
     return "" if refused or parts.path.endswith("/") or parts.path == "" else absolute

@@ -1,6 +1,7 @@
 """The room of harvests."""
 
 from functools import partial
+from pathlib import Path
 
 from edges.registry import Site
 from edges.storage.s3 import S3Store
@@ -9,12 +10,14 @@ from gateway.harvests.metrics import HarvestMetrics
 from gateway.harvests.workers_face import WorkersFace
 from gateway.house.adapters import allowed_origins, harvests_of
 from gateway.house.harvest_executors import bucket_of, elsewhere_of
+from gateway.house.harvest_ways import ways_of
 from gateway.house.hook_room import add_hook, open_hook_books
 from gateway.house.house import House
 from gateway.placement.buckets import SiteBucket
 from gateway.processes.documents import callback_document
 from gateway.processes.face import ProcessesFace
 from gateway.search.harvest_sources import FederatedSources
+from harvest.files import Folder
 from harvest.harvester import Harvester
 from harvest.places import PRIVATE
 from harvest.seams import Place, Webhooks, World
@@ -41,6 +44,10 @@ async def add_harvests(house: House) -> None:
         ),
         authorize=books.externals.authorize,
         politeness={site.id: site.settings.politeness for site in house.registry.sites()},
+        ways=ways_of(house),
+        folders={
+            site.id: Folder(Path(site.settings.folder)) for site in house.registry.sites() if site.settings.folder
+        },
     )
     harvester = Harvester(
         database=harvests_of(house.settings),

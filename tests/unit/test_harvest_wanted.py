@@ -1,5 +1,6 @@
 """What is wanted of found items, from where; and the item that stands at the target afterwards."""
 
+import msgspec
 import pytest
 
 from harvest.estimate import estimated_sizes, part_size, spread
@@ -23,7 +24,7 @@ def found(each, site="hub"):
 
 def test_an_asset_that_is_nowhere_near_is_wanted_with_what_it_announces():
     (wanted,) = select([found(item())], {}, AIM).wanted
-    assert wanted.sources == (Source(site="hub", href="https://hub.org/B02.tif"),)
+    assert wanted.sources == (Source(site="hub", href="https://hub.org/B02.tif", own=True),)
     assert (wanted.size, wanted.checksum, wanted.key) == (10, SHA, "s2/i1/B02/B02.tif")
 
 
@@ -89,7 +90,7 @@ def test_a_relative_address_is_read_from_beside_its_item():
 def test_s3_addresses_are_believed_of_the_items_own_site_only():
     asset = {"href": "s3://hub-bucket/x", "alternate": {"edge-c": {"href": "s3://edge-c-private/x"}}}
     (wanted,) = select([found(item(asset))], {}, AIM).wanted
-    assert wanted.sources == (Source(site="hub", href="s3://hub-bucket/x"),)
+    assert wanted.sources == (Source(site="hub", href="s3://hub-bucket/x", own=True),)
 
 
 @pytest.mark.parametrize("assets", [None, [], "x", {"B02": 3}, {"B02": {"href": []}}])
@@ -156,3 +157,33 @@ def test_what_was_copied_earlier_stays_copied():
 def test_a_collection_of_which_nothing_is_known_spans_its_items():
     items = [{"bbox": [0, 0, 1, 1]}, {"bbox": [-5, 2, 3, 4]}, {}]
     assert minimal_collection("c", items)["extent"]["spatial"]["bbox"] == [[-5, 0, 3, 4]]
+
+
+def test_files_are_read_of_the_items_own_site_where_it_has_a_folder_only():
+    aim = msgspec.structs.replace(AIM, folders=frozenset({"hub"}))
+    asset = {"href": "file:///data/x.tif", "alternate": {"edge-c": {"href": "file:///data/y.tif"}}}
+    (wanted,) = select([found(item(asset))], {}, aim).wanted
+    assert wanted.sources == (Source(site="hub", href="file:///data/x.tif", own=True),)
+    assert select([found(item(asset))], {}, AIM).wanted == ()
+
+
+def test_members_of_archives_are_named_as_they_are_within():
+    asset = {"href": "zip://T32/B02 x.tif::https://hub.org/T32.zip".replace(" ", "%20")}
+    (wanted,) = select([found(item(asset))], {}, AIM).wanted
+    assert wanted.key == "s2/i1/B02/B02!20x.tif"
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "zip://x::ftp://hub.org/a.zip",
+        "zip://x::file:///etc/a.zip",
+        "zip://::https://hub.org/a.zip",
+        "zip://x::zip://y::https://hub.org/a.zip",
+        "zip://folder/::https://hub.org/a.zip",
+        "zip://x",
+    ],
+)
+def test_archives_that_must_not_be_read_are_left_out(href):
+    selection = select([found(item({"href": href}))], {}, AIM)
+    assert (selection.wanted, len(selection.skipped)) == ((), 1)

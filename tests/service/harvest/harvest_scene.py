@@ -21,12 +21,14 @@ from awscrt import checksums
 from botocore.config import Config
 
 from edges.catalogues.memory import MemoryCatalogue
+from edges.downloads.ways import Way
 from edges.model import Json, Query
 from edges.settings import Secret, StorageSettings
 from edges.storage.s3 import S3Store
 from harvest.database_postgres import PostgresDatabase
 from harvest.database_sqlite import SqliteDatabase
 from harvest.database_thread import DatabaseThread
+from harvest.files import Folder
 from harvest.harvester import Harvester
 from harvest.model import FoundItem, Order, OrderRequest
 from harvest.runs import Elsewhere
@@ -328,6 +330,8 @@ class Scene:
     dsn: str = ""
     schema: str = ""
     allowed: list[str] = field(default_factory=list)
+    folders: dict[str, Folder] = field(default_factory=dict)
+    ways: dict[str, Way] = field(default_factory=dict)
 
     def portable(self) -> "Scene":
         """Return what another process needs of this scene."""
@@ -397,6 +401,8 @@ class Scene:
                 session=session,
                 check=self.check,
                 webhooks=webhooks or Webhooks(),
+                folders=self.folders,
+                ways=self.ways,
             )
             harvester = Harvester(
                 database=self.database(),

@@ -4,6 +4,7 @@ import asyncio
 import os
 
 import aiohttp
+import msgspec
 import pytest
 from harvest_elsewhere import begin, far
 from harvest_scene import EDGE, HUB, PART, Origin, Scene, make_item, sha256
@@ -89,6 +90,7 @@ async def test_a_cancelled_order_ends_its_run_and_leaves_nothing(scene, origin):
 
 async def test_two_workers_of_one_run_never_carry_the_same_object(scene, origin):
     bodies = publish(scene, origin, small=40)
+    scene.settings = msgspec.structs.replace(scene.settings, claim_seconds=60.0)  # a busy machine takes none over
     async with far(scene, plain=True) as there:
         order = await there.live.order()
         run = await there.run()

@@ -12,9 +12,11 @@ from harvest_scene import free_port
 
 from edges.settings import PolitenessSettings
 from harvest.errors import LeftAlone
+from harvest.means import Means
 from harvest.model import Source
 from harvest.politeness import Manners
-from harvest.sources import Patience, Sources
+from harvest.reading import Patience
+from harvest.sources import Sources
 
 pytestmark = pytest.mark.service
 
@@ -67,7 +69,8 @@ async def read_all(counting, times, **wanted):
     manners = Manners({"hub": PolitenessSettings(**wanted)})
     patience = Patience(stall=10.0, attempts=3, pause=0.1)
     async with aiohttp.ClientSession() as session:
-        sources = Sources(session=session, check=lambda _: None, places={}, patience=patience, manners=manners)
+        means = Means(session=session, check=lambda _: None, places={}, manners=manners)
+        sources = Sources(means=means, patience=patience)
         seen = []
 
         async def one():

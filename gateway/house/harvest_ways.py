@@ -1,0 +1,39 @@
+"""How harvests ask sites that want credentials for their data: as downloads do."""
+
+from collections.abc import Mapping
+
+from edges.downloads.eodag_way import EodagWay
+from edges.downloads.http_way import HttpWay
+from edges.downloads.ways import Way
+from edges.settings import SiteSettings
+from gateway.house.house import House
+
+
+def ways_of(house: House) -> Mapping[str, Way]:
+    """Return the ways of all sites that want credentials; of none whose data is not given out.
+
+    Where users keep the items (contributed collections), addresses are anybody's word: no credentials go there.
+    """
+    found: dict[str, Way] = {}
+    for site in house.registry.sites():
+        if site.settings.downloads.give == "refuse" or site.id == house.settings.contributed.site:
+            continue
+        way = _way_of(house, site.settings)
+        if way is not None:
+            found[site.id] = way
+    return found
+
+
+def _way_of(house: House, site: SiteSettings) -> Way | None:
+    catalogue, credentials = site.catalogue, site.downloads.credentials
+    if credentials is not None:
+        origins = [url for url in (catalogue.url, *credentials.origins) if url]
+        return HttpWay(credentials, origins=origins)
+    if catalogue.eodag is None:
+        return None
+    return EodagWay(
+        site=site.id,
+        settings=catalogue.eodag,
+        folder=house.state / "eodag" / f"{site.id}-harvests",
+        timeout_seconds=catalogue.timeout_seconds,
+    )
