@@ -39,7 +39,7 @@ Trip = Callable[[], Awaitable[None]]
 
 def run(*, quick: bool = False) -> list[Row]:
     """Return all rows."""
-    trips = 50 if quick else 400
+    trips = 50 if quick else 1_000
     many = 100 if quick else 1_000
     items = 1_000 if quick else 10_000
     return [
@@ -89,17 +89,14 @@ async def _comm(port: int, stack: AsyncExitStack) -> Trip:
 
 
 async def _in_turns(first: Trip, second: Trip, trips: int) -> tuple[float, float]:
-    """Return the lower quartiles of both in milliseconds, trip by trip in turns.
-
-    Noise falls on both alike; what lies above is mostly other programs' time.
-    """
+    """Return the medians of both in milliseconds, trip by trip in turns: noise falls on both alike."""
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(trips):
         for trip, times in zip((first, second), taken, strict=True):
             started = time.perf_counter()
             await trip()
             times.append((time.perf_counter() - started) * 1e3)
-    return statistics.quantiles(taken[0], n=4)[0], statistics.quantiles(taken[1], n=4)[0]
+    return statistics.median(taken[0]), statistics.median(taken[1])
 
 
 async def _websockets(trips: int, many: int) -> list[Row]:

@@ -10,14 +10,14 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from aiohttp import web
 
 from gateway.client_hello import MAX_HELLO_BYTES, HelloRefused, NoServerName, read_server_name
-from gateway.listener_pipe import Pipe, Trial
+from gateway.listener_pipe import READ_BYTES, Pipe, Trial
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ class Listener:
         self._open: dict[str, int] = {}
         self._dials: set[asyncio.Task[None]] = set()
         self._transports: set[asyncio.Transport] = set()
+        self._room = memoryview(bytearray(READ_BYTES))
 
     @asynccontextmanager
     async def serving(self, host: str, port: int, *, sock: socket.socket | None = None) -> AsyncIterator[int]:
@@ -143,8 +144,8 @@ class Listener:
             transport.abort()
             self.closed(client, name)
             return
-        near = Pipe(lost=lambda: self.closed(client, name), half_close_seconds=self.half_close_seconds)
-        far = Pipe(lost=lambda: self._transports.discard(transport), half_close_seconds=self.half_close_seconds)
+        near = self._pipe(lambda: self.closed(client, name))
+        far = self._pipe(lambda: self._transports.discard(transport))
         self._transports.add(transport)
         for pipe, side in ((near, client), (far, transport)):
             side.set_protocol(pipe)
@@ -155,6 +156,9 @@ class Listener:
             client.write(answered)
         client.resume_reading()
         transport.resume_reading()
+
+    def _pipe(self, lost: Callable[[], None]) -> Pipe:
+        return Pipe(lost=lost, half_close_seconds=self.half_close_seconds, room=self._room)
 
     async def _connected(self, hello: bytes, address: tuple[str, int]) -> tuple[asyncio.Transport, bytes]:
         """Return a connection that the hello was sent on; and its first answer, where there is a fallback to choose.

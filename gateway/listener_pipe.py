@@ -6,14 +6,22 @@ from collections.abc import Callable
 
 HIGH_WATER_BYTES = 1 << 20
 """How much may wait for a slow side before the fast one is paused."""
+READ_BYTES = 256 << 10
+"""How much is read at once."""
 
 
-class Pipe(asyncio.Protocol):
-    """One side of a spliced comm: what is read here is written at the other side, no faster than it takes it."""
+class Pipe(asyncio.BufferedProtocol):
+    """One side of a spliced comm: what is read here is written at the other side, no faster than it takes it.
+
+    ``room`` is where it reads into: one for all pipes of an event loop, as what was read is copied out before another
+    reads. Asked for bytes, an event loop takes 256 KiB of memory for each read and gives most of it back, which costs
+    more than a small message does.
+    """
 
     transport: asyncio.Transport
 
-    def __init__(self, *, lost: Callable[[], None], half_close_seconds: float) -> None:
+    def __init__(self, *, lost: Callable[[], None], half_close_seconds: float, room: memoryview) -> None:
+        self._room = room
         self._lost = lost
         self._half_close_seconds = half_close_seconds
         self._timer: asyncio.TimerHandle | None = None
@@ -33,9 +41,13 @@ class Pipe(asyncio.Protocol):
         """Tell who is at the other side."""
         self._other = other
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass on what was read, as bytes of its own: a transport may keep what it cannot send at once."""
         if self._other is not None:
-            self._other.transport.write(data)
+            self._other.transport.write(bytes(self._room[:nbytes]))
 
     def pause_writing(self) -> None:
         """Stop reading at the other side: this side takes no more."""

@@ -139,10 +139,29 @@ async def test_a_slow_reader_pauses_the_edge() -> None:
         await closed(writer)
 
 
-async def _flood(writer: asyncio.StreamWriter, size: int) -> None:
+async def _flood(writer: asyncio.StreamWriter, size: int, letter: bytes = b"z") -> None:
     for _ in range(size >> 16):
-        writer.write(b"z" * (1 << 16))
+        writer.write(letter * (1 << 16))
         await writer.drain()
+
+
+async def test_comms_side_by_side_carry_their_own_bytes_while_some_are_not_taken() -> None:
+    edge = Edge()
+    size = 4 << 20
+    names = "abcd"
+    async with edge.running() as address, listening(Table(dict.fromkeys(names, address))) as (_, port):
+        comms, floods = [], []
+        for number, name in enumerate(names):
+            comms.append(await asyncio.open_connection("127.0.0.1", port, limit=1 << 16))
+            comms[-1][1].write(client_hello(f"daskgateway-{name}"))
+            await until(lambda opened=number + 1: len(edge.writers) == opened)
+            floods.append(asyncio.create_task(_flood(edge.writers[-1], size, name.encode())))
+        for name, (reader, _) in reversed(list(zip(names, comms, strict=True))):  # the others' bytes wait meanwhile
+            async with asyncio.timeout(20):
+                assert await reader.readexactly(size) == name.encode() * size
+        await asyncio.gather(*floods)
+        for _, writer in comms:
+            await closed(writer)
 
 
 @pytest.mark.parametrize("name", ["daskgateway-unknown", "gateway.example"])
