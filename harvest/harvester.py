@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Self, TypedDict
 
@@ -25,7 +26,7 @@ from harvest.desk_wire import Bucket, Terms
 from harvest.errors import HarvestError, OrderGone
 from harvest.estimate import with_rate
 from harvest.intake import Bounds, Intake
-from harvest.means import Means
+from harvest.means import Means, is_near_only
 from harvest.meter import Meter
 from harvest.model import Estimate, JobFilter, ObjectResult, Order, OrderRequest, Results
 from harvest.orders import NewOrder
@@ -99,6 +100,7 @@ class Harvester:
             max_items=settings.max_items,
             assumed_bytes=settings.assumed_bytes,
             folders=world.folders,
+            near_only=partial(is_near_only, ways=world.ways),
         )
         self._intake = Intake(
             journal=journal,

@@ -104,7 +104,7 @@ class Intake:
     async def estimate(self, request: OrderRequest, charge: Charge) -> Estimate:
         """Tell what an order would cost and whether there is quota for it; nothing is written."""
         aim = self._planner.aim(request, charge.group)
-        items = objects = size = unknown = present = 0
+        items = objects = size = unknown = present = near = 0
         skipped: list[Failure] = []
         async for batch in self._planner.batches(request, aim):
             items += len(batch.items)
@@ -112,7 +112,9 @@ class Intake:
             size += sum(item.bytes for item in batch.items)
             unknown += batch.unknown
             present += batch.present
+            near += batch.near
             skipped += batch.skipped
+        self._choice.executor(request.executor, request.target, size, near)
         holding = Holding(id="estimate", charge=charge, target=request.target, priority=request.priority)
         refusal = await self._admission.check(holding, size) if objects else None
         rate = await self._rate(request.target)
@@ -135,14 +137,17 @@ class Intake:
         return sum(row["moved"] for row in rows) / seconds if seconds > 0 else 0.0
 
     async def _plan(self, new: NewOrder, aim: Aim, charge: Charge, sighting: Sighting | None) -> None:
-        total = found = told = 0
+        total = found = told = near = 0
         async for batch in self._planner.batches(new.request, aim):
             if sighting is not None:
                 sighting.meet(batch.found)
             total += await self._add(new, batch)
+            near += batch.near
             found += len(batch.items)
             told += len(batch.skipped)
         if found:
+            executor = self._choice.executor(new.request.executor, new.request.target, total, near)
+            await self._database.run(lambda c: c.change("order_planned", id=new.id, bytes=total, executor=executor))
             await self._admit(new, charge, total)
         elif new.rule is not None and not told and new.request.lifetime is None:
             await self._forget(new.id)
@@ -161,8 +166,6 @@ class Intake:
 
     async def _admit(self, new: NewOrder, charge: Charge, total: int) -> None:
         now = self._clock()
-        executor = self._choice.executor(new.request.executor, new.request.target, total)
-        await self._database.run(lambda c: c.change("order_planned", id=new.id, bytes=total, executor=executor))
         if total > self.approval_bytes and not new.approved:
             why = f"{total} bytes are more than {self.approval_bytes}: an administrator has to approve"
             await self._database.run(lambda c: orders.wait_for_approval(c, new.id, why, now))

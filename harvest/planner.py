@@ -1,7 +1,7 @@
 """From a request to a list of wishes: search, compare with what the target has, estimate."""
 
 import hashlib
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -10,7 +10,7 @@ from edges.model import Json, Query
 from harvest.errors import OrderRefused, TargetRefused
 from harvest.estimate import estimated_sizes
 from harvest.keys import TEMPLATE_NAMES, group_prefix, template_flaw, template_prefix, temporary_prefix
-from harvest.model import Failure, FoundItem, Held, OrderRequest, Value, Wanted
+from harvest.model import Failure, FoundItem, Held, OrderRequest, Source, Value, Wanted
 from harvest.registrar import as_json
 from harvest.replica import registered_alike
 from harvest.seams import Place, Search
@@ -40,12 +40,13 @@ class PlannedItem(Value, frozen=True):
 
 
 class PlannedBatch(Value, frozen=True):
-    """What one batch of found items amounts to."""
+    """What one batch of found items amounts to. ``near``: how many assets no far worker could read."""
 
     items: tuple[PlannedItem, ...]
     unknown: int
     held: tuple[Held, ...]
     skipped: tuple[Failure, ...]
+    near: int = 0
     found: tuple[Json, ...] = ()
 
     @property
@@ -57,7 +58,8 @@ class PlannedBatch(Value, frozen=True):
 class Planner:
     """Plans orders; writes nothing. ``assumed_bytes`` stands for an asset of which no size is known.
 
-    ``folders`` are the sites whose own files can be read.
+    ``folders`` are the sites whose own files can be read; ``near_only`` tells of a source whether the gateway's own
+    processes alone can read it.
     """
 
     def __init__(
@@ -68,7 +70,9 @@ class Planner:
         max_items: int,
         assumed_bytes: int,
         folders: Collection[str] = (),
+        near_only: Callable[[Source], bool],
     ) -> None:
+        self._near_only = near_only
         self._folders = frozenset(folders)
         self._search = search
         self._places = places
@@ -159,6 +163,7 @@ class Planner:
             unknown=unknown,
             held=selection.held,
             skipped=selection.skipped,
+            near=sum(all(map(self._near_only, wanted.sources)) for wanted in selection.wanted),
             found=tuple(each.item for each in found),
         )
 

@@ -25,8 +25,19 @@ class Choice:
             there = ", ".join(["local", *(name for name in self.available if self._carries(name, target))])
             raise InvalidInput("executor", f"{asked!r} does not carry to {target!r}", f"one of {there}")
 
-    def executor(self, asked: ExecutorName | None, target: str, size: int) -> ExecutorName:
-        """Return who carries an order of so many bytes: as asked, else by its volume, where that reaches the target."""
+    def executor(self, asked: ExecutorName | None, target: str, size: int, near: int = 0) -> ExecutorName:
+        """Return who carries an order of so many bytes: as asked, else by its volume, where that reaches the target.
+
+        What has assets that the gateway alone can read (``near``) is carried by it.
+
+        Raises:
+            InvalidInput: another was asked for, which could not.
+        """
+        if near and asked not in (None, "local"):
+            why = f"{near} assets are files, or come only with a site's credentials: the gateway alone can read them"
+            raise InvalidInput("executor", why, "'local', or no executor")
+        if near:
+            return "local"
         usual = self.settings.large if size >= self.settings.large_bytes else self.settings.usual
         wanted = asked or usual
         return wanted if self._carries(wanted, target) else "local"

@@ -11,6 +11,7 @@ from harvest_scene import EDGE, HUB, PART, Origin, Scene, make_item, sha256
 
 from edges.errors import InvalidInput
 from harvest.desk_wire import TOKEN_HEADER
+from harvest.files import Folder
 from harvest.model import FoundItem
 
 pytestmark = pytest.mark.service
@@ -167,3 +168,22 @@ async def test_an_order_whose_executor_is_configured_no_longer_is_carried_here(s
     async with scene.running() as live:
         assert (await live.settled(order.id, 40)).state == "OK"
         await whole(live, bodies)
+
+
+@pytest.mark.parametrize("asked", ["dask", None])
+async def test_what_the_gateway_alone_can_read_is_refused_to_others_at_once_or_carried_by_it(scene, tmp_path, asked):
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "x.tif").write_bytes(b"x" * 1_000)
+    scene.folders = {HUB: Folder(tmp_path / "archive")}
+    asset = {"href": (tmp_path / "archive" / "x.tif").as_uri(), "file:size": 1_000}
+    scene.found.append(FoundItem(site=HUB, item=make_item("i1", {"x": asset})))
+    async with far(scene) as there:
+        if asked is None:
+            order = await there.live.order()
+            assert (await there.live.settled(order.id, 40)).state == "OK"
+        else:
+            with pytest.raises(InvalidInput, match="the gateway alone can read them"):
+                await there.live.order(executor=asked)
+            assert await there.live.harvester.list(None) == []
+            assert (await there.live.taken())["harvest_jobs"] == (0, 0)
+        assert there.executor.started == []
