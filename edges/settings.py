@@ -165,7 +165,8 @@ class DownloadSettings(Frozen):
     signed for ``signed_seconds`` where the data is in the site's own S3 store (what can be given no such address is
     streamed); ``refuse``, not at all. ``credentials`` are the site's, never a user's. The storage's keys read its
     bucket and ``buckets``, no others. ``in_flight`` downloads run at once. ``public_endpoint`` is where users reach
-    the S3 store, if not where the gateway does. ``direct`` gives access beside the gateway.
+    the S3 store, if not where the gateway does. ``direct`` gives access beside the gateway. ``count_granted``: what is
+    read by redirects and by direct access counts as sent, whole, once while the grant lives; else it does not count.
     """
 
     give: Literal["stream", "redirect", "refuse"] = "stream"
@@ -175,6 +176,7 @@ class DownloadSettings(Frozen):
     signed_seconds: int = 300
     public_endpoint: str = ""
     direct: DirectSettings | None = None
+    count_granted: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.signed_seconds <= _LONGEST_SIGNED:

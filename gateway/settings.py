@@ -213,13 +213,15 @@ class DataSettings(Frozen):
     """Downloads through the gateway. ``anonymous``: whether they need no named user.
 
     ``per_user`` downloads of one user run at once. A client that takes nothing for ``stall_seconds`` is dropped, and
-    so is a site that gives nothing. Where an item's data is, is looked up once and kept for ``item_seconds``, of at
+    so is a site that gives nothing; and a client that over five times as long takes less than ``least_rate`` bytes a
+    second. Where an item's data is, is looked up once and kept for ``item_seconds``, of at
     most ``items``. ``signed_urls`` are given at most in one answer, for access beside the gateway.
     """
 
     anonymous: bool = False
     per_user: int = 64
     stall_seconds: float = 60.0
+    least_rate: int = 10_000
     item_seconds: float = 300.0
     items: int = 2_000
     signed_urls: int = 1_000

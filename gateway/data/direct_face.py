@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -22,6 +23,7 @@ from gateway.data.direct import AccessRequest, AskedItem, Wanted, access_request
 from gateway.data.disposition import attachment, name_of
 from gateway.data.egress import Egress
 from gateway.data.finding import Asset, Finder
+from gateway.data.grants import Grants
 from gateway.data.metrics import DownloadMetrics
 from gateway.principal import Principal, user_of
 
@@ -87,13 +89,14 @@ class _Found:
 class DirectFace:
     """Serves direct access. ``most`` is how many assets one answer is about; ``clock`` gives epoch seconds."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what direct access needs, each of it once
         self,
         *,
         finder: Finder,
         sites: Mapping[str, DirectSite],
         items_of: ItemsOf,
         egress: Egress,
+        grants: Grants,
         metrics: DownloadMetrics,
         most: int,
     ) -> None:
@@ -101,6 +104,7 @@ class DirectFace:
         self._sites = sites
         self._items_of = items_of
         self._egress = egress
+        self._grants = grants
         self._metrics = metrics
         self._most = most
         self._clock: Callable[[], float] = time.time
@@ -115,11 +119,15 @@ class DirectFace:
         asked = access_request(await read_object(request, right=_RIGHT))
         await self._egress.request(principal)
         found = await self._found(principal, asked)
-        if found.wanted:
-            await self._check_quota(principal, found)
-            answer = self._urls(asked, found) if asked.give == "urls" else await self._keys(principal, asked, found)
-        if not found.wanted or not any(answer.values()):
+        if asked.give == "keys":
+            self._leave_out_keyless(found)
+        if not found.wanted:
             raise NothingGiven(found.refused)
+        async with AsyncExitStack() as grants:
+            for site, part in _by_site(found.wanted):
+                seconds, assets = self._seconds(asked, site), [asset for _, asset in part]
+                await grants.enter_async_context(self._grants.granting(principal, site, assets, seconds=seconds))
+            answer = self._urls(asked, found) if asked.give == "urls" else await self._keys(principal, asked, found)
         _log.info(
             "direct access given",
             extra={"user": principal.user, "give": asked.give, "assets": len(found.wanted)},
@@ -202,16 +210,24 @@ class DirectFace:
                 continue
             found.wanted.append((place_of(asked, place, site=site.id, item=item, asset=name), asset))
 
-    async def _check_quota(self, principal: Principal, found: _Found) -> None:
-        """Refuse who could not download so much; what is read beside the gateway is not counted by it."""
-        for site, part in _by_site(found.wanted):
-            await self._egress.check(principal, site, max(1, sum(asset.size or 0 for _, asset in part)))
+    def _leave_out_keyless(self, found: _Found) -> None:
+        """Refuse what is at sites that give no keys."""
+        keyless = [site for site, _ in _by_site(found.wanted) if self._sites[site].tokens is None]
+        found.refused += [{"site": site, "reason": "the site gives no keys; ask for `urls`"} for site in keyless]
+        found.wanted = [pair for pair in found.wanted if pair[0].site not in keyless]
+
+    def _seconds(self, asked: AccessRequest, site: str) -> int:
+        """Return for how long a site gives what is asked for."""
+        settings = self._sites[site].settings
+        most = settings.url_seconds if asked.give == "urls" else settings.key_seconds
+        seconds = min(asked.seconds or most, most)
+        return seconds if asked.give == "urls" else max(_SHORTEST_KEYS, seconds)
 
     def _urls(self, asked: AccessRequest, found: _Found) -> Json:
         urls = []
         for site_id, part in _by_site(found.wanted):
             site = self._sites[site_id]
-            seconds = min(asked.seconds or site.settings.url_seconds, site.settings.url_seconds)
+            seconds = self._seconds(asked, site_id)
             expires = datetime.fromtimestamp(int(self._clock()) + seconds, UTC).isoformat().replace("+00:00", "Z")
             for wanted, asset in part:
                 name = name_of(
@@ -228,12 +244,9 @@ class DirectFace:
         for site_id, part in _by_site(found.wanted):
             site = self._sites[site_id]
             if site.tokens is None:
-                found.refused.append({"site": site_id, "reason": "the site gives no keys; ask for `urls`"})
                 continue
-            most = site.settings.key_seconds
-            seconds = max(_SHORTEST_KEYS, min(asked.seconds or most, most))
             objects = objects_of(wanted for wanted, _ in part)
-            given = await site.tokens.given(principal.user, objects, seconds=seconds)
+            given = await site.tokens.given(principal.user, objects, seconds=self._seconds(asked, site_id))
             keys.append(told_keys(site_id, given, endpoint=site.endpoint, region=site.region, objects=objects))
             self._metrics.keys(site_id)
         return {"keys": keys}

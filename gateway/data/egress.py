@@ -140,6 +140,10 @@ class Egress:
         """
         await self._charging.request(principal)
 
+    def binds(self, principal: Principal, site: str) -> bool:
+        """Tell whether some policy counts a principal's bytes at a site."""
+        return bool(self._ledger.binds(principal.charge, [Line(resource=RESOURCE, amount=1, edge=site)]))
+
     async def check(self, principal: Principal, site: str, length: int) -> None:
         """Refuse where so many bytes could not be had; nothing is charged.
 

@@ -15,6 +15,7 @@ from gateway.data.conditions import Conditions, conditions_of, range_holds, verd
 from gateway.data.disposition import attachment, name_of
 from gateway.data.egress import Egress
 from gateway.data.finding import Asset, Finder
+from gateway.data.grants import Grants
 from gateway.data.hrefs import DataPlace, data_place
 from gateway.data.limits import InFlight, TooManyOfSite, TooManyOfUser
 from gateway.data.metrics import DownloadMetrics, End
@@ -66,12 +67,13 @@ class _Asking(NamedTuple):
 class DownloadFace:
     """Serves downloads of all sites."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a download needs, each of it once
         self,
         *,
         finder: Finder,
         sites: Mapping[str, DataSite],
         egress: Egress,
+        grants: Grants,
         in_flight: InFlight,
         metrics: DownloadMetrics,
         settings: DataSettings,
@@ -79,6 +81,7 @@ class DownloadFace:
         self._finder = finder
         self._sites = sites
         self._egress = egress
+        self._grants = grants
         self._in_flight = in_flight
         self._metrics = metrics
         self._settings = settings
@@ -114,7 +117,7 @@ class DownloadFace:
         )
         address = site.elsewhere(request.method, asking.asset, disposition=asking.disposition)
         if address is not None:
-            return await self._redirected(asking, address)
+            return await self._redirected(request, asking, address)
         with self._in_flight.place(site=site.id, user=principal.user):
             return await self._given(request, asking)
 
@@ -126,8 +129,10 @@ class DownloadFace:
             raise DataRefused(f"{site.id}: its data is not given out by this gateway")
         return site
 
-    async def _redirected(self, asking: _Asking, address: str) -> web.Response:
-        await self._egress.check(asking.principal, asking.site.id, asking.asset.size or 1)
+    async def _redirected(self, request: web.Request, asking: _Asking, address: str) -> web.Response:
+        site, assets = asking.site, [asking.asset] if request.method == hdrs.METH_GET else []
+        async with self._grants.granting(asking.principal, site.id, assets, seconds=site.settings.signed_seconds):
+            pass
         self._metrics.ended(asking.site.id, "redirected")
         headers = {"Location": address, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
         return web.Response(status=307, headers=headers)
@@ -179,7 +184,12 @@ class DownloadFace:
             try:
                 await response.prepare(request)
                 end = await send(
-                    request, response, arriving.pieces, meter=meter, stall_seconds=self._settings.stall_seconds
+                    request,
+                    response,
+                    arriving.pieces,
+                    meter=meter,
+                    stall_seconds=self._settings.stall_seconds,
+                    least_rate=self._settings.least_rate,
                 )
             except ConnectionError:  # the client went away before its answer began
                 pass

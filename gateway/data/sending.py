@@ -14,6 +14,8 @@ from quotas.errors import QuotaError
 _LEAST, _MOST = 64 << 10, 1 << 20
 """Bytes that are handed over at once. What a client does not take stays in memory a second time: so a client gets more
 at once only while it takes all of it."""
+WINDOW = 5
+"""Over so many times of patience the rate of a client is measured."""
 _log = logging.getLogger(__name__)
 
 
@@ -24,14 +26,18 @@ async def send(
     *,
     meter: Meter,
     stall_seconds: float,
+    least_rate: float,
 ) -> End:
     """Send pieces on a response that has begun; tell how it ended, and count the bytes in ``meter``.
+
+    A client ends as ``stalled`` that takes nothing for ``stall_seconds``, or over ``WINDOW`` times as long less than
+    ``least_rate`` bytes a second: it would hold its place for ever.
 
     Whatever ends it early breaks the connection off: a client shall not take a part for the whole.
     """
     try:
         async with asyncio.timeout(None) as patience:
-            await _pumped(request, response, pieces, meter, _Patience(patience, stall_seconds))
+            await _pumped(request, response, pieces, meter, _Patience(patience, stall_seconds, least_rate))
     except TimeoutError:
         end: End = "stalled"
     except ConnectionError:
@@ -65,6 +71,7 @@ async def _pumped(
             meter.sent += len(part)
             patience.begin()
             await response.write(part)
+            patience.took(len(part))
             at_once = _following(at_once, waiting=_waiting(request))
         patience.end()  # the site is waited for by its own clock
     patience.begin()
@@ -82,16 +89,35 @@ def _waiting(request: web.Request) -> int:
 
 
 class _Patience:
-    """The time that a client has to take what it was handed."""
+    """The time that a client has to take what it was handed; the site's time is not counted."""
 
-    def __init__(self, timeout: asyncio.Timeout, seconds: float) -> None:
+    def __init__(self, timeout: asyncio.Timeout, seconds: float, least_rate: float) -> None:
         self._timeout = timeout
         self._seconds = seconds
+        self._least_rate = least_rate
         self._clock = asyncio.get_running_loop().time
+        self._since = 0.0
+        self._spent = 0.0
+        self._taken = 0
 
     def begin(self) -> None:
         """Let the time begin."""
-        self._timeout.reschedule(self._clock() + self._seconds)
+        self._since = self._clock()
+        self._timeout.reschedule(self._since + self._seconds)
+
+    def took(self, count: int) -> None:
+        """Note that the client took so many bytes since ``begin``.
+
+        Raises:
+            TimeoutError: it is too slow.
+        """
+        self._spent += self._clock() - self._since
+        self._taken += count
+        if self._spent < WINDOW * self._seconds:
+            return
+        if self._taken < self._least_rate * self._spent:
+            raise TimeoutError
+        self._spent, self._taken = 0.0, 0
 
     def end(self) -> None:
         """Let it rest."""

@@ -16,6 +16,7 @@ from gateway.data.direct_face import DirectFace, DirectSite
 from gateway.data.egress import Egress
 from gateway.data.face import DownloadFace
 from gateway.data.finding import Finder, Keep, OtherItems
+from gateway.data.grants import Grants
 from gateway.data.limits import InFlight
 from gateway.data.metrics import DownloadMetrics
 from gateway.data.sites import DataSite
@@ -32,6 +33,9 @@ async def add_data(house: House, *, others: Sequence[OtherItems] = ()) -> None:
     charging = Patient(house.charging, seconds=settings.hda.absorb_seconds)  # the same programs come here, too
     egress = Egress(ledger=house.ledger, charging=charging, lease_seconds=settings.quotas.lease_seconds)
     await house.stack.enter_async_context(egress.running())
+    grants = Grants(
+        egress=egress, counted={name: each.data for name, each in sites.items() if each.settings.count_granted}
+    )
     finder = Finder(
         federation=house.federation,
         access=house.access,
@@ -41,13 +45,20 @@ async def add_data(house: House, *, others: Sequence[OtherItems] = ()) -> None:
     )
     metrics = DownloadMetrics(house.metrics, sites=sites, in_flight=in_flight.at)
     face = DownloadFace(
-        finder=finder, sites=sites, egress=egress, in_flight=in_flight, metrics=metrics, settings=settings.data
+        finder=finder,
+        sites=sites,
+        egress=egress,
+        grants=grants,
+        in_flight=in_flight,
+        metrics=metrics,
+        settings=settings.data,
     )
     direct = DirectFace(
         finder=finder,
         sites={site.id: _direct_site(site, sites[site.id]) for site in told if site.downloads.direct},
         items_of=CollectionItems(house.federation),
         egress=egress,
+        grants=grants,
         metrics=metrics,
         most=settings.data.signed_urls,
     )

@@ -247,6 +247,25 @@ async def test_a_client_that_takes_nothing_is_dropped_and_the_site_let_go(tmp_pa
             assert 0 < sent < 20 * MIB
 
 
+async def read_over(response: aiohttp.ClientResponse) -> None:
+    while await response.content.readany():
+        pass
+
+
+async def test_a_client_that_takes_less_than_the_least_rate_is_dropped(tmp_path: Path, origin: Origin) -> None:
+    origin.answers["B01.tif"] = endless
+    data = DataSettings(stall_seconds=0.2, least_rate=1 << 40)
+    async with lake_over(origin.url, tmp_path, data=data) as lake:
+        async with lake.get(path_of()) as response:
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await read_over(response)
+
+        async def counted() -> bool:
+            return await lake.metric('lakegate_downloads_total{end="stalled",site="hub"}') == 1
+
+        await until(counted)
+
+
 async def test_a_site_that_gives_nothing_is_given_up(tmp_path: Path) -> None:
     async def stalls(_: bytes, writer: asyncio.StreamWriter) -> None:
         await written(writer, b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", bytes(100))

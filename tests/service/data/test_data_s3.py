@@ -207,6 +207,35 @@ async def test_who_is_in_none_of_the_groups_gets_nothing(store: Ceph, tmp_path: 
         assert (status, "gives no keys" in told["refused"][-1]["reason"]) == (403, True)
 
 
+async def test_what_is_granted_beside_the_gateway_counts_whole_and_once_while_it_lives(
+    store: Ceph, tmp_path: Path
+) -> None:
+    some = Policy(name="egress", group=GROUP, resource="egress_bytes", kind="window", amount=3.5e6, window_seconds=3600)
+    direct = msgspec.structs.replace(DIRECT, give="redirect")
+    async with lake_over(store, tmp_path, downloads=direct, policies=(some,)) as lake:
+        assert (await lake.body(path_of("B01.tif"), method="HEAD"))[0] == 307
+        assert await lake.used() == 0
+        parts = [lake.body(path_of("B01.tif"), headers={"Range": f"bytes={n}-{n + 9}"}) for n in range(20)]
+        assert {status for status, _, _ in await asyncio.gather(*parts)} == {307}
+        assert await lake.used() == len(BODY)
+        asked = {"items": [{"collection": "scenes", "item": ITEM, "assets": ["B01.tif", "B 02+ü.tif", "missing"]}]}
+        for _ in range(2):
+            status, told = await ask(lake, asked)
+            assert (status, len(told["urls"])) == (200, 3)
+        assert await lake.used() == 2 * len(BODY)
+        status, told = await ask(lake, asked | {"give": "keys"})
+        assert (status, "gives no keys" in told["refused"][0]["reason"]) == (403, True)
+        others = {"items": [{"collection": "scenes", "item": OTHER, "assets": ["B01.tif", "by http"]}]}
+        assert (await ask(lake, others))[0] == 429
+        assert await lake.used() == 2 * len(BODY), "what was refused does not count"
+    free = msgspec.structs.replace(direct, count_granted=False)
+    (tmp_path / "free").mkdir()
+    async with lake_over(store, tmp_path / "free", downloads=free, policies=(some,)) as lake:
+        assert (await lake.body(path_of("B01.tif")))[0] == 307
+        assert (await ask(lake, asked))[0] == 200
+        assert await lake.used() == 0
+
+
 async def test_who_has_used_up_the_quota_gets_no_way_around_it(store: Ceph, tmp_path: Path) -> None:
     none = Policy(name="egress", group=GROUP, resource="egress_bytes", kind="window", amount=0, window_seconds=60)
     direct = msgspec.structs.replace(DIRECT, give="redirect")
