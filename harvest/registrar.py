@@ -1,5 +1,6 @@
 """Copies become replicas: the target's catalogue learns where items' assets lie now, and where no longer."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -62,8 +63,7 @@ class Registrar:
         elif not place.owner:
             raise NotFound(f"{place.site}: the site has no catalogue that can be written")
         self._checkpoint("registered")
-        for claim in batch:
-            await self._remember(claim)
+        await asyncio.gather(*map(self._remember, batch))  # together: they share a commit
         self._checkpoint("registration-remembered")
 
     async def _remember(self, claim: ItemClaim) -> None:
