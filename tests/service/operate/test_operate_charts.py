@@ -13,6 +13,8 @@ from operate_scene import DEFINITIONS, Cluster, manifests, wait_established
 
 pytestmark = pytest.mark.service
 
+OTHERS = ("team-a", "team-b", "harvest-jobs")
+"""Namespaces that scenarios name: they are there before the chart is."""
 CHARTS = [(chart, each) for chart in ("helm/lakegate", "helm/lakegate-edge") for each in scenarios(chart)]
 OPERATOR = {"operator": {"enabled": True, "tokenSecret": {"name": "op", "key": "token"}}}
 
@@ -31,7 +33,7 @@ def applied(api: KubernetesApi, document: dict[str, Any], *, dry: bool = False) 
 def test_every_object_is_taken_by_the_api_server_in_a_namespace_of_restricted_pods(
     cluster: Cluster, chart: str, values: str
 ):
-    for other in ("team-a", "team-b"):
+    for other in OTHERS:
         cluster.make_namespace(other)
     objects = manifests(
         template(chart=chart, files=(values,)).replace("namespace: lake\n", f"namespace: {cluster.namespace}\n")
@@ -56,7 +58,7 @@ def test_every_object_is_taken_by_the_api_server_in_a_namespace_of_restricted_po
 @pytest.mark.parametrize("helm", [HELM, HELM_4])
 @pytest.mark.parametrize(("chart", "values"), CHARTS)
 def test_helm_installs_upgrades_and_removes_every_scenario(cluster: Cluster, chart: str, values: str, helm: str):
-    for other in ("team-a", "team-b"):
+    for other in OTHERS:
         cluster.make_namespace(other)
     cluster.helm("install", "rel", chart, "--values", values, name=helm)
     cluster.helm("upgrade", "rel", chart, "--values", values, name=helm)
