@@ -56,8 +56,12 @@ class Session(Protocol):
         ...
 
 
+Act = Callable[[Connection], Any]
+"""What is carried out in a transaction; perhaps more than once, of which one is committed."""
+
+
 class _Turn(NamedTuple):
-    act: Callable[[Connection], Any]
+    act: Act
     answer: "asyncio.Future[Any]"
 
 
@@ -118,25 +122,49 @@ class DatabaseThread:
             loop.call_soon_threadsafe(_tell, turns, outcomes)
 
 
-def _together(session: Session, acts: Sequence[Callable[[Connection], Any]]) -> list[_Outcome]:
-    """Carry out several acts in one transaction; where it cannot be committed, all have failed."""
+def _together(session: Session, acts: Sequence[Act]) -> list[_Outcome]:
+    """Carry out several acts in one transaction; where it cannot be committed, all have failed.
+
+    Most never fail, and go without a mark each. Where one does, nothing was committed: all are carried out again, each
+    for itself.
+    """
     try:
-        session.begin()
         try:
-            if len(acts) == 1:
-                outcomes = [_Outcome(result=acts[0](session.connection))]
-            else:
-                outcomes = [_apart(session, act) for act in acts]
-            session.commit()
-        except BaseException:
-            session.roll_back()
-            raise
+            return _committed(session, acts, _plainly)
+        except _Spoiled:
+            return _committed(session, acts, _apart)
     except Exception as error:  # noqa: BLE001 - told to whoever waits
         return [_Outcome(error=session.told(error)) for _ in acts]
+
+
+class _Spoiled(Exception):
+    """One of several acts has failed."""
+
+
+def _committed(
+    session: Session, acts: Sequence[Act], carried_out: Callable[[Session, Act], _Outcome]
+) -> list[_Outcome]:
+    session.begin()
+    try:
+        if len(acts) == 1:
+            outcomes = [_Outcome(result=acts[0](session.connection))]
+        else:
+            outcomes = [carried_out(session, act) for act in acts]
+        session.commit()
+    except BaseException:
+        session.roll_back()
+        raise
     return outcomes
 
 
-def _apart(session: Session, act: Callable[[Connection], Any]) -> _Outcome:
+def _plainly(session: Session, act: Act) -> _Outcome:
+    try:
+        return _Outcome(result=act(session.connection))
+    except Exception as error:
+        raise _Spoiled from error
+
+
+def _apart(session: Session, act: Act) -> _Outcome:
     """Carry out one act; what it raises undoes it, and not the others."""
     session.mark()
     try:
