@@ -274,12 +274,14 @@ class OrderSettings(Frozen):
 
     ``timeout_seconds`` bounds one request; ``token`` is shown with orders, by default the catalogue's. ``wait_days``
     is how long an order that never ends is waited for; ``keep_days`` how long one that has ended is told of.
+    ``restore``: orders restore archived objects of the site's own store (its ``storage``), at this tier of retrieval.
     """
 
     timeout_seconds: float = 60.0
     token: Secret | None = None
     wait_days: float = 7.0
     keep_days: float = 14.0
+    restore: Literal["expedited", "standard", "bulk"] | None = None
 
     def __post_init__(self) -> None:
         if not (self.timeout_seconds > 0 and self.wait_days > 0 and self.keep_days > 0):
@@ -356,5 +358,7 @@ class SiteSettings(Frozen):
             raise ValueError(f"site {self.id}: folder must be an absolute path below /, got {self.folder!r}")
         if self.downloads.direct is not None and self.storage is None:
             raise ValueError(f"site {self.id}: `downloads.direct` gives access to `storage`, and there is none")
+        if self.orders is not None and self.orders.restore is not None and self.storage is None:
+            raise ValueError(f"site {self.id}: `orders.restore` restores what is in `storage`, and there is none")
         if self.kind == "hub" and (self.dask is not None or self.kernels is not None):
             raise ValueError(f"site {self.id}: a hub is a catalogue only; `dask` and `kernels` need kind: edge")

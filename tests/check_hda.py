@@ -34,10 +34,11 @@ def orders(checks: Checks) -> None:
     """Run orders: shared, told, refused; killed in the middle; of several gateways; of a STAC API and of EODAG."""
     _shown(
         checks,
-        "orders: STAC and EODAG, shared, told, killed, two gateways",
+        "orders: STAC, EODAG and tape, shared, told, killed, two gateways",
         f"{HDA}/test_hda_orders.py",
         f"{HDA}/test_hda_order_lives.py",
         f"{HDA}/test_hda_eodag_site.py",
+        f"{HDA}/test_hda_restores.py",
     )
 
 

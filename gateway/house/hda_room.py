@@ -4,9 +4,12 @@ import uuid
 from collections.abc import Mapping
 from functools import partial
 
+from edges.downloads.s3_way import S3Way
+from edges.http import Outbound
 from edges.narrowing import Narrowing, StacNarrowing
 from edges.ordering.eodag_orders import EodagOrders
 from edges.ordering.model import Ordering
+from edges.ordering.s3_restores import S3Restores
 from edges.ordering.stac_orders import StacOrders
 from edges.profiles.load import profile_of
 from edges.profiles.queries import CollectionIds, QueryWords
@@ -37,7 +40,7 @@ async def add_hda(house: House) -> StagedItems:
     base = url_of(house.base, *ROOTS[0].strip("/").split("/"))
     naming = naming_of([site.id for site in house.settings.sites], house.settings.hda.backends)
     eodag = _eodag_of(house)
-    orders = await _orders(house, {**_stac_of(house), **eodag})
+    orders = await _orders(house, {**_stac_of(house), **eodag, **await _restores_of(house)})
     collections = HdaCollections(
         registry=house.registry, access=house.access, base=base, naming=naming, orders=orders.sites
     )
@@ -133,6 +136,25 @@ def _stac_of(house: House) -> Mapping[str, StacOrders]:
         for site in house.settings.sites
         if site.catalogue.url and site.orders is not None
     }
+
+
+async def _restores_of(house: House) -> Mapping[str, S3Restores]:
+    """Return the sites whose own store restores what is on tape."""
+    found = {}
+    for site in house.registry.sites():
+        settings, storage = site.settings.orders, site.settings.storage
+        if settings is None or settings.restore is None or storage is None:
+            continue
+        outbound = await house.stack.enter_async_context(Outbound(allowed=[storage.endpoint]))
+        found[site.id] = S3Restores(
+            site=site.id,
+            settings=settings,
+            storage=storage,
+            s3=S3Way(storage, buckets=site.settings.downloads.buckets),
+            session=outbound.session,
+            item=site.catalogue.item,
+        )
+    return found
 
 
 def _ids_of(site: SiteSettings) -> CollectionIds:
