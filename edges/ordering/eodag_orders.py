@@ -52,7 +52,7 @@ class EodagOrders:
         self._threads = BoundedThreads(site=site, workers=eodag.workers, seconds=settings.timeout_seconds)
         self._idle: list[Desk] = []
 
-    async def place(self, collection: str, parameters: Json) -> OrderReport:
+    async def place(self, collection: str, parameters: Json, *, key: str = "") -> OrderReport:
         """Search for the product that stands for the order, and order it."""
         name = next(iter(self._native(collection)), collection)
         return await self._run(lambda desk: desk.place(name, parameters))

@@ -48,8 +48,11 @@ class Ordering(Protocol):
     :class:`edges.errors.SiteMisbehaved`.
     """
 
-    async def place(self, collection: str, parameters: Json) -> OrderReport:
-        """Give an order; not idempotent. ``parameters`` are in the provider's words, or name an item by ``id``.
+    async def place(self, collection: str, parameters: Json, *, key: str = "") -> OrderReport:
+        """Give an order. ``parameters`` are in the provider's words, or name an item by ``id``.
+
+        ``key`` names the order: one that is given again under the same key, since nobody knows whether the provider
+        has taken it, is the same order to providers that can tell.
 
         Raises:
             OrderRefused: the provider does not take it, and will not if it is asked again.

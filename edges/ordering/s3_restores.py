@@ -66,7 +66,7 @@ class S3Restores:
         self._timeout = aiohttp.ClientTimeout(total=settings.timeout_seconds)
         self._places = asyncio.Semaphore(_AT_ONCE)
 
-    async def place(self, collection: str, parameters: Json) -> OrderReport:
+    async def place(self, collection: str, parameters: Json, *, key: str = "") -> OrderReport:
         """Ask for the archived objects of an item."""
         if parameters.keys() != {ITEM}:
             raise OrderRefused(self._site, 'data on tape is ordered by its item: {"id": "..."}')

@@ -28,6 +28,8 @@ from edges.stac.item_pages import DecodeErrors
 ITEM = "id"
 """The parameter that names an item; an order of nothing else is made as its own link says."""
 VIA, BACKENDS = "federation:via", "federation:backends"
+KEY = "Idempotency-Key"
+"""By which a provider tells an order that is given again (draft-ietf-httpapi-idempotency-key-header, section 2)."""
 RELS = ("retrieve", "order")
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _LONGEST_PAUSE = 3_600.0
@@ -56,13 +58,13 @@ class StacOrders:
         token = settings.token or catalogue.token
         self._headers = {"Authorization": f"Bearer {token.reveal()}"} if token is not None else {}
 
-    async def place(self, collection: str, parameters: Json) -> OrderReport:
-        """Give an order: as the item's own link says, or with these parameters."""
+    async def place(self, collection: str, parameters: Json, *, key: str = "") -> OrderReport:
+        """Give an order: as the item's own link says, or with these parameters. ``key`` goes along (``KEY``)."""
         native = next(iter(self._native(collection)), collection)
         href, body = f"{self._base}/collections/{quote(native, safe='')}/order", _for_site(parameters)
         if parameters.keys() - {VIA} == {ITEM}:
             href, body = await self._link_of(native, str(parameters[ITEM]))
-        answer = await self._ask("POST", href, body)
+        answer = await self._ask("POST", href, body, key=key)
         if answer.status in (400, 404, 409, 422):
             raise OrderRefused(self._site, excerpt(answer.body) or f"answered {answer.status}")
         item = self._item(answer)
@@ -93,8 +95,10 @@ class StacOrders:
                 return self._checked(link["href"], place), body if isinstance(body, dict) else {}
         raise OrderRefused(self._site, f"its item {item_id[:200]!r} cannot be ordered")
 
-    async def _ask(self, method: str, href: str, body: Json | None = None) -> Answer:
+    async def _ask(self, method: str, href: str, body: Json | None = None, *, key: str = "") -> Answer:
         kind = {"Content-Type": "application/json"} if body is not None else {}
+        if key:
+            kind[KEY] = f'"{key}"'
         return await self._http.fetch(
             Ask(
                 method=method,

@@ -1,6 +1,7 @@
 """What is kept of orders. Frozen values; times in seconds since 1970-01-01T00:00:00Z."""
 
 import hashlib
+import uuid
 
 import msgspec
 
@@ -76,6 +77,11 @@ class Letter(Frozen):
     due_at: float
     attempts: int = 0
     held_until: float = 0.0
+
+
+def key_of(staging: Staging) -> str:
+    """Return what a staging's order is named by at its provider, however often it is given."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{staging.id}/{staging.made_at!r}"))
 
 
 def digest_of(site: str, collection: str, parameters: Json) -> str:

@@ -13,7 +13,7 @@ from edges.errors import EdgeError, NotFound
 from edges.model import Frozen, Json
 from edges.ordering.model import Ordering, OrderRefused
 from edges.settings import OrderSettings
-from gateway.orders.model import Notify, Order, Staging, digest_of
+from gateway.orders.model import Notify, Order, Staging, digest_of, key_of
 from gateway.orders.states import advanced, ended, held, overdue, postponed, usable
 from gateway.principal import Principal
 from gateway.records import RecordTable
@@ -281,7 +281,7 @@ class Orders:
         keep = provider.keep_seconds
         try:
             if staging.handle is None:  # new, or the gateway was killed before the provider had answered
-                report = await provider.ordering.place(staging.collection, staging.parameters)
+                report = await provider.ordering.place(staging.collection, staging.parameters, key=key_of(staging))
             else:
                 report = await provider.ordering.look(staging.handle)
         except OrderRefused as error:

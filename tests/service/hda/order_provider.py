@@ -28,6 +28,9 @@ class OrderProvider:
         self.url = ""
         self.orders: dict[str, dict[str, Any]] = {}
         self.placed: list[Any] = []
+        self.keys: list[str] = []
+        self.drops = 0
+        """So many orders are taken, and the connection is closed before the answer."""
         self.looks = 0
         self.at_once = False
         self.refusal = ""
@@ -95,9 +98,17 @@ class OrderProvider:
         if self.refusal:
             return web.json_response({"code": "400", "description": self.refusal}, status=400)
         body = await request.json()
-        self.placed.append(body)
-        name = str(uuid.uuid4())
-        self.orders[name] = {"status": "succeeded" if self.at_once else "ordered", "message": "", "asked": body}
+        key = request.headers.get("Idempotency-Key", "")
+        self.keys.append(key)
+        name = next((name for name, order in self.orders.items() if key and order["key"] == key), "")
+        if not name:
+            self.placed.append(body)
+            name = str(uuid.uuid4())
+            status = "succeeded" if self.at_once else "ordered"
+            self.orders[name] = {"status": status, "message": "", "asked": body, "key": key}
+        if self.drops > 0 and request.transport is not None:
+            self.drops -= 1
+            request.transport.abort()
         return web.json_response(self._order_item(name))
 
     async def item(self, request: web.Request) -> web.Response:

@@ -268,3 +268,18 @@ async def test_a_download_of_version_1_of_what_is_online_is_redirected(lake: Cli
     path = f"{lake.url}/stac/collections/{OLCI}/items/S3A_05/download"
     async with lake.session.get(path, params={"provider": "eumetsat"}, allow_redirects=False) as response:
         assert (response.status, response.headers["Location"]) == (307, f"{lake.url}/data/west/{OLCI}/S3A_05/product")
+
+
+async def test_an_order_whose_answer_was_lost_is_given_again_under_the_same_key(tmp_path: Path) -> None:
+    async with ordering(tmp_path) as (provider, client):
+        provider.drops = 2
+        status, order = await client.post({"variable": ["t2m"]}, ORDER)
+        assert (status, order["properties"]["order:status"]) == (200, "ordered")
+
+        async def taken() -> bool:
+            return provider.looks > 0
+
+        await until(taken)
+        assert (len(provider.keys), len(set(provider.keys)), len(provider.placed)) == (3, 1, 1)
+        await client.post({"variable": ["sst"]}, ORDER)
+        assert len(set(provider.keys)) == 2
