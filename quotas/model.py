@@ -214,12 +214,14 @@ class Explanation(Frozen):
         return self.requested > self.limit
 
     def sentence(self) -> str:
-        """Say it to a person, with the unit of the resource."""
+        """Say it to a person, with the unit of the resource; many clients show a sentence and nothing else."""
         unit = RESOURCES[self.resource]
         where = "" if self.edge == "*" else f" at {self.edge}"
+        what = "" if self.resource == unit else f" for {self.resource}"
         return (
-            f"quota {self.policy!r} of group {self.group}{where}: {self.requested:g} {unit} requested, "
-            f"{self.used + self.reserved:g} of {self.limit:g} {unit} taken"
+            f"quota {self.policy!r} of group {self.group}{where}{what}: {self.requested:g} {unit} requested, "
+            f"{self.used + self.reserved:g} of {self.limit:g} {unit} taken "
+            f"({self.used:g} used, {self.reserved:g} reserved)"
         )
 
 

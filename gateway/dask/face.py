@@ -17,7 +17,7 @@ from gateway.bodies import read_object
 from gateway.dask.clusters import Clusters
 from gateway.dask.session import Doorman
 from gateway.principal import Principal
-from gateway.quota.problem import detail_of
+from gateway.quota.problem import detail_of, violated
 from quotas.errors import QuotaExceeded
 
 API_VERSION = "2026.3.0"
@@ -59,15 +59,15 @@ def error_response(error: Exception) -> web.Response:
     headers: dict[str, str] = {}
     if status == 401:
         headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Lakegate: user name and API token"'
-    text = str(error)
+    text, numbers = str(error), {}
     if isinstance(error, QuotaExceeded):
-        text = detail_of(error.refusal)
+        text, numbers = detail_of(error.refusal), violated(error.refusal)
         if error.refusal.retry_after is not None and not error.refusal.never:
             headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(error.refusal.retry_after)))
     if status in (400, 429):
         status = 422
     status = _SHOWN_AS.get(status, status)
-    return web.json_response({"error": text}, status=status, headers=headers)
+    return web.json_response({"error": text, **numbers}, status=status, headers=headers)
 
 
 class DaskFace:

@@ -21,7 +21,7 @@ from gateway.kernels.largest import told_if_too_large
 from gateway.origins import check_origin
 from gateway.principal import Principal, user_of
 from gateway.proxying import EdgeProxy
-from gateway.quota.problem import detail_of
+from gateway.quota.problem import detail_of, violated
 from quotas.errors import QuotaExceeded
 
 RESOURCE_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".js": "text/javascript", ".css": "text/css"}
@@ -57,13 +57,13 @@ def error_response(error: Exception) -> web.Response:
     headers: dict[str, str] = {}
     if status == 401:
         headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="lakegate"'
-    text = str(error)
+    text, numbers = str(error), {}
     if isinstance(error, QuotaExceeded):
-        text = detail_of(error.refusal)
+        text, numbers = detail_of(error.refusal), violated(error.refusal)
         if error.refusal.retry_after is not None and not error.refusal.never:
             headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(error.refusal.retry_after)))
     reason = str(getattr(error, "title", "Error"))
-    return web.json_response({"reason": reason, "message": text}, status=status, headers=headers)
+    return web.json_response({"reason": reason, "message": text, **numbers}, status=status, headers=headers)
 
 
 class KernelFace:

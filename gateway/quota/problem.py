@@ -30,7 +30,7 @@ def problem_of_refusal(refusal: Refusal) -> Problem:
         "title": QuotaExceeded.title,
         "status": status,
         "detail": detail_of(refusal),
-        "violated-policies": [told(explanation) for explanation in refusal.violated],
+        **violated(refusal),
     }
     return Problem(status=status, headers=_headers(refusal), body=body)
 
@@ -44,6 +44,11 @@ def quota_problem(error: QuotaExceeded) -> web.Response:
         body=msgspec.json.encode(problem.body),
         content_type="application/problem+json",
     )
+
+
+def violated(refusal: Refusal) -> Json:
+    """Return the member that explains a refusal in numbers, for answers of any shape."""
+    return {"violated-policies": [told(explanation) for explanation in refusal.violated]}
 
 
 def told(explanation: Explanation) -> Json:
