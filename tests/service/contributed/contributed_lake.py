@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from free_ports import free_port
 
 from edges.catalogues.sqlite import SqliteCatalogue
 from edges.settings import CatalogueSettings, Secret, SiteSettings
@@ -32,12 +32,6 @@ USERS: Mapping[str, Mapping[str, Any]] = {
     "dora": {"groups": ("root/eo",), "roles": ("publisher", "DPAD_Direct_Access")},
     "root": {"groups": ("root",), "admin": True},
 }
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class User:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from aiohttp import web
+from free_ports import free_port
 
 from edges.catalogues.memory import MemoryCatalogue
 from edges.model import Batch, Members, Query
@@ -36,12 +36,6 @@ COLLECTION = "scenes"
 DATE = "Tue, 05 Mar 2024 10:00:00 GMT"
 
 Answer = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def scene(item_id: str, assets: Mapping[str, Any]) -> dict[str, Any]:

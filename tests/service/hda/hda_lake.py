@@ -1,6 +1,5 @@
 """Real sites and a real gateway on loopback, as clients of HDA see them."""
 
-import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from free_ports import free_port
 
 from edges.catalogues.sqlite import SqliteCatalogue
 from edges.settings import CatalogueSettings, Secret, SiteSettings
@@ -27,12 +27,6 @@ BOBS_TOKEN = "token-of-bob"
 USERS = (("alice", TOKEN), ("bob", BOBS_TOKEN))
 OLCI = "EO.EUM.DAT.SENTINEL-3.OL_2_WRR___"
 S2 = "EO.ESA.DAT.SENTINEL-2.MSI.L2A"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def collection(name: str, **members: Any) -> dict[str, Any]:
