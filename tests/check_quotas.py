@@ -64,7 +64,9 @@ def faces(checks: Checks) -> None:
     checks.note("faces: refusals, surfaces, command line", told, ALL, held=told.all_ran)
     whole = checks.pytest("tests/service/quota_faces", environment=REQUIRED)
     checks.note("faces: quotas of a whole gateway", whole, ALL, held=whole.all_ran)
-    words = "quota or refusal or refused or trimmed"
+    every = checks.pytest("tests/service/compute/test_compute_quota_refusals.py")
+    checks.note("faces: each refuses what is taken, and tells all about it", every, ALL, held=every.all_ran)
+    words = "(quota or refusal or refused or trimmed) and not every_face"
     real = checks.pytest("tests/service/compute", "tests/service/harvest", "-k", words)
     checks.note("faces: refusals as real clients show them", real, "all pass", held=real.code == 0 and real.passed > 0)
 

@@ -12,6 +12,7 @@ from gateway.placement.requests import harvest_requests, read_prefix
 from gateway.placement.seam import Buckets, ComputeFacts, ComputeNeed, ComputeView, PlacementDecision, Taken
 from gateway.placement.sizing import Averages, Scene, scene_of
 from gateway.principal import Principal
+from gateway.quota.problem import detail_of
 from gateway.search.federation import Federation
 from quotas.ledger import Ledger
 from quotas.model import Line
@@ -139,7 +140,7 @@ class FederatedPlacer:
         refusal = await self._ledger.check(principal.charge, at_edge) if at_edge else None
         waits = refusal is not None and refusal.on_exceed == "queue" and not refusal.never
         trims = refusal is not None and refusal.on_exceed == "trim" and all(refusal.admissible.values())
-        told = refusal.sentence() if refusal is not None and not trims else ""
+        told = detail_of(refusal) if refusal is not None and not trims else ""
         answers = site.pulse.available and site.id not in missing
         return _edge_facts(
             EdgeFacts(
