@@ -210,6 +210,10 @@ class PostgresSession:
         """Forget the mark."""
         self.carry_out(self.raw.execute("RELEASE SAVEPOINT act"))
 
+    def outdated(self, error: Exception) -> bool:
+        """Tell whether a prepared statement gives other columns by now; asyncpg has forgotten it."""
+        return isinstance(error, asyncpg.InvalidCachedStatementError)
+
     def told(self, error: Exception) -> Exception:
         """Translate what the database cannot do now; what is wrong with a statement stays as it is."""
         if isinstance(error, _UNAVAILABLE):

@@ -72,6 +72,10 @@ class SqliteSession:
         """Forget the mark."""
         self._raw.execute("RELEASE act")
 
+    def outdated(self, error: Exception) -> bool:
+        """Tell that none is: SQLite prepares a statement anew by itself."""
+        return False
+
     def told(self, error: Exception) -> Exception:
         """Translate what the database cannot do now; what is wrong with a statement stays as it is."""
         if isinstance(error, sqlite3.OperationalError):

@@ -47,6 +47,10 @@ class Session(Protocol):
         """Forget the mark."""
         ...
 
+    def outdated(self, error: Exception) -> bool:
+        """Tell whether a statement failed only because the schema went forward under it; the next try is another."""
+        ...
+
     def told(self, error: Exception) -> Exception:
         """Return an error as callers are told of it: the engine's own are translated."""
         ...
@@ -126,13 +130,15 @@ def _together(session: Session, acts: Sequence[Act]) -> list[_Outcome]:
     """Carry out several acts in one transaction; where it cannot be committed, all have failed.
 
     Most never fail, and go without a mark each. Where one does, nothing was committed: all are carried out again, each
-    for itself.
+    for itself. A newer release that brings the schema forward meanwhile makes none fail.
     """
     try:
         try:
             return _committed(session, acts, _plainly)
-        except _Spoiled:
-            return _committed(session, acts, _apart)
+        except Exception as error:
+            if not isinstance(error, _Spoiled) and not session.outdated(error):
+                raise
+        return _committed(session, acts, _apart)
     except Exception as error:  # noqa: BLE001 - told to whoever waits
         return [_Outcome(error=session.told(error)) for _ in acts]
 

@@ -311,3 +311,27 @@ async def test_every_query_is_one_that_the_server_understands(replicas, postgres
                 wrong[name] = str(error)
         await raw.close()
     assert wrong == {}
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_schema_that_a_newer_release_brings_forward_fails_no_act(database, alone):
+    async with database() as running:
+        await running.run(lambda c: take_in(c, "a"))
+
+        def read(connection):
+            return dict(connection.one("order_by_id", id="a"))["id"]
+
+        for _ in range(10):  # so that the statement is prepared, and kept
+            assert await running.run(read) == "a"
+        await running.run(lambda c: _executed(c, "ALTER TABLE orders ADD COLUMN of_the_next_release TEXT"))
+        assert await asyncio.gather(*(running.run(read) for _ in range(1 if alone else 5))) == ["a"] * (
+            1 if alone else 5
+        )
+
+
+def _executed(connection, statement):
+    """Change the schema, as another process does."""
+    if hasattr(connection, "_session"):
+        connection._session.carry_out(connection._session.raw.execute(statement))
+    else:
+        connection._raw.execute(statement)
