@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from edges.model import Part
+from edges.settings import PolitenessSettings
 from harvest.carrying import CarryingTerms
 from harvest.claims import ObjectClaim
 from harvest.model import Source, Value
@@ -60,11 +61,16 @@ class Taken(Value, frozen=True):
 
 
 class Terms(Value, frozen=True):
-    """How a run's workers carry: ``allowed`` are private addresses that may be called, ``workers`` tasks at once."""
+    """How a run's workers carry: ``allowed`` are private addresses that may be called, ``workers`` tasks at once.
+
+    ``politeness`` is each worker's share of how sites want to be read; ``origins`` tell whose an address is.
+    """
 
     carrying: CarryingTerms
     allowed: tuple[str, ...]
     workers: int
+    politeness: Mapping[str, PolitenessSettings] = {}
+    origins: Mapping[str, str] = {}
 
 
 class Covered(Value, frozen=True):

@@ -19,6 +19,7 @@ from harvest.desk_far import FarDesk, Line
 from harvest.desk_wire import Bucket, Taken
 from harvest.errors import HarvestError, RunOver, RunUnknown
 from harvest.means import Means
+from harvest.politeness import Manners
 from harvest.seams import Checkpoint, Place, unobserved
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,8 @@ async def work_for(url: str, run: str, token: str, *, checkpoint: Checkpoint = u
             return
         outbound = await stack.enter_async_context(Outbound(allowed=terms.allowed))
         buckets = _Buckets(stack, outbound.session, terms.carrying.stall_seconds)
-        means = Means(session=outbound.session, check=outbound.check, places=buckets.places)
+        manners = Manners(terms.politeness, origins=terms.origins)
+        means = Means(session=outbound.session, check=outbound.check, places=buckets.places, manners=manners)
         desk = FarDesk(line=line, taken=buckets.learn)
         carrier = carrier_of(desk, terms.carrying, means, checkpoint)
         works = [_carry(carrier, lambda: buckets.open) for _ in range(max(1, terms.workers))]

@@ -32,7 +32,7 @@ from harvest.model import Estimate, JobFilter, ObjectResult, Order, OrderRequest
 from harvest.orders import NewOrder
 from harvest.outbox import Outbox
 from harvest.planner import Planner, fingerprint
-from harvest.politeness import Manners, Politeness
+from harvest.politeness import Manners, Politeness, shared
 from harvest.registrar import Registrar
 from harvest.rules_book import RuleBook
 from harvest.rules_keeper import RulesKeeper
@@ -83,6 +83,7 @@ class Harvester:
         checkpoint: Checkpoint = unobserved,
     ) -> None:
         self._settings = settings
+        self._world = world
         self._places = world.places
         self._clock: Callable[[], float] = time.time
         self._meter = Meter()
@@ -117,7 +118,7 @@ class Harvester:
         self.audits = Audits(journal=journal, places=self._places, changed=self._progressed)
         self.outbox = Outbox(journal=journal, world=world, bucket_of=lambda target: self._places[target].bucket)
         self._runs = Runs(journal=journal, elsewhere=elsewhere)
-        self._manners = Manners(world.politeness)
+        self._manners = Manners(world.politeness, origins=world.origins)
         self._worker = _worker(settings, world, journal, self._admission, self._manners, self._progressed)
         self._upkeep = Upkeep(
             journal=journal,
@@ -269,12 +270,19 @@ class Harvester:
 
     def counter(self, *, buckets: Callable[[str], Bucket | None], allowed: Iterable[str]) -> Counter:
         """Return what serves far workers; ``buckets`` gives keys, ``allowed`` are private addresses they may call."""
-        carrying = CarryingTerms.of(self._settings)
+        settings = self._elsewhere.settings
+        terms = Terms(
+            carrying=CarryingTerms.of(self._settings),
+            allowed=tuple(allowed),
+            workers=settings.objects,
+            politeness={site: shared(wanted, settings.workers) for site, wanted in self._world.politeness.items()},
+            origins=self._world.origins,
+        )
         return Counter(
             journal=self._journal,
             admission=self._admission,
             tokens=self._elsewhere.tokens,
-            terms=Terms(carrying=carrying, allowed=tuple(allowed), workers=self._elsewhere.settings.objects),
+            terms=terms,
             buckets=buckets,
         )
 

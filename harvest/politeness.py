@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from yarl import URL
+
 from edges.budget import Rate, full, taken
 from edges.settings import PolitenessSettings
 from harvest.connections import Connection
 from harvest.errors import LeftAlone
 from harvest.http_answers import Opened
-from harvest.model import Value
+from harvest.model import Source, Value
+from harvest.zip_address import container_of
 
 DAY = 86_400
 _FOREVER = float("inf")
@@ -49,6 +52,34 @@ def until_open(hours: str, now: float) -> float:
     return 0.0 if inside else (first - day) % DAY
 
 
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of an address; an empty text where it has none.
+
+    >>> origin_of("https://Hub.example/x?y"), origin_of("file:///x")
+    ('https://hub.example:443', '')
+    """
+    try:
+        parsed = URL(url)
+    except ValueError:
+        return ""
+    return f"{parsed.scheme}://{parsed.host}:{parsed.port}" if parsed.host and parsed.port else ""
+
+
+def shared(settings: PolitenessSettings, shares: int) -> PolitenessSettings:
+    """Return one of so many equal shares of how a site is read: at least one connection, and 64 KiB a second.
+
+    >>> shared(PolitenessSettings(connections=8, requests_per_second=3.0), 3).connections
+    2
+    """
+    rate, speed = settings.requests_per_second, settings.bytes_per_second
+    return PolitenessSettings(
+        connections=None if settings.connections is None else max(1, settings.connections // shares),
+        requests_per_second=None if rate is None else rate / shares,
+        bytes_per_second=None if speed is None else max(65_536, speed // shares),
+        hours=settings.hours,
+    )
+
+
 class _Site:
     """One site's turns and pace."""
 
@@ -65,15 +96,20 @@ class _Site:
 
 
 class Manners:
-    """Keeps the politeness of all sites that want some. ``clock`` does not step, ``wall`` is in epoch seconds."""
+    """Keeps the politeness of all sites that want some. ``clock`` does not step, ``wall`` is in epoch seconds.
+
+    ``origins`` (``scheme://host:port``) tell whose an address is, whatever site a catalogue says it is of.
+    """
 
     def __init__(
         self,
         sites: Mapping[str, PolitenessSettings],
         *,
+        origins: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        self._origins = origins or {}
         self._clock = clock
         self._wall = wall
         wanting = {name: settings for name, settings in sites.items() if settings != PolitenessSettings()}
@@ -95,6 +131,10 @@ class Manners:
             )
             for site in self._sites.values()
         )
+
+    def host_of(self, source: Source) -> str:
+        """Return the site that is asked when a source is read: by its address where that is known, else as it says."""
+        return self._origins.get(origin_of(container_of(source.href)), source.site)
 
     async def turn(self, name: str) -> "Turn":
         """Wait for a turn at a site, and take it; it is held until it is ended.

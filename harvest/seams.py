@@ -125,8 +125,9 @@ class World:
     ``places`` are the sites' buckets; those with a catalogue can be targets. ``session`` fetches from
     sources, and ``check`` raises :class:`edges.errors.DestinationRefused` for an address that must not be
     called; webhooks are checked by it too. ``authorize`` gives the headers that a source wants.
-    ``politeness`` is how sites want to be read, by name; ``ways`` are how those are asked that want credentials, and
-    ``folders`` where the files are that a site names by ``file:``.
+    ``politeness`` is how sites want to be read, by name, and ``origins`` (``scheme://host:port``) whose they are;
+    ``ways`` are how those are asked that want credentials, and ``folders`` where the files are that a site names by
+    ``file:``.
     """
 
     search: Search
@@ -138,5 +139,6 @@ class World:
     webhooks: Webhooks = field(default_factory=Webhooks)
     authorize: Authorize = unauthorized
     politeness: Mapping[str, PolitenessSettings] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
     ways: Mapping[str, Way] = field(default_factory=dict)
     folders: Mapping[str, Folder] = field(default_factory=dict)

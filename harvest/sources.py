@@ -50,7 +50,7 @@ class Sources:
             LeftAlone: the source's site is not to be read at this hour.
             SourceFailed: no; its ``again`` tells whether to ask once more.
         """
-        turn = await self._manners.turn(source.site)
+        turn = await self._manners.turn(self._manners.host_of(source))
         try:
             if is_member(source.href):
                 return PoliteConnection(await self._member(source, start, validator), turn)
@@ -86,7 +86,7 @@ class Sources:
         return await open_member(archive, member, start, validator)
 
     async def _again(self, source: Source, start: int, validator: str | None) -> Connection:
-        await self._manners.again(source.site)
+        await self._manners.again(self._manners.host_of(source))
         return await self._connect(source, start, validator)
 
     async def _tail(self, source: Source, most: int) -> tuple[bytes, Opened]:
@@ -136,7 +136,7 @@ class Sources:
             if location is None:
                 return response
             response.close()
-            await self._manners.again(source.site)
+            await self._manners.again(self._manners.host_of(source))
             address, before = urljoin(address, location), address
             if _origin(address) != _origin(before):
                 shown = {}

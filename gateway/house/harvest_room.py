@@ -10,7 +10,7 @@ from gateway.harvests.metrics import HarvestMetrics
 from gateway.harvests.workers_face import WorkersFace
 from gateway.house.adapters import allowed_origins, harvests_of
 from gateway.house.harvest_executors import bucket_of, elsewhere_of
-from gateway.house.harvest_ways import ways_of
+from gateway.house.harvest_ways import origins_of, ways_of
 from gateway.house.hook_room import add_hook, open_hook_books
 from gateway.house.house import House
 from gateway.placement.buckets import SiteBucket
@@ -44,6 +44,7 @@ async def add_harvests(house: House) -> None:
         ),
         authorize=books.externals.authorize,
         politeness={site.id: site.settings.politeness for site in house.registry.sites()},
+        origins=origins_of(house),
         ways=ways_of(house),
         folders={
             site.id: Folder(Path(site.settings.folder)) for site in house.registry.sites() if site.settings.folder

@@ -7,6 +7,7 @@ from edges.downloads.http_way import HttpWay
 from edges.downloads.ways import Way
 from edges.settings import SiteSettings
 from gateway.house.house import House
+from harvest.politeness import origin_of
 
 
 def ways_of(house: House) -> Mapping[str, Way]:
@@ -22,6 +23,19 @@ def ways_of(house: House) -> Mapping[str, Way]:
         if way is not None:
             found[site.id] = way
     return found
+
+
+def origins_of(house: House) -> Mapping[str, str]:
+    """Return whose an address is, by its origin, for those that one site alone has."""
+    found: dict[str, set[str]] = {}
+    for site in house.registry.sites():
+        settings = site.settings
+        urls = [settings.catalogue.url, *settings.catalogue.mirrors, *settings.asset_origins]
+        urls += [settings.storage.endpoint] if settings.storage is not None else []
+        urls += settings.downloads.credentials.origins if settings.downloads.credentials is not None else ()
+        for url in filter(None, urls):
+            found.setdefault(origin_of(url), set()).add(site.id)
+    return {origin: next(iter(sites)) for origin, sites in found.items() if origin and len(sites) == 1}
 
 
 def _way_of(house: House, site: SiteSettings) -> Way | None:

@@ -158,6 +158,22 @@ async def test_temporary_copies_are_in_no_catalogue_and_go_by_themselves(scene, 
         await nothing_is_left(live)
 
 
+async def test_temporary_orders_of_what_the_target_has_already_are_copied_for_their_owner(scene, origin):
+    publish(scene, origin)
+    async with scene.running() as live:
+        lasting = await live.order()
+        assert (await live.settled(lasting.id)).state == "OK"
+        before = await keys(live)
+        known = await live.catalogue.plain("s2", "i1")
+        temporary = await live.order(temporary=True, lifetime=60.0)
+        ended = await live.settled(temporary.id)
+        assert (ended.state, ended.progress.objects_done) == ("OK", len(before))
+        own = [key for key in await keys(live) if key not in before]
+        assert len(own) == len(before)
+        assert {key.split("/")[0] for key in own} == {"~tmp"}
+        assert await live.catalogue.plain("s2", "i1") == known
+
+
 async def test_many_items_are_registered_together(scene, origin):
     for number in range(30):
         publish(scene, origin, f"i{number}")

@@ -14,7 +14,7 @@ from edges.settings import PolitenessSettings
 from harvest.errors import LeftAlone
 from harvest.means import Means
 from harvest.model import Source
-from harvest.politeness import Manners
+from harvest.politeness import Manners, origin_of, shared
 from harvest.reading import Patience
 from harvest.sources import Sources
 
@@ -100,6 +100,21 @@ async def test_bytes_keep_to_their_rate_over_all_transfers(counting):
     began = time.monotonic()
     await read_all(counting, 4, bytes_per_second=1_000_000)
     assert time.monotonic() - began >= 4 * len(BODY) / 1_000_000 - 0.05
+
+
+async def test_a_site_is_read_politely_whoever_names_its_address_also_within_an_archive(counting):
+    manners = Manners({"hub": PolitenessSettings(connections=2)}, origins={origin_of(counting.url): "hub"})
+    for href in (counting.url, f"zip://x::{counting.url}"):
+        assert manners.host_of(Source(site="somebody", href=href)) == "hub"
+    assert manners.host_of(Source(site="somebody", href="https://elsewhere.example/x")) == "somebody"
+
+
+def test_far_workers_get_a_share_each_that_a_site_can_be_read_with():
+    wanted = PolitenessSettings(connections=3, requests_per_second=10.0, bytes_per_second=100_000, hours="22-6")
+    share = shared(wanted, 4)
+    assert (share.connections, share.requests_per_second) == (1, 2.5)
+    assert (share.bytes_per_second, share.hours) == (65_536, "22-6")
+    assert shared(PolitenessSettings(), 4) == PolitenessSettings()
 
 
 async def test_outside_its_hours_a_site_is_not_asked(counting):
