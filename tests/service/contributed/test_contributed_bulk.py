@@ -1,6 +1,7 @@
 """Bulk loads: streamed, checked line by line, atomic where asked for, and unharmed by whatever ends them."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -93,6 +94,35 @@ async def test_geoparquet_is_loaded_and_what_is_none_is_refused(gate: Lake, tmp_
     assert "geoparquet" in told["detail"]
 
 
+async def test_a_private_collection_of_geoparquet_is_seen_by_its_owner_alone_as_data_access(
+    gate: Lake, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "items.ndjson", tmp_path / "items.parquet"
+    source.write_bytes(lines(many(30)))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "edges.geoparquet", str(source), str(target), stdout=asyncio.subprocess.DEVNULL
+    )
+    assert await process.wait() == 0
+    assert (await load(gate.ada, target.read_bytes(), "application/vnd.apache.parquet"))[0] == 200
+    seen: list[str] = []
+    body: Any = {"collections": ["mine"], "limit": 7}
+    while body is not None:
+        status, page, _ = await gate.ada.call("POST", "/stac/v2/search", body)
+        assert (status, page["numberMatched"]) == (200, 30), page
+        seen += [each["id"] for each in page["features"]]
+        body = next((each["body"] for each in page["links"] if each["rel"] == "next"), None)
+    assert sorted(seen) == sorted(f"i{n}" for n in range(30))
+    own = await gate.ada.get("/stac/v2/collections/mine/items/i7")
+    assert own["properties"]["storage:tier"] == "online"
+    for other in (gate.bob, gate.carl, gate.dora):
+        assert await other.status("GET", "/stac/v2/collections/mine") == 404
+        assert await other.status("GET", "/stac/v2/collections/mine/items/i7") == 404
+        assert await other.status("GET", "/stac/v2/collections/mine/queryables") == 404
+        page = (await other.call("POST", "/stac/v2/search", {"collections": ["mine"]}))[1]
+        assert (page.get("features", []), page.get("numberMatched", 0)) == ([], 0)
+        assert await other.status("GET", own["assets"]["data"]["href"].removeprefix(gate.url)) == 404
+
+
 async def test_who_may_not_fill_it_is_told_before_anything_is_read(gate: Lake) -> None:
     assert (await load(gate.bob, lines(many(2))))[0] == 404
     assert (await load(gate.nobody, lines(many(2))))[0] == 401
@@ -133,7 +163,9 @@ async def doomed(state: Path, port: int) -> AsyncIterator[asyncio.subprocess.Pro
     """Run a gateway in a process of its own, until it is killed or no longer wanted."""
     program = Path(__file__).parent / "doomed_gateway.py"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(program), str(state), str(port), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, str(program), str(state), str(port)),
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(program.parents[2])},
     )
     try:
         assert process.stdout is not None

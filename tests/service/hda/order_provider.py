@@ -34,6 +34,7 @@ class OrderProvider:
         self.looks = 0
         self.at_once = False
         self.refusal = ""
+        self.content = CONTENT
         self.broken = False
         self.done_after = 0
         """After how many looks an order is there; 0: when the test says so."""
@@ -126,7 +127,8 @@ class OrderProvider:
 
     async def file(self, request: web.Request) -> web.Response:
         headers = {"Content-Disposition": f'attachment; filename="{request.match_info["name"]}"'}
-        return web.Response(body=CONTENT, content_type="application/x-grib", headers=headers)
+        headers["ETag"] = f'"{hashlib.sha1(self.content, usedforsecurity=False).hexdigest()}"'
+        return web.Response(body=self.content, content_type="application/x-grib", headers=headers)
 
     def _orderable(self, asked: dict[str, Any]) -> dict[str, Any]:
         digest = hashlib.sha1(json.dumps(asked, sort_keys=True).encode(), usedforsecurity=False).hexdigest()

@@ -1,6 +1,7 @@
 """Orders over the lives of gateways: killed in the middle, and several at once on one database."""
 
 import asyncio
+import random
 import signal
 import sys
 import uuid
@@ -97,6 +98,45 @@ async def test_a_gateway_that_is_killed_goes_on_with_its_orders(tmp_path: Path) 
             assert len(provider.placed) == 1
         finally:
             await gateway.kill()
+
+
+async def test_what_was_ordered_is_downloaded_over_a_killed_gateway_with_the_right_bytes(tmp_path: Path) -> None:
+    async with order_provider(free_port()) as provider, _client(tmp_path) as session:
+        provider.content = random.Random(8).randbytes(48 << 20)
+        provider.at_once = True
+        gateway = Killable(settings_over([ordering_site(provider, tmp_path)], tmp_path / "state"), tmp_path)
+        client = Client(gateway.url, session)
+        try:
+            await gateway.start()
+            _, order = await client.post({"variable": ["t2m"]}, ORDER)
+
+            async def there() -> Any:
+                found = await item(client, order["id"])
+                return found if found["properties"]["storage:tier"] == "online" else None
+
+            whole = (await until(there))["assets"]["downloadLink"]["href"]
+            got = bytearray()
+            async with session.get(whole) as response:
+                etag = response.headers["ETag"]
+                got += await response.content.readexactly(5 << 20)
+                await gateway.kill()
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await _rest(response, got)
+            assert len(got) < len(provider.content)
+            await gateway.start()
+            headers = {"Range": f"bytes={len(got)}-", "If-Range": etag, "Accept-Encoding": "identity"}
+            async with session.get(whole, headers=headers) as response:
+                assert response.status == 206
+                await _rest(response, got)
+            assert bytes(got) == provider.content
+            assert len(provider.placed) == 1
+        finally:
+            await gateway.kill()
+
+
+async def _rest(response: aiohttp.ClientResponse, got: bytearray) -> None:
+    async for piece in response.content.iter_any():
+        got += piece
 
 
 @asynccontextmanager
