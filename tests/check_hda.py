@@ -5,17 +5,24 @@ PostgreSQL) would skip; here a test that was skipped shows nothing.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from checking import Checks, main
+from checking import Checks, Passed, main
 
 ALL = "all pass, none skipped"
 HDA = "tests/service/hda"
+WHOLE = {"LAKEGATE_DOWNLOAD_GB": "5", "LAKEGATE_SLOW_READERS": "1000"}
+"""What by itself is tried in a smaller way."""
+LARGEST_GROWTH = 48
+"""MiB that a gateway may grow by while a large object passes."""
+LARGEST_READER = 1024
+"""KiB that a gateway may hold for a client that stops reading."""
 
 
-def _shown(checks: Checks, name: str, *arguments: str) -> None:
-    run = checks.pytest(*arguments, environment={"LAKEGATE_REQUIRE": "oidc"})
+def _shown(checks: Checks, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Passed:
+    run = checks.pytest(*arguments, environment={"LAKEGATE_REQUIRE": "oidc", **(environment or {})})
     checks.note(name, run, ALL, held=run.all_ran)
+    return run
 
 
 def face(checks: Checks) -> None:
@@ -51,7 +58,16 @@ def clients(checks: Checks) -> None:
 def downloads(checks: Checks) -> None:
     """Run downloads: ranges, killed in the middle, slow readers, hostile sites, 5 GB with flat memory."""
     _shown(checks, "downloads: what decides", "tests/unit", "-k", "test_data_")
-    _shown(checks, "downloads: ranges, faults, many readers, stores", "tests/service/data")
+    run = _shown(checks, "downloads: ranges, faults, many readers, stores", "tests/service/data", environment=WHOLE)
+    told = run.figures
+    size, growth = told.get("download_gb", 0.0), told.get("download_growth_mib", LARGEST_GROWTH)
+    value = f"{size:.2f} GB, {growth:g} MiB more"
+    target = f">= 5 GB, < {LARGEST_GROWTH} MiB more"
+    checks.note("one large object: memory", value, target, held=size >= 5 and growth < LARGEST_GROWTH)
+    readers, each = told.get("slow_readers", 0.0), told.get("slow_reader_kib", LARGEST_READER)
+    value, target = f"{readers:.0f} readers, {each:g} KiB each", f">= 1000, < {LARGEST_READER} KiB each"
+    held = readers >= 1000 and each < LARGEST_READER
+    checks.note("readers that stop, while searches go on", value, target, held=held)
 
 
 def contributed(checks: Checks) -> None:
