@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from edges.compute.errors import ComputeRefused
-from edges.errors import EdgeError, NotFound, SiteUnavailable
+from edges.errors import EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
 from edges.model import Json
 from edges.seams import KernelBackend
 from gateway.kernels.environment import KernelLogin, kernel_environment, wished_collections
@@ -181,6 +181,9 @@ class Starting:
             # the edge may have started it: the lease stays until the edge says what is true
             await self._records.put(msgspec.structs.replace(record, state="ending"))
             raise
+        if any(other.kernel_id == model.id for other in self._records):
+            await self._records.put(msgspec.structs.replace(record, state="ending"))
+            raise SiteMisbehaved(record.edge, "gave a kernel an id that is taken")
         live = msgspec.structs.replace(record, state="live", kernel_id=model.id, last=model)
         await self._records.put(live)
         _log.info("kernel started", extra={"kernel": model.id, "edge": record.edge, "user": record.user})

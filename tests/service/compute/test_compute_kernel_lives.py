@@ -3,11 +3,15 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Mapping
 
 import aiohttp
 import pytest
 from compute_edges import free_port
-from test_compute_kernel_face import ALICE, call, execute, jupyter_server, user
+from test_compute_kernel_face import ALICE, BOB, call, execute, jupyter_server, settled, user
+
+from edges.compute.model import KernelModel
+from edges.seams import KernelBackend
 
 pytestmark = pytest.mark.service
 
@@ -78,3 +82,43 @@ async def test_a_kernel_is_told_the_router_of_comms_at_its_edge(kernel_edges, se
                 )
             await call(session, "DELETE", url, status=204)
         assert said == {"edge-a": "10.0.0.5:8787", "edge-b": None}
+
+
+class GivesOneId:
+    """An edge that says of each kernel that it is the first one; all else is the real edge's."""
+
+    first: KernelModel | None = None
+
+    def __init__(self, inner: KernelBackend) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+    async def start(self, spec: str, env: Mapping[str, str]) -> KernelModel:
+        if GivesOneId.first is not None:
+            return GivesOneId.first
+        GivesOneId.first = await self.inner.start(spec, env)
+        return GivesOneId.first
+
+
+async def test_an_edge_cannot_pass_its_kernel_off_as_one_that_is_elsewhere(
+    kernel_edges, serve_kernels, monkeypatch
+) -> None:
+    monkeypatch.setattr(GivesOneId, "first", None)
+    async with serve_kernels(kernel_edges, wrap=lambda _, backend: GivesOneId(backend)) as running:
+        kernels = f"{running.url}/api/kernels"
+        async with user(ALICE) as alice, user(BOB) as bob:
+            model = await call(alice, "POST", kernels, json={"name": "python3.edge-a"}, status=201)
+            for session in (alice, bob):  # whoever it is for, what is sent to the first one goes to its own edge
+                refused = await call(session, "POST", kernels, json={"name": "python3.edge-b"}, status=502)
+                assert "gave a kernel an id that is taken" in refused["message"]
+            assert await call(bob, "GET", kernels, status=200) == []
+            async with alice.ws_connect(f"{kernels}/{model['id']}/channels") as socket:
+                assert (
+                    await execute(socket, "import os; print(os.environ['DASK_GATEWAY__CLUSTER__OPTIONS__EDGE'])")
+                    == "edge-a\n"
+                )
+            await call(alice, "DELETE", f"{kernels}/{model['id']}", status=204)
+            await settled(lambda: list(running.records) == [])
+            assert await running.ledger.leases() == []
