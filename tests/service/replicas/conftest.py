@@ -27,6 +27,7 @@ class Replica:
 
     def __init__(self, folder, config):
         self.folder, self.port, self.process = folder, free_port(), None
+        self.command, self.environment = (LAKEGATE,), {}
         folder.mkdir()
         server = {"port": self.port, "public_url": config["public_url"], "state": str(folder / "state")}
         self.file = folder / "gateway.yaml"
@@ -40,7 +41,12 @@ class Replica:
     async def start(self):
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                LAKEGATE, "serve", "--config", str(self.file), stdout=log, stderr=log
+                *self.command,
+                *("serve", "--config", str(self.file)),
+                stdout=log,
+                stderr=log,
+                env=dict(os.environ) | self.environment,
+                cwd=self.folder,
             )
         async with asyncio.timeout(60):
             while not await self.ready():
@@ -49,9 +55,13 @@ class Replica:
 
     async def ready(self):
         try:
-            async with aiohttp.ClientSession() as session, session.get(f"{self.url}/readyz") as response:
+            limit = aiohttp.ClientTimeout(total=3)
+            async with (
+                aiohttp.ClientSession(timeout=limit) as session,
+                session.get(f"{self.url}/readyz") as response,
+            ):
                 return response.status == 200
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, OSError):
             return False
 
     async def stop(self):
