@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 from harvest_scene import HUB, PART, free_port, make_item, sha256
 
+from edges.downloads.eodag_way import EodagWay
 from edges.downloads.http_way import HttpWay
-from edges.settings import Secret, SiteCredentials
+from edges.settings import EodagSettings, Secret, SiteCredentials
 from harvest.errors import SourceChanged, SourceFailed
 from harvest.files import Folder
 from harvest.means import Means
@@ -116,6 +117,9 @@ class Ranges:
         self.token = ""
         self.elsewhere = ""
 
+    async def give_token(self, request):
+        return web.json_response({"access_token": self.token})
+
     async def answer(self, request):
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.Response(status=401)
@@ -157,6 +161,7 @@ async def archive():
     server = Ranges(packed(MEMBERS))
     app = web.Application()
     app.router.add_get("/x.zip", server.answer)
+    app.router.add_post("/token", server.give_token)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     port = free_port()
@@ -252,3 +257,28 @@ async def test_credentials_do_not_follow_a_redirect_to_another_origin(archive, w
     origin.add("x.zip", archive.body)  # it fails its answer where it is shown any
     archive.elsewhere = f"{origin.url}/x.zip"
     assert (await read(Source(site=HUB, href=archive.url, own=True), ways={HUB: way}))[0] == archive.body
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated eodag function:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning")
+async def test_a_member_comes_from_a_provider_that_eodag_signs_in_to(archive, tmp_path, monkeypatch):
+    archive.token = "letmein"
+    monkeypatch.setenv("TEST_SOURCE_PASSWORD", "x")
+    home = archive.url.removesuffix("/x.zip")
+    token = {"type": "TokenAuth", "auth_uri": f"{home}/token", "token_type": "json", "token_key": "access_token"}
+    search = {"type": "StacSearch", "api_endpoint": f"{home}/search", "need_auth": False}
+    settings = EodagSettings(
+        provider="local",
+        definition={
+            "search": search | {"pagination": {"max_limit": 100}},
+            "products": {"S2_MSI_L2A": {"_collection": "scenes"}},
+            "download": {"type": "HTTPDownload"},
+            "auth": token,
+        },
+        collections=("S2_MSI_L2A",),
+        credentials={"username": Secret(env="TEST_SOURCE_PASSWORD"), "password": Secret(env="TEST_SOURCE_PASSWORD")},
+    )
+    way = EodagWay(site=HUB, settings=settings, folder=tmp_path / "eodag", timeout_seconds=20.0)
+    body, validator = await read(member(archive), ways={HUB: way})
+    assert body == BIG
+    assert (await read(member(archive), start=9, validator=validator, ways={HUB: way}))[0] == BIG[9:]
