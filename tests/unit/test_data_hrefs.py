@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 from yarl import URL
 
 from edges.errors import NotFound
@@ -11,6 +12,7 @@ from gateway.data.hrefs import DataPlace, data_path, data_place, download_href
 _PARTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
+@examples(100, slow=True)
 @given(site=_PARTS, collection=_PARTS, item=_PARTS, asset=_PARTS)
 def test_any_parts_come_back_as_they_were(site: str, collection: str, item: str, asset: str) -> None:
     path = data_path(site=site, collection=collection, item=item, asset=asset)

@@ -12,6 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.downloads.answers import NotReady, Opened, SiteOverloaded, judge
 from edges.downloads.eodag_way import is_kin
@@ -30,6 +31,7 @@ from gateway.data.limits import InFlight, TooManyOfSite, TooManyOfUser
 NOW = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 
 
+@examples(100, slow=True)
 @given(first=st.integers(0, 300), last=st.integers(0, 300) | st.none(), total=st.integers(0, 200))
 def test_a_range_means_the_bytes_that_a_slice_means(first: int, last: int | None, total: int) -> None:
     asked = range_of(f"bytes={first}-{'' if last is None else last}")
@@ -46,6 +48,7 @@ def test_a_range_means_the_bytes_that_a_slice_means(first: int, last: int | None
             span_of(asked, total)
 
 
+@examples(100, slow=True)
 @given(suffix=st.integers(0, 300), total=st.integers(0, 200))
 def test_a_suffix_means_the_last_bytes(suffix: int, total: int) -> None:
     asked = ByteRange(suffix=suffix)
@@ -57,6 +60,7 @@ def test_a_suffix_means_the_last_bytes(suffix: int, total: int) -> None:
         assert span_of(asked, total) == (max(0, total - suffix), min(suffix, total))
 
 
+@examples(100, slow=True)
 @given(
     headers=st.dictionaries(
         st.sampled_from(["Content-Length", "Content-Range", "ETag", "Transfer-Encoding", "Last-Modified"]),
@@ -94,6 +98,7 @@ def test_what_s3_keeps_of_an_upload_is_no_encoding_of_what_it_sends() -> None:
     assert judge("s3", 200, {"Content-Length": "5", "Content-Encoding": "aws-chunked,gzip"}, None).encoding == "gzip"
 
 
+@examples(100, slow=True)
 @given(name=st.text(max_size=300))
 def test_any_name_becomes_one_that_can_be_read_back_and_is_no_path(name: str) -> None:
     value = attachment(name)

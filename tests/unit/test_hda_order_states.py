@@ -1,8 +1,9 @@
 """How orders move on: forward, and to one end."""
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.ordering.model import OrderReport, OrderStatus
 from gateway.orders.model import ENDED, Staging, digest_of
@@ -19,7 +20,7 @@ def report(status: OrderStatus) -> OrderReport:
     return OrderReport(status=status, handle={"href": "x"}, item={"id": "x"} if status == "succeeded" else None)
 
 
-@settings(max_examples=100)
+@examples(100, slow=True)
 @given(st.lists(st.sampled_from([*WORDS, "unreachable"]), max_size=12))
 def test_no_word_of_a_provider_moves_an_order_back_or_beyond_its_end(words: list[str]) -> None:
     staging, now = STAGING, 0.0

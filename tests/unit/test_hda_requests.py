@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from random_examples import examples
 
 from edges.errors import InvalidInput
 from gateway.hda.order_bodies import order_asked, order_body, survives
@@ -106,7 +107,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=50)
+@examples(50, slow=True)
 @given(st.dictionaries(st.sampled_from(sorted(MEMBERS)) | st.text(max_size=8), JSON, max_size=3))
 def test_whatever_a_body_holds_it_is_read_or_refused_in_our_words(members: dict[str, Any]) -> None:
     for terms in (TERMS, msgspec.structs.replace(TERMS, compatible=True)):
@@ -116,7 +117,7 @@ def test_whatever_a_body_holds_it_is_read_or_refused_in_our_words(members: dict[
             continue
 
 
-@settings(max_examples=100)
+@examples(100, slow=True)
 @given(st.dictionaries(st.text(min_size=1, max_size=8), JSON, max_size=4))
 def test_every_body_that_is_offered_comes_through_eodag_as_it_is(told: dict[str, Any]) -> None:
     """EODAG writes it as Python does, makes quotation marks of apostrophes, and reads it as a part of an address."""
