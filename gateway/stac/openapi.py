@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 description of what the gateway serves, and a page of it for a person. Pure."""
 
 import html
+import re
 
 from edges.model import Json
 from edges.stac.documents import OPENAPI_TYPE
@@ -15,6 +16,7 @@ _MEANING = {
     201: "Created",
     204: "Done",
     206: "The range that was asked for",
+    302: "It is there",
     303: "Go on there",
     304: "Not changed since",
     307: "The data is there, at an address that lives for minutes",
@@ -74,7 +76,7 @@ def openapi_document(base: str) -> Json:
 
 
 def _described(one: Operation, tag: str) -> Json:
-    name = one.path.strip("/").replace("/", "_").replace(".", "_").replace("-", "_").replace("{", "").replace("}", "")
+    name = re.sub(r"[/.-]", "_", re.sub(r"[{}()$]", "", one.path.strip("/")))
     described: Json = {
         "tags": [tag],
         "summary": one.summary,
@@ -92,7 +94,7 @@ def _described(one: Operation, tag: str) -> Json:
 
 
 def _path_parameters(path: str) -> list[Json]:
-    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    names = re.findall(r"{(\w+)}", path)
     return [{"name": name, "in": "path", "required": True, "schema": STRING} for name in names]
 
 

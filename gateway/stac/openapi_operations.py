@@ -295,6 +295,46 @@ _DATA = (
         statuses=(200, 400, 401, 403, 422, 429, 502, 503),
     ),
 )  # fmt: skip
+_ORDER_ROOTS = ("BatchOrder", "BatchOrders")
+_PRODUCTION_ROOTS = ("ProductionOrder", "ProductionOrders")
+_FILE = "BatchOrder({order})/Product({product})"
+_HOOK = (
+    Operation("/odata/v1/Workflows", "get", "HOOK: what can be ordered", statuses=(200, 400, 401)),
+    *(
+        Operation(f"/odata/v1/{root}", "get", f"HOOK: one's {what}", statuses=(200, 400, 401))
+        for roots, what in ((_ORDER_ROOTS, "batch orders"), (_PRODUCTION_ROOTS, "production orders"))
+        for root in roots
+    ),
+    *(
+        Operation(f"/odata/v1/{root}({{order}})", "get", "HOOK: an order", statuses=(200, 401, 404))
+        for root in (*_ORDER_ROOTS, *_PRODUCTION_ROOTS)
+    ),
+    *(
+        Operation(f"/odata/v1/{path}", "get", summary, statuses=(200, 401, 404))
+        for path, summary in (
+            ("BatchOrder({order})/Products", "HOOK: the products of a batch order"),
+            (_FILE, "HOOK: one of them"),
+            ("ProductionOrder({order})/Product", "HOOK: the product of an order"),
+        )
+    ),
+    *(
+        Operation(f"/odata/v1/{path}/$value", "get", "HOOK: its file", STRING, statuses=(302, 401, 404))
+        for path in (_FILE, "ProductionOrder({order})/Product")
+    ),
+    *(
+        Operation(f"/odata/v1/{root}/OData.CSC.{act}", "post", summary, body=OBJECT, statuses=(success, 400, 401, 429))
+        for root in ("BatchOrder", "ProductionOrder")
+        for act, summary, success in (("Order", "HOOK: order", 201), ("EstimateCost", "HOOK: what it would cost", 200))
+    ),
+    *(
+        Operation(f"/odata/v1/{root}({{order}})/OData.CSC.Cancel", "post", "HOOK: cancel", statuses=(200, 401, 404))
+        for root in ("BatchOrder", *_PRODUCTION_ROOTS)
+    ),
+    Operation(
+        "/odata/v1/tmp-storage/{order}/{name}", "get", "HOOK: an archive, by its signed link",
+        STRING | {"format": "binary"}, statuses=(200, 401, 404, 410), kinds=("application/zip",),
+    ),
+)  # fmt: skip
 _KERNEL = "/api/kernels/{id}"
 _JUPYTER = (
     Operation("/api/kernelspecs", "get", "Jupyter: the kernels that can be started", statuses=(200, 401)),
@@ -317,6 +357,7 @@ OPERATIONS: dict[str, tuple[Operation, ...]] = {
     "Lakegate": (*_OWN, *_SLICES),
     "Sign-in": _SIGN_IN,
     "Processes": _PROCESSES,
+    "HOOK": _HOOK,
     "Dask Gateway": _DASK,
     "Jupyter": _JUPYTER,
 }

@@ -61,7 +61,8 @@ async def test_every_operation_that_is_described_is_served(tmp_path: Path) -> No
     missing = []
     async with gateway(tmp_path) as url, aiohttp.ClientSession() as session:
         for path, method in OPERATIONS:
-            address = url + re.sub(r"{\w+}", "x", path.replace("{act}", "resume"))
+            known = path.replace("{act}", "resume").replace("{order}", "1").replace("{product}", "1")
+            address = url + re.sub(r"{\w+}", "x", known)
             async with session.request(method, address, json={}, allow_redirects=False) as response:
                 # a route that is there refuses in its own words; one that is not, in the framework's
                 text = await response.text()
