@@ -39,9 +39,7 @@ def origin_of(url: StrOrURL) -> tuple[str, int]:
 class Tracer(Protocol):
     """Makes a request as a part of the present one, and sends with it the headers that tell so."""
 
-    async def calling(
-        self, request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
+    async def calling(self, request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """Make it."""
         ...
 
