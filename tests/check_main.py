@@ -7,7 +7,8 @@ import re
 import sys
 from collections.abc import Callable
 
-from checking import Checks, free_port, main
+from checking import Checks, main
+from free_ports import free_port
 
 VICTIMS = (
     "edge-a/s3,edge-b/s3,hub/files,edge-a/items,edge-b/items,hub/items,edge-a/dask,edge-b/dask,"

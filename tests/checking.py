@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -131,13 +130,6 @@ def _read_report(report: Path, code: int, seconds: float) -> Passed:
         if re.fullmatch(r"\d+(\.\d+)?", value):
             figures[name] = figures.get(name, 0.0) + float(value)
     return Passed(code, told["tests"] - told["skipped"] - failed, told["skipped"], failed, seconds, figures)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main(

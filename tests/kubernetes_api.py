@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from free_ports import free_port
 
 VERSION = "1.34.4"
 MODULE = Path(__file__).resolve().parents[1] / "tools" / "kubernetes"
@@ -74,12 +74,6 @@ def _build(package: str, target: Path) -> None:
     environment = {"GOMAXPROCS": "2", "GOFLAGS": "-buildvcs=false -mod=readonly", "CGO_ENABLED": "0"}
     subprocess.run([*command, package], cwd=MODULE, check=True, env=dict(os.environ) | environment)
     Path(f"{target}.new").rename(target)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

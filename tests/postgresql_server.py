@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 DURABLE = ("fsync=on", "synchronous_commit=on")
@@ -42,12 +42,6 @@ def _unprivileged() -> pwd.struct_passwd | None:
     return None
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def running_postgresql(settings: tuple[str, ...] = FAST) -> Iterator[str]:
     """Run a server while the context lasts; yield its DSN, over the socket folder."""
@@ -62,7 +56,7 @@ def running_postgresql(settings: tuple[str, ...] = FAST) -> Iterator[str]:
         subprocess.run(
             [*initdb, "--locale=C", "--no-sync"], check=True, cwd=folder, stdout=subprocess.DEVNULL, **as_user
         )
-        port = _free_port()
+        port = free_port()
         options = ("listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}")
         flags = [flag for each in (*options, "max_connections=200", *settings) for flag in ("-c", each)]
         with (folder / "log").open("wb") as log:

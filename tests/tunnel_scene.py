@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
+from free_ports import free_port
 
 from edges.settings import Secret, TunnelSettings
 from gateway.tunnel.edge import Tunnel
@@ -17,11 +17,6 @@ from gateway.tunnel.ports import open_ports
 SECRET = "tunnel-secret-of-these-tests-32-bytes"
 VARIABLE = "LAKEGATE_TESTS_TUNNEL"
 os.environ[VARIABLE] = SECRET
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 @web.middleware

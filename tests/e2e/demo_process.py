@@ -3,7 +3,6 @@
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
+from free_ports import free_port
 
 LAKEGATE = [sys.executable, "-m", "gateway"]
 UP = "Everything is up."
@@ -89,12 +89,6 @@ class Demo:
         elif self.process.stdout is not None:
             self._reader.join(timeout=10)
             self.process.stdout.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def left_running(folder: Path) -> list[str]:

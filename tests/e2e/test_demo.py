@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from demo_process import LAKEGATE, Demo, free_port, gone, left_running
+from demo_process import LAKEGATE, Demo, gone, left_running
+from free_ports import free_port
 
 pytestmark = pytest.mark.e2e
 README = Path(__file__).parents[2] / "README.md"

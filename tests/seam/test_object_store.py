@@ -16,7 +16,8 @@ import boto3
 import pytest
 from aiohttp import web
 from botocore.config import Config
-from ceph_server import ACCESS, SECRET, ceph, free_port, wait_for_port
+from ceph_server import ACCESS, SECRET, ceph, wait_for_port
+from free_ports import free_port
 
 from edges.errors import Conflict, NotFound, SiteMisbehaved, SiteUnavailable
 from edges.settings import Secret, StorageSettings

@@ -1,19 +1,14 @@
 """Every route of the gateway has a scope, and a token that is restricted does not get beyond it."""
 
-import socket
 from contextlib import AsyncExitStack
 
 import pytest
+from free_ports import free_port
 
 from gateway.app import furnish
 from gateway.auth.identity import Forbidden
 from gateway.auth.scopes import check_scope, needed_scope
 from gateway.settings import ServerSettings, Settings
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 async def test_every_route_that_is_served_has_a_scope(tmp_path):

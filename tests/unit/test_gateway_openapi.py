@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from free_ports import free_port
 from openapi_spec_validator import validate
 
 from gateway.app import running_gateway
@@ -18,12 +18,6 @@ from gateway.stac.openapi import openapi_document, openapi_page
 
 DOCUMENT = openapi_document("http://gate.example")
 OPERATIONS = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -7,7 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from oidc_server import Provider, free_port, installed_modules, provider_at
+from free_ports import free_port
+from oidc_server import Provider, installed_modules, provider_at
 
 from edges.settings import Secret
 from gateway.app import running_gateway

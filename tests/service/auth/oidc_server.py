@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,12 +19,6 @@ VERSION = "8.8.1"
 PACKAGES = (f"oidc-provider@{VERSION}", "jose@6.2.17")
 SCRIPT = Path(__file__).with_name("provider.mjs")
 START_SECONDS = 60.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def installed_modules() -> Path:

@@ -14,8 +14,9 @@ from conftest import issuer_settings
 from dask_gateway import Gateway
 from dask_gateway.auth import BasicAuth, JupyterHubAuth
 from eodag import EODataAccessGateway
+from free_ports import free_port
 from jupyter_server.gateway.gateway_client import GatewayClient, gateway_request
-from oidc_server import free_port, provider_at
+from oidc_server import provider_at
 
 from edges.catalogues.sqlite import SqliteCatalogue
 from edges.settings import CatalogueSettings, Secret, SiteSettings

@@ -13,7 +13,8 @@ from browser import Browser
 from conftest import issuer_settings, settings_of
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from oidc_server import free_port, provider_at
+from free_ports import free_port
+from oidc_server import provider_at
 
 from gateway.app import running_gateway
 

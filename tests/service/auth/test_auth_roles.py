@@ -7,7 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from oidc_server import Provider, free_port, provider_at
+from free_ports import free_port
+from oidc_server import Provider, provider_at
 
 from edges.catalogues.sqlite import SqliteCatalogue
 from edges.settings import AccessRule, CatalogueSettings, SiteSettings

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lakegate_command import TOKEN, House, free_port, item, serving, written
+from free_ports import free_port
+from lakegate_command import TOKEN, House, item, serving, written
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -97,12 +96,6 @@ def serving(*arguments: str, log: Path) -> Iterator[Served]:
             process.wait(SECONDS)
             if process.stdout is not None:
                 process.stdout.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def written(path: Path, content: Mapping[str, Any]) -> Path:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from lakegate_command import free_port, lakegate, serving, written
+from free_ports import free_port
+from lakegate_command import lakegate, serving, written
 
 from gateway.__main__ import main
 

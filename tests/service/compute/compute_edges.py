@@ -4,7 +4,6 @@ import base64
 import os
 import secrets
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
+from free_ports import free_port
 
 from edges.compute.dask_gateway import DaskGateway
 from edges.compute.jupyter import JupyterGateway
@@ -49,12 +49,6 @@ POLICIES = (
     Policy(name="team-clusters", group="eo/team", resource="clusters", kind="concurrent", amount=3),
     Policy(name="team-kernels", group="eo/team", resource="kernels", kind="concurrent", amount=2),
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 30.0, what: str = "condition") -> None:

@@ -8,10 +8,10 @@ from compute_edges import (
     RealDaskEdge,
     RealKernelEdge,
     dask_gateway_of,
-    free_port,
     kernel_gateway_of,
     make_dask_edge,
 )
+from free_ports import free_port
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import aiohttp
 import msgspec
 import pytest
-from compute_edges import CAP, free_port, make_dask_edge
+from compute_edges import CAP, make_dask_edge
 from dask_gateway import Gateway
 from dask_gateway.auth import BasicAuth
+from free_ports import free_port
 
 from edges.compute.dask_gateway import DaskGateway
 from edges.errors import SiteUnavailable

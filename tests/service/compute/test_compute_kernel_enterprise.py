@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from compute_edges import RealKernelEdge, answers, free_port, process, wait_until
+from compute_edges import RealKernelEdge, answers, process, wait_until
+from free_ports import free_port
 from test_compute_kernel_face import ALICE, call, execute, user
 
 from edges.site.kernel_gateway import DASK_VARIABLES

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from compute_edges import answers, free_port, process, wait_until
+from compute_edges import answers, process, wait_until
+from free_ports import free_port
 
 from gateway.kernels.model import KernelRecord
 from gateway.records_sqlite import SqliteRecordTable as RecordTable

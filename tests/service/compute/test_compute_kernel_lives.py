@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import aiohttp
 import pytest
-from compute_edges import free_port
+from free_ports import free_port
 from test_compute_kernel_face import ALICE, BOB, call, execute, jupyter_server, settled, user
 
 from edges.compute.model import KernelModel

@@ -12,7 +12,8 @@ import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
-from contributed_lake import Lake, User, a_collection, an_item, free_port, lake, until
+from contributed_lake import Lake, User, a_collection, an_item, lake, until
+from free_ports import free_port
 
 from gateway.settings import QuotaSettings
 from quotas.model import Policy

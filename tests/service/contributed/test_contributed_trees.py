@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
-from contributed_lake import Lake, User, a_collection, an_item, free_port, lake
+from contributed_lake import Lake, User, a_collection, an_item, lake
+from free_ports import free_port
 
 from edges.settings import Secret, StorageSettings
 from gateway.settings import TreeSettings

@@ -17,7 +17,8 @@ import msgspec
 import psutil
 import pytest
 from aiohttp import web
-from data_scene import ALICE, GROUP, Origin, free_port, scene, site_of, until
+from data_scene import ALICE, GROUP, Origin, scene, site_of, until
+from free_ports import free_port
 
 from gateway.data.hrefs import data_path
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from federated_lake import Client, free_port, gateway_over, hub, item, site_of
+from federated_lake import Client, gateway_over, hub, item, site_of
+from free_ports import free_port
 
 from gateway.settings import LimitSettings
 

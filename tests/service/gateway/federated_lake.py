@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from free_ports import free_port
 
 from edges.catalogues.sources import collection_of
 from edges.catalogues.sqlite import SqliteCatalogue
@@ -32,12 +32,6 @@ _MEMBERS = msgspec.json.Decoder(Members)
 _PAGE_ITEMS = 20_000
 _PATIENCE = 180.0
 """Seconds that a search may take where a test is not about time: real items are many, and machines may be busy."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def read_items(folder: Path) -> dict[Name, Members]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from federated_lake import collection, free_port
+from federated_lake import collection
+from free_ports import free_port
 
 from edges.stac.documents import CONFORMANCE
 

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from federated_lake import Client, free_port, gateway_over, hub, item, site_of, until
+from federated_lake import Client, gateway_over, hub, item, site_of, until
+from free_ports import free_port
 
 from edges.hops import HOPS
 from edges.settings import SiteSettings

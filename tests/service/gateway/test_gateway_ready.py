@@ -8,7 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from federated_lake import free_port, gateway_over, hub, item
+from federated_lake import gateway_over, hub, item
+from free_ports import free_port
 from hostile_sites import hostile, page
 
 from gateway.app import serve_gateway

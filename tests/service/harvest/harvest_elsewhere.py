@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
-from harvest_scene import ACCESS, EDGE, SECRET, Live, Scene, free_port
+from free_ports import free_port
+from harvest_scene import ACCESS, EDGE, SECRET, Live, Scene
 
 from gateway.harvests.workers_face import WorkersFace
 from gateway.middleware import problems_middleware

@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import web
 from awscrt import checksums
 from botocore.config import Config
+from free_ports import free_port
 
 from edges.catalogues.memory import MemoryCatalogue
 from edges.downloads.ways import Way
@@ -42,12 +43,6 @@ PART = 5 << 20
 GROUP = "root/team"
 CHARGE = Charge(group=GROUP, user="ann")
 EDGE, HUB = "edge-a", "hub-b"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+from free_ports import free_port
 from harvest_elsewhere import far
-from harvest_scene import EDGE, free_port
+from harvest_scene import EDGE
 from test_harvest_far import publish, whole
 
 from edges.compute.dask_gateway import DaskGateway

@@ -12,7 +12,8 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
-from harvest_scene import ACCESS, SECRET, free_port, make_item, sha256
+from free_ports import free_port
+from harvest_scene import ACCESS, SECRET, make_item, sha256
 
 pytestmark = pytest.mark.service
 

@@ -8,7 +8,7 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
-from harvest_scene import free_port
+from free_ports import free_port
 
 from edges.settings import PolitenessSettings
 from harvest.errors import LeftAlone

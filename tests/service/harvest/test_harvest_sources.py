@@ -9,7 +9,8 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
-from harvest_scene import HUB, PART, free_port, make_item, sha256
+from free_ports import free_port
+from harvest_scene import HUB, PART, make_item, sha256
 
 from edges.downloads.eodag_way import EodagWay
 from edges.downloads.http_way import HttpWay

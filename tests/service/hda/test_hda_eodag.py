@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
-from hda_lake import OLCI, collection, free_port, hub, item, settings_over, site_of
+from free_ports import free_port
+from hda_lake import OLCI, collection, hub, item, settings_over, site_of
 from login_realm import LoginRealm, login_realm
 from oidc_server import installed_modules, provider_at
 from order_provider import CONTENT, ERA5, OrderProvider, order_provider

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hda_lake import Client, free_port, gateway_over
+from free_ports import free_port
+from hda_lake import Client, gateway_over
 from order_provider import ERA5, SECRET, OrderProvider, order_provider
 from test_hda_orders import BOB, link_of
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import aiohttp
 import msgspec
 import pytest
-from hda_lake import OLCI, Client, free_port, gateway_over, hub, item, site_of
+from free_ports import free_port
+from hda_lake import OLCI, Client, gateway_over, hub, item, site_of
 from order_provider import ERA5, order_provider
 from test_hda_orders import ORDER, ordering_site
 

@@ -13,7 +13,8 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from hda_lake import BOBS_TOKEN, TOKEN, Client, free_port, gateway_over, settings_over
+from free_ports import free_port
+from hda_lake import BOBS_TOKEN, TOKEN, Client, gateway_over, settings_over
 from order_provider import ERA5, OrderProvider, order_provider
 from test_hda_orders import ORDER, item, link_of, orderable, ordering_site, until
 

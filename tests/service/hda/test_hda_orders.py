@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from hda_lake import BOBS_TOKEN, OLCI, Client, free_port, gateway_over
+from free_ports import free_port
+from hda_lake import BOBS_TOKEN, OLCI, Client, gateway_over
 from order_provider import ERA5, SECRET, OrderProvider, order_provider
 
 from edges.settings import CatalogueSettings, OrderSettings, Secret, SiteSettings

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from hda_lake import OLCI, S2, Client, free_port, gateway_over
+from free_ports import free_port
+from hda_lake import OLCI, S2, Client, gateway_over
 from order_provider import ERA5, order_provider
 from test_hda_orders import ordering_site
 

@@ -20,6 +20,7 @@ import boto3
 import requests
 from aiohttp import web
 from botocore.config import Config
+from free_ports import free_port
 
 from edges.catalogues.sqlite import SqliteCatalogue
 from edges.settings import CatalogueSettings, Secret, SiteSettings, StorageSettings
@@ -37,11 +38,6 @@ COLLECTION = "EO.ESA.DAT.SENTINEL-2.MSI.L1C"
 SCENE = "S2A_MSIL1C_20230910T050701_N0509_R019_T47VLH_20230910T074321.SAFE"
 FILES = {"B02.jp2": b"blue" * 40_000, "B03.jp2": b"green" * 30_000, "MTD.xml": b"<metadata/>"}
 USERS = (("ann", "root/eo"), ("bob", "root/eo"), ("eve", "root/others"))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

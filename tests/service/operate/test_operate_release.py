@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-import socket
 import sys
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from helm_program import ROOT
 
 from edges.catalogues.memory import MemoryCatalogue
@@ -16,12 +16,6 @@ from gateway.config import parse_settings
 from gateway.settings import Settings
 
 SCRIPT = ROOT / "helm" / "lakegate" / "files" / "answers.sh"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings_of(state: Path, catalogue: str) -> Settings:

@@ -1,7 +1,6 @@
 """Spans of a gateway, as a collector gets them by OTLP over HTTP."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from free_ports import free_port
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from edges.catalogues.memory import MemoryCatalogue
@@ -66,12 +66,6 @@ class Collector:
 
 def attributes(span: Any) -> dict[str, Any]:
     return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings_of(folder: Path, catalogue: str, **tracing: Any) -> Any:

@@ -13,7 +13,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from free_ports import free_port
 from helm_program import HELM, ROOT, kubectl, program
 from kubernetes_api import KubernetesApi
 from kubernetes_node import PROGRAMS, Node
@@ -49,12 +49,6 @@ def blocks() -> dict[str, str]:
 
 def exported(block: str) -> set[str]:
     return set(re.findall(r"(?:^export|\s)\s*([A-Z_]+)=", block))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def item(name: str, day: int, assets: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from aiohttp import web
 from fake_kubernetes import FakeKubernetes
-from kubernetes_api import free_port, kubernetes_api
+from free_ports import free_port
+from kubernetes_api import kubernetes_api
 from operator_scene import ADMIN, NAMESPACES
 
 from edges.settings import Secret

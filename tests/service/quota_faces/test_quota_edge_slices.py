@@ -4,23 +4,18 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 import yaml
+from free_ports import free_port
 
 pytestmark = pytest.mark.service
 
 SECRET, LOCAL, ROOT = "edge-secret-of-these-tests-32-bytes", "local-secret-of-these-tests", "token-of-root"
 SECONDS = 120
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 @asynccontextmanager

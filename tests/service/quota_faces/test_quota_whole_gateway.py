@@ -1,12 +1,12 @@
 """Quotas as clients of a whole gateway meet them, over real sockets."""
 
 import asyncio
-import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
+from free_ports import free_port
 
 from edges.settings import Secret
 from gateway.app import running_gateway
@@ -19,11 +19,6 @@ ALICE, ROOT = "token-of-alice", "token-of-root"
 DAY = Policy(
     name="day", group="eo", resource="requests", kind="window", amount=5, window_seconds=86_400, contact="ops@lake"
 )
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 class House:

@@ -5,21 +5,16 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import uuid
 from pathlib import Path
 
 import aiohttp
 import pytest
+from free_ports import free_port
 
 LAKEGATE = str(Path(sys.executable).parent / "lakegate")
 ROOT = "token-of-root"
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 class Replica:

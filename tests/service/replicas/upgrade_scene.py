@@ -15,7 +15,8 @@ from pathlib import Path
 
 import asyncpg
 from aiohttp import web
-from conftest import LAKEGATE, ROOT, Replica, answered, free_port, item
+from conftest import LAKEGATE, ROOT, Replica, answered, item
+from free_ports import free_port
 from s3_bucket import ACCESS, SECRET
 
 from harvest.postgres_words import schema_script

@@ -1,5 +1,4 @@
-import socket
-
+import free_ports
 import pytest
 from running_site import TOKEN, running_site
 
@@ -49,6 +48,4 @@ def make_collection():
 
 @pytest.fixture
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports.free_port()

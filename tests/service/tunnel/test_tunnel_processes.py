@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
-from tunnel_scene import SECRET, free_port
+from free_ports import free_port
+from tunnel_scene import SECRET
 
 pytestmark = pytest.mark.service
 

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import pytest
-from tunnel_scene import edge_end, free_port, gateway_end, tunnelled, until
+from free_ports import free_port
+from tunnel_scene import edge_end, gateway_end, tunnelled, until
 
 from gateway.tunnel.edge_settings import read_tunnel_settings
 from gateway.tunnel.pool import MOST_WAITING
