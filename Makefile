@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ONCE_FLAG := $(if $(filter 1 yes true,$(ONCE)),--once,)
 
-.PHONY: help demo test test-unit test-seam test-service test-e2e lint check check-main check-search check-hda check-quotas check-compute check-harvest check-operate bench clean
+.PHONY: help demo test test-unit test-seam test-service test-e2e coverage lint check check-main check-search check-hda check-quotas check-compute check-harvest check-operate bench clean
 
 help: ## Say what the targets do
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ demo: $(VENV)/.demo ## Run the main job on this machine (ONCE=1: end after the t
 
 test: $(VENV)/.dev ## Pass all tests, in JOBS=2 processes
 	@echo "Running all tests; make test-unit runs those that start no servers ..."
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+
+coverage: $(VENV)/.dev ## Pass all tests and tell which lines they went through; slower by half
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 test-unit: $(VENV)/.dev ## Pass the tests that start no servers
