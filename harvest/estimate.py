@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from harvest.model import Progress, Wanted
 
 
@@ -41,18 +43,7 @@ def with_rate(progress: Progress, rate: float) -> Progress:
     """Return the progress with its speed (bytes per second) and the seconds that remain at that speed."""
     left = progress.bytes - progress.bytes_done
     eta = 0.0 if left <= 0 else left / rate if rate > 0 else None
-    return Progress(
-        items=progress.items,
-        items_done=progress.items_done,
-        objects=progress.objects,
-        objects_done=progress.objects_done,
-        objects_failed=progress.objects_failed,
-        bytes=progress.bytes,
-        bytes_done=progress.bytes_done,
-        present=progress.present,
-        rate=rate,
-        eta=eta,
-    )
+    return msgspec.structs.replace(progress, rate=rate, eta=eta)
 
 
 def part_size(total: int | None, part_bytes: int) -> int:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
 
+import msgspec
+
 from edges.downloads.ranges import ByteRange, RangeNotSatisfiable, span_of
 from edges.errors import EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
 from edges.model import Frozen
@@ -126,14 +128,8 @@ def _fits(asked: ByteRange, first: int, last: int) -> bool:
 
 def _described(headers: Mapping[str, str], opened: Opened) -> Opened:
     """Add validators and kind; what is not well-formed is left out, since it would become a field of our answer."""
-    return Opened(
-        total=opened.total,
-        first=opened.first,
-        length=opened.length,
-        skip=opened.skip,
-        partial=opened.partial,
-        framed=opened.framed,
-        unchanged=opened.unchanged,
+    return msgspec.structs.replace(
+        opened,
         etag=_kept(_ETAG, headers.get("ETag", "")),
         last_modified=_date(headers.get("Last-Modified", "")),
         content_type=_kept(_TYPE, headers.get("Content-Type", "")),
