@@ -103,17 +103,8 @@ class AuthFace:
 
     async def _create(self, request: web.Request) -> web.Response:
         _check_admin(request)
-        wanted = _parse(await read_object(request, right="an object with `user`", limit=65_536))
-        grant = TokenGrant(
-            user=wanted.user,
-            groups=wanted.groups,
-            charging_group=wanted.charging_group,
-            admin=wanted.admin,
-            scopes=wanted.scopes,
-            note=wanted.note,
-            roles=wanted.roles,
-        )
-        secret, token = await self._authenticator.create(grant, seconds=wanted.expires_in)
+        grant, seconds = _parse(await read_object(request, right="an object with `user`", limit=65_536))
+        secret, token = await self._authenticator.create(grant, seconds=seconds)
         return json_answer({**told_token(token), "token": secret}, status=201)
 
     async def _revoke(self, request: web.Request) -> web.Response:
@@ -128,14 +119,16 @@ def _check_admin(request: web.Request) -> None:
         raise Forbidden("only administrators of the gateway may do this")
 
 
-def _parse(body: Json) -> _NewToken:
+def _parse(body: Json) -> tuple[TokenGrant, float | None]:
+    """Return what a token shall be good for, and for how many seconds."""
     try:
         wanted = msgspec.convert(body, _NewToken)
-        TokenGrant(user=wanted.user, groups=wanted.groups, charging_group=wanted.charging_group)
+        granted = {name: value for name, value in msgspec.structs.asdict(wanted).items() if name != "expires_in"}
+        grant = TokenGrant(**granted)
     except (msgspec.ValidationError, ValueError) as error:
         right = "user, groups, charging_group, admin, scopes, roles, expires_in"
         raise InvalidInput("body", str(error), right) from error
-    return wanted
+    return grant, wanted.expires_in
 
 
 def told_token(token: IssuedToken) -> Json:
