@@ -15,7 +15,7 @@ from edges.stac import documents
 from edges.stac.aggregation_document import aggregation_links
 from edges.stac.fields import apply_fields
 from edges.stac.limits import MAX_BODY_BYTES
-from edges.stac.links import GEOJSON_TYPE, next_by_get, next_by_post, own_collection, own_item, url_of
+from edges.stac.links import GEOJSON_TYPE, SCHEMA_TYPE, next_by_get, next_by_post, own_collection, own_item, url_of
 from edges.stac.request import SearchRequest, search_from_get, search_from_post
 
 _SAMPLE = 100
@@ -181,12 +181,12 @@ class SiteStacFace:
     async def queryables(self, request: web.Request) -> web.Response:
         """``GET /queryables``, also of one collection."""
         sample = await self._sample(request)
-        return json_response(queryables(sample, self._schema_url(request, "queryables")), documents.SCHEMA_TYPE)
+        return json_response(queryables(sample, self._schema_url(request, "queryables")), SCHEMA_TYPE)
 
     async def sortables(self, request: web.Request) -> web.Response:
         """``GET /sortables``, also of one collection."""
         sample = await self._sample(request)
-        return json_response(sortables(sample, self._schema_url(request, "sortables")), documents.SCHEMA_TYPE)
+        return json_response(sortables(sample, self._schema_url(request, "sortables")), SCHEMA_TYPE)
 
     def _schema_url(self, request: web.Request, kind: str) -> str:
         name = request.match_info.get("collection")

@@ -14,6 +14,7 @@ from edges.stac.links import (
     GEOJSON_TYPE,
     JSON_TYPE,
     QUERYABLES_REL,
+    SCHEMA_TYPE,
     SORTABLES_REL,
     link,
     own_collection,
@@ -22,7 +23,6 @@ from edges.stac.links import (
 
 STAC_VERSION = "1.1.0"
 OPENAPI_TYPE = "application/vnd.oai.openapi+json;version=3.1"
-SCHEMA_TYPE = "application/schema+json"
 
 _API = "https://api.stacspec.org"
 _OGC = "http://www.opengis.net/spec"
@@ -78,6 +78,22 @@ CONFORMANCE: tuple[str, ...] = (
 TRANSACTION_CONFORMANCE = f"{_API}/v1.0.0/ogcapi-features/extensions/transaction"
 
 
+def entry_links(own: str, *, root: str, described: str) -> list[Json]:
+    """Return the links that every landing page has: its own address, the root's, and that of the OpenAPI document."""
+    search = link("search", url_of(own, "search"), GEOJSON_TYPE, "Search")
+    return [
+        link("self", url_of(own)),
+        link("root", url_of(root)),
+        link("service-desc", url_of(described, "api"), OPENAPI_TYPE),
+        link("service-doc", url_of(described, "api.html"), "text/html"),
+        link("conformance", url_of(own, "conformance")),
+        link("data", url_of(own, "collections")),
+        search | {"method": "GET"},
+        search | {"method": "POST"},
+        link(QUERYABLES_REL, url_of(own, "queryables"), SCHEMA_TYPE),
+    ]
+
+
 def landing_page(
     *,
     base: str,
@@ -100,15 +116,7 @@ def landing_page(
         "description": description,
         "conformsTo": list(conformance),
         "links": [
-            link("self", url_of(base)),
-            link("root", url_of(base)),
-            link("service-desc", url_of(base, "api"), OPENAPI_TYPE),
-            link("service-doc", url_of(base, "api.html"), "text/html"),
-            link("conformance", url_of(base, "conformance")),
-            link("data", url_of(base, "collections")),
-            link("search", url_of(base, "search"), GEOJSON_TYPE, "Search") | {"method": "GET"},
-            link("search", url_of(base, "search"), GEOJSON_TYPE, "Search") | {"method": "POST"},
-            link(QUERYABLES_REL, url_of(base, "queryables"), SCHEMA_TYPE),
+            *entry_links(base, root=base, described=base),
             link(SORTABLES_REL, url_of(base, "sortables"), SCHEMA_TYPE),
             *children,
         ],

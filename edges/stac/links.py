@@ -10,6 +10,7 @@ from edges.model import Json, Members
 
 JSON_TYPE = "application/json"
 GEOJSON_TYPE = "application/geo+json"
+SCHEMA_TYPE = "application/schema+json"
 QUERYABLES_REL = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 SORTABLES_REL = "http://www.opengis.net/def/rel/ogc/1.0/sortables"
 
@@ -39,8 +40,8 @@ def collection_links(base: str, collection: str) -> list[Json]:
         link("root", url_of(base)),
         link("parent", url_of(base)),
         link("items", f"{own}/items", GEOJSON_TYPE),
-        link(QUERYABLES_REL, f"{own}/queryables", "application/schema+json"),
-        link(SORTABLES_REL, f"{own}/sortables", "application/schema+json"),
+        link(QUERYABLES_REL, f"{own}/queryables", SCHEMA_TYPE),
+        link(SORTABLES_REL, f"{own}/sortables", SCHEMA_TYPE),
     ]
 
 

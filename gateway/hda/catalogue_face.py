@@ -6,11 +6,11 @@ from aiohttp import web
 
 from edges.model import MAX_LIMIT, Json
 from edges.stac.documents import CONFORMANCE as OF_ITEMS
-from edges.stac.documents import OPENAPI_TYPE, STAC_VERSION, conformance_page
-from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, QUERYABLES_REL, link, page_link, url_of
+from edges.stac.documents import STAC_VERSION, conformance_page, entry_links
+from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, link, page_link, url_of
 from edges.stac.request import body_of_get, search_of_body
 from gateway.answers import json_answer, json_only
-from gateway.hda.collections import SCHEMA_TYPE, HdaCollections, Naming
+from gateway.hda.collections import HdaCollections, Naming
 from gateway.hda.requests import pins_of, plain_datetime, sites_of
 from gateway.hda.services import service_named, services_page
 from gateway.principal import PRINCIPAL
@@ -128,7 +128,6 @@ class CatalogueFace:
 
 
 def _landing(base: str, root: str) -> Json:
-    search = link("search", url_of(base, "search"), GEOJSON_TYPE, "Search")
     return {
         "type": "Catalog",
         "stac_version": STAC_VERSION,
@@ -137,15 +136,7 @@ def _landing(base: str, root: str) -> Json:
         "description": "One catalogue over many data lakes, as clients of the Destination Earth Data Lake speak it.",
         "conformsTo": list(CONFORMANCE),
         "links": [
-            link("self", url_of(base)),
-            link("root", url_of(base)),
-            link("service-desc", url_of(root, "api"), OPENAPI_TYPE),
-            link("service-doc", url_of(root, "api.html"), "text/html"),
-            link("conformance", url_of(base, "conformance")),
-            link("data", url_of(base, "collections")),
-            search | {"method": "GET"},
-            search | {"method": "POST"},
-            link(QUERYABLES_REL, url_of(base, "queryables"), SCHEMA_TYPE),
+            *entry_links(base, root=base, described=root),
             link("services", url_of(root, "services"), GEOJSON_TYPE, "Services"),
         ],
     }

@@ -6,13 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from edges.errors import NotFound
 from edges.model import Frozen, Json
 from edges.registry import Registry
-from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, QUERYABLES_REL, link, url_of
+from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, QUERYABLES_REL, SCHEMA_TYPE, link, url_of
 from gateway.principal import Principal
 from gateway.search.access import Access
 from gateway.search.collections import unite
 from gateway.search.sight import Sight
 
-SCHEMA_TYPE = "application/schema+json"
 LONGEST_SHORT = 200
 """Characters of a description that is made where a collection has no short one."""
 _Told = list[tuple[Json, ...] | None]

@@ -14,10 +14,10 @@ from edges.errors import EdgeError, InvalidInput
 from edges.model import Json
 from edges.narrowing import Chosen, Narrowing
 from edges.single_flight import SingleFlight
-from edges.stac.links import url_of
+from edges.stac.links import SCHEMA_TYPE, url_of
 from gateway.answers import json_answer, json_only
 from gateway.hda.catalogue_face import ROOTS
-from gateway.hda.collections import SCHEMA_TYPE, HdaCollections, HdaSeen, Naming
+from gateway.hda.collections import HdaCollections, HdaSeen, Naming
 from gateway.hda.requests import Terms, search_of_members, sites_of
 from gateway.hda.schemas import Told, document, of_items, of_schema, of_summaries, united
 from gateway.principal import PRINCIPAL, Principal

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from edges.model import MAX_LIMIT, Json
 from edges.stac.limits import decode_object
-from edges.stac.links import QUERYABLES_REL, SORTABLES_REL, link, page_link
+from edges.stac.links import QUERYABLES_REL, SCHEMA_TYPE, SORTABLES_REL, link, page_link
 from edges.stac.request import SearchRequest, search_from_get, search_from_post
 from gateway.answers import json_answer, json_only
 from gateway.principal import principal_of
@@ -24,7 +24,7 @@ from gateway.stac.schemas import (
     sortables,
     told_by,
 )
-from gateway.stac.scope import SCHEMA_TYPE, Scope
+from gateway.stac.scope import Scope
 
 _PAGE = 1_000
 """Collections on a page where no limit is asked: clients expect them all at once."""

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from edges.model import Frozen, Json
 from edges.stac.aggregation_document import aggregation_links
-from edges.stac.documents import OPENAPI_TYPE, STAC_VERSION
-from edges.stac.links import GEOJSON_TYPE, QUERYABLES_REL, SORTABLES_REL, link, url_of
+from edges.stac.documents import STAC_VERSION, entry_links
+from edges.stac.links import SCHEMA_TYPE, SORTABLES_REL, link, url_of
 from gateway.stac.conformance import CONFORMANCE, OF_A_CATALOGUE
-from gateway.stac.scope import SCHEMA_TYPE, Scope
+from gateway.stac.scope import Scope
 
 KINDS = ("Catalog", "Collection")
 
@@ -57,18 +57,9 @@ def catalogue(scope: Scope, site: SiteTold, collections: Iterable[Json]) -> Json
 
 
 def _links(scope: Scope) -> list[Json]:
-    search = link("search", scope.url("search"), GEOJSON_TYPE, "Search")
     return [
-        link("self", scope.url()),
-        link("root", url_of(scope.base)),
-        link("service-desc", url_of(scope.base, "api"), OPENAPI_TYPE),
-        link("service-doc", url_of(scope.base, "api.html"), "text/html"),
-        link("conformance", scope.url("conformance")),
-        link("data", scope.url("collections")),
+        *entry_links(scope.url(), root=scope.base, described=scope.base),
         link("children", scope.url("children")),
-        search | {"method": "GET"},
-        search | {"method": "POST"},
-        link(QUERYABLES_REL, scope.url("queryables"), SCHEMA_TYPE),
         link(SORTABLES_REL, scope.url("sortables"), SCHEMA_TYPE),
         *aggregation_links(scope.url()),
     ]

@@ -6,9 +6,8 @@ from edges.model import Json
 from edges.stac.aggregation import AGGREGATIONS, INTERVALS
 from edges.stac.documents import OPENAPI_TYPE
 from edges.stac.geohash import MAX_PRECISION
-from edges.stac.links import GEOJSON_TYPE, JSON_TYPE
+from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, SCHEMA_TYPE
 from gateway.stac.openapi_schemas import OBJECT, STRING, ref
-from gateway.stac.scope import SCHEMA_TYPE
 
 _BOOLEAN: Json = {"type": "boolean"}
 _COUNT: Json = {"type": "integer", "minimum": 1}

@@ -2,10 +2,8 @@
 
 from edges.model import Frozen, Json
 from edges.stac.aggregation_document import aggregation_links
-from edges.stac.links import GEOJSON_TYPE, QUERYABLES_REL, SORTABLES_REL, link, url_of
+from edges.stac.links import GEOJSON_TYPE, QUERYABLES_REL, SCHEMA_TYPE, SORTABLES_REL, link, url_of
 from gateway.search.sight import Sight
-
-SCHEMA_TYPE = "application/schema+json"
 
 
 class Scope(Frozen):
