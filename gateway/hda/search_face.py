@@ -1,7 +1,6 @@
 """Items as HDA serves them: search in all forms of its clients, items of a collection, one item by its id."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -9,9 +8,7 @@ from aiohttp import web
 from edges.errors import NotFound
 from edges.model import Json, Members, Query
 from edges.registry import Registry
-from edges.stac.documents import item_collection
 from edges.stac.fields import apply_fields
-from edges.stac.hrefs import looks_unsafe
 from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, link, next_by_get, url_of
 from gateway.answers import json_only, only_utf8
 from gateway.hda.catalogue_face import ROOTS
@@ -23,8 +20,7 @@ from gateway.principal import Principal, principal_of
 from gateway.quota.charging import Charges
 from gateway.search.federation import Federation
 from gateway.search.page import Page, told_of_sites
-from gateway.search.render import Preference, preference
-from gateway.search.safety import made_safe
+from gateway.search.showing import Showing
 from gateway.settings import HdaSettings, LimitSettings
 from quotas.model import Line
 
@@ -50,7 +46,7 @@ class SearchFace:
         base: str,
     ) -> None:
         self._federation = federation
-        self._registry = registry
+        self._showing = Showing(registry)
         self._charging = charging
         self._page_items = limits.page_items
         self._collections = collections
@@ -148,8 +144,7 @@ class SearchFace:
         if not group:
             backend = ", ".join(pins) or None
             raise NotFound(f"Could not find any item in {collection} collection for backend {backend}.")
-        (item,), left_out = made_safe([render(group, self.view(request))], [group])
-        self._caught(left_out)
+        item = self._showing.one(render(group, self.view(request)), group)
         return only_utf8(msgspec.json.encode(item))
 
     def view(self, request: web.Request) -> View:
@@ -159,7 +154,7 @@ class SearchFace:
             root=self._root,
             names=self._naming.names,
             titles=self._collections.seen_by(principal_of(request)).title,
-            prefer=self._preference(request),
+            prefer=self._showing.prefer(request.query.get("near")),
             orders=self._orders,
             legacy=not request.path.startswith(ROOTS[0]),
         )
@@ -191,32 +186,8 @@ class SearchFace:
         links = [link("self", own, JSON_TYPE, "Current Page"), link("root", url_of(self._base))]
         if page.next is not None:
             links.append(next_link(page.next))
-        body = self._encoded(items, page, links)
+        body = self._showing.page(items, page, links=links, told=told_of_sites(page))
         response = web.Response(body=only_utf8(body), content_type=GEOJSON_TYPE)
         if page.missing:
             response.headers["Cache-Control"] = "no-store"
         return response
-
-    def _encoded(self, items: list[Members], page: Page, links: list[Json]) -> bytes:
-        """Return the page as bytes; where they look unsafe, without what is unsafe in the items."""
-        told = told_of_sites(page)
-        body = item_collection(items, links=links, matched=page.matched, extra=told)
-        if not looks_unsafe(body):
-            return body
-        safe, left_out = made_safe(items, page.groups)
-        if not left_out:
-            return body
-        self._caught(left_out)
-        return item_collection(safe, links=links, matched=page.matched, extra=told | {"federation:unsafe": left_out})
-
-    def _caught(self, left_out: dict[str, int]) -> None:
-        for name, count in left_out.items():
-            site = self._registry.get(name)
-            if site is not None:
-                site.caught("unsafe", count=count)
-
-    def _preference(self, request: web.Request) -> Preference:
-        sites = self._registry.sites()
-        priorities: dict[str, Any] = {site.id: site.settings.priority for site in sites}
-        unwell = {site.id for site in sites if site.health.status in ("degraded", "down")}
-        return preference(priorities, request.query.get("near"), unwell=unwell)

@@ -1,9 +1,5 @@
 """Items over HTTP: Item Search, and Features of one collection, of the whole lake or of one site's catalogue."""
 
-import functools
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import msgspec
 from aiohttp import hdrs, web
 
@@ -12,7 +8,6 @@ from edges.model import Json, Members, Query
 from edges.registry import Registry
 from edges.stac import documents
 from edges.stac.fields import apply_fields
-from edges.stac.hrefs import looks_unsafe
 from edges.stac.links import GEOJSON_TYPE, next_by_get, next_by_post
 from edges.stac.request import SearchRequest, parse_dedup, parse_flag, search_from_get, search_from_post
 from edges.stac.tags import tag_of
@@ -21,8 +16,8 @@ from gateway.principal import principal_of
 from gateway.quota.charging import Charging
 from gateway.search.federation import Federation
 from gateway.search.page import Page, told_of_sites
-from gateway.search.render import preference, render_item
-from gateway.search.safety import made_safe
+from gateway.search.render import render_item
+from gateway.search.showing import Showing
 from gateway.settings import LimitSettings
 from gateway.stac.demand import demand_of
 from gateway.stac.harmonised import Harmonised
@@ -48,7 +43,7 @@ class SearchFace:
         own: OwnCollections,
     ) -> None:
         self._federation = federation
-        self._registry = registry
+        self._showing = Showing(registry)
         self._charging = charging
         self._limits = limits
         self._harmonised = harmonised
@@ -80,9 +75,8 @@ class SearchFace:
             )
         if not group:
             raise NotFound(f"no site has an item {item_id!r} in collection {collection!r}")
-        item = render_item(group, base=scope.url(), prefer=self._preference(request))
-        (item,), left_out = made_safe([item], [group])
-        self._caught(left_out)
+        prefer = self._showing.prefer(request.query.get("near"))
+        item = self._showing.one(render_item(group, base=scope.url(), prefer=prefer), group)
         response = web.Response(body=only_utf8(msgspec.json.encode(item)), content_type=GEOJSON_TYPE)
         if self._own.tag(collection) is not None:  # it can be changed: If-Match wants to know what was read
             response.headers[hdrs.ETAG] = tag_of(group[0].item)
@@ -145,7 +139,8 @@ class SearchFace:
         link = None
         if page.next is not None:
             link = _next(own, request, page.next) if members is None else next_by_post(own, members, page.next)
-        body = self._encoded(items, page, scope, documents.page_links(scope.base, own, link))
+        links = documents.page_links(scope.base, own, link)
+        body = self._showing.page(items, page, links=links, told=told_of_sites(page, scope.site))
         response = web.Response(body=only_utf8(body), content_type=GEOJSON_TYPE)
         if link is not None and members is None and len(link["href"]) <= _LONGEST_LINK:
             response.headers[hdrs.LINK] = f'<{link["href"]}>; rel="next"; type="{GEOJSON_TYPE}"'
@@ -153,33 +148,10 @@ class SearchFace:
             response.headers[hdrs.CACHE_CONTROL] = "no-store"
         return response
 
-    def _encoded(self, items: list[Members], page: Page, scope: Scope, links: list[Json]) -> bytes:
-        """Return the page as bytes; where they look unsafe, what is unsafe in the items is left out, and told."""
-        encode = functools.partial(documents.item_collection, links=links, matched=page.matched)
-        body = encode(items, extra=told_of_sites(page, scope.site))
-        if not looks_unsafe(body):
-            return body
-        safe, left_out = made_safe(items, page.groups)
-        self._caught(left_out)
-        told = told_of_sites(page, scope.site) | {"federation:unsafe": left_out}
-        return encode(safe, extra=told) if left_out else body
-
-    def _caught(self, left_out: Mapping[str, int]) -> None:
-        for name, count in left_out.items():
-            site = self._registry.get(name)
-            if site is not None:
-                site.caught("unsafe", count=count)
-
     def _rendered(self, page: Page, query: Query, request: web.Request, scope: Scope) -> list[Members]:
-        prefer, base = self._preference(request), scope.url()
+        prefer, base = self._showing.prefer(request.query.get("near")), scope.url()
         rendered = [render_item(group, base=base, prefer=prefer) for group in page.groups]
         return rendered if query.fields is None else [apply_fields(item, query.fields) for item in rendered]
-
-    def _preference(self, request: web.Request) -> Callable[[Any], Any]:
-        sites = self._registry.sites()
-        priorities = {site.id: site.settings.priority for site in sites}
-        unwell = {site.id for site in sites if site.health.status in ("degraded", "down")}
-        return preference(priorities, request.query.get("near"), unwell=unwell)
 
     def _by_get(self, request: web.Request) -> SearchRequest:
         return search_from_get(
