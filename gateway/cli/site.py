@@ -6,7 +6,7 @@ import logging
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import aiohttp
@@ -24,6 +24,7 @@ from edges.errors import EdgeError
 from edges.model import Frozen
 from edges.settings import Secret
 from edges.site.app import SiteServerSettings, serving
+from gateway import background
 from gateway.cli.remote import EXIT_FAILED, EXIT_USAGE, CommandFailed
 from gateway.quota.edge_face import EdgeQuotaFace
 from gateway.quota.edge_settings import EdgeQuotaSettings, read_edge_settings
@@ -196,19 +197,9 @@ def _bar() -> Progress:
     )
 
 
-@asynccontextmanager
-async def _watching(catalogue: SqliteCatalogue, paths: list[Path], seconds: float) -> AsyncIterator[None]:
+def _watching(catalogue: SqliteCatalogue, paths: list[Path], seconds: float) -> AbstractAsyncContextManager[None]:
     """Load again and again what has changed, as long as the context is open."""
-    if seconds <= 0:
-        yield
-        return
-    task = asyncio.create_task(_watch(catalogue, paths, seconds), name="watch items")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    return background.beside(_watch(catalogue, paths, seconds), name="watch items") if seconds > 0 else nullcontext()
 
 
 async def _watch(catalogue: SqliteCatalogue, paths: list[Path], seconds: float) -> None:
