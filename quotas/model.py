@@ -5,6 +5,7 @@ import re
 from typing import Literal, dataclass_transform
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)  # what msgspec cannot tell type checkers
@@ -182,6 +183,26 @@ class Lease(Frozen):
     degraded: tuple[str, ...] = ()
 
 
+class Held(Frozen):
+    """What one user of a group holds of what is limited."""
+
+    group: str
+    user: str
+    amount: float
+
+
+class Holders(Frozen):
+    """Who holds what a limit counts: those who may be named, and what all ``others`` hold together."""
+
+    visible: tuple[Held, ...] = ()
+    others: float = 0.0
+
+    def sentence(self) -> str:
+        """Say it to a person."""
+        named = [f"{each.user} {each.amount:g}" for each in self.visible]
+        return ", ".join([*named, f"others {self.others:g}"] if self.others else named)
+
+
 class Explanation(Frozen):
     """Why a reservation was refused, in numbers, in the unit of the resource.
 
@@ -191,6 +212,9 @@ class Explanation(Frozen):
 
     ``admissible`` is the largest amount that this policy would grant now. ``position`` is told where the
     request waits in line, or would: 1 is next.
+
+    The ledger names no ``holders``: whom one may name depends on who asks, which the ledger does not know. Where there
+    are none the member is not written at all, so that older processes read what newer ones write.
     """
 
     policy: str
@@ -207,6 +231,7 @@ class Explanation(Frozen):
     on_exceed: OnExceed = "reject"
     admissible: float = 0.0
     position: int | None = None
+    holders: Holders | UnsetType = UNSET
 
     @property
     def never(self) -> bool:

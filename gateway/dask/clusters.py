@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -13,12 +14,13 @@ from edges.errors import EdgeError, SiteUnavailable
 from edges.model import EdgeUser, Json
 from edges.seams import DaskBackend
 from gateway.dask.creation import Creation
-from gateway.dask.errors import UnknownCluster, UnknownEdge
+from gateway.dask.errors import NotStarted, UnknownCluster, UnknownEdge
 from gateway.dask.gpus import gpu_fields
 from gateway.dask.model import ClusterRoute, Terms
 from gateway.dask.offers import Offers
-from gateway.dask.options import echoed, merge_fields, own_fields
+from gateway.dask.options import echoed, edge_field, merge_fields, own_fields, read_edge
 from gateway.dask.reconciliation import Reconciliation
+from gateway.dask.verdicts import is_young
 from gateway.dask.view import ClusterView
 from gateway.placement.seam import Placer
 from gateway.placement.words import size
@@ -104,15 +106,21 @@ class Clusters:
         if pinned not in self._backends:
             raise UnknownEdge(pinned)
         room = self._terms.rooms.get(pinned)
-        fields = gpu_fields(0.0 if room is None else room.gpus)
+        fields = [edge_field(list(self._backends), default=pinned), *gpu_fields(0.0 if room is None else room.gpus)]
         return fields + merge_fields({pinned: await self._offers.of_edge(pinned, user)})
 
-    async def create(self, principal: Principal, options: Json) -> str:
+    async def create(self, principal: Principal, options: Json, *, pinned: str | None = None) -> str:
         """Create a cluster; return its name. See :meth:`gateway.dask.creation.Creation.create` for what it raises.
+
+        An edge that the address pins is where it starts, whatever edge the options name: those of a kernel always name
+        its own.
 
         A creation that has begun is finished even if the caller is cancelled, so that nothing is half done; the
         cluster that nobody waits for is then ended.
         """
+        if pinned is not None:
+            read_edge(options.get("edge"), list(self._backends))
+            options = {**options, "edge": pinned}
         task = asyncio.create_task(self._creation.create(principal, options), name="create-cluster")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -134,6 +142,7 @@ class Clusters:
 
         Raises:
             UnknownCluster: there is none of that name for this user.
+            NotStarted: it was to be waited for, and has failed.
             edges.errors.EdgeError: the edge does not answer, and the cluster was running when it last did.
         """
         route = self.route(principal, name)
@@ -141,6 +150,8 @@ class Clusters:
             await self._creation.waiting.changed(route.id, seconds=WAIT_SECONDS)
             route = self.route(principal, name)
         if route.name is None:
+            if wait and route.status == "FAILED":
+                raise NotStarted(f"cluster {route.id} did not start: {route.told or 'nobody says why'}")
             return self._last_shown(route)
         try:
             report = await self._backends[route.edge].report(route.edge_user, route.name, wait=wait)
@@ -152,7 +163,11 @@ class Clusters:
         if report is None or report.ended:
             await self._reconciliation.settle(route, report)
         if report is None:
+            if is_young(route, now=time.time()):
+                return self._last_shown(route)
             raise UnknownCluster(name)
+        if wait and report.status == "FAILED":
+            raise NotStarted(f"edge {route.edge} could not start cluster {route.name}: its Dask Gateway's log says why")
         return _shown(report, route)
 
     async def reports(

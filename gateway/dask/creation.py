@@ -25,6 +25,7 @@ from gateway.dask.options import Wish, fit_options, merge_fields, read_wish, tak
 from gateway.dask.waiting import WaitingRoom, granted_cap
 from gateway.placement.seam import ComputeNeed, Placer
 from gateway.principal import Principal
+from gateway.quota.holders import with_holders
 from gateway.quota.turns import TrimmingLedger
 from gateway.records import RecordTable
 from quotas.errors import QuotaExceeded
@@ -82,7 +83,7 @@ class Creation:
         self._under_way.add(route.id)
         try:
             await self._routes.put(route)
-            granted = await self._reserve(route)
+            granted = await self._reserve(route, principal)
             return granted if granted.state == "waiting" else await self._start(granted)
         finally:
             self._under_way.discard(route.id)
@@ -112,7 +113,8 @@ class Creation:
         decision = await self._placer.place(need, principal)
         if decision.edge is None or decision.edge not in self._backends:
             ready = [f"POST {one['path']} {msgspec.json.encode(one['body']).decode()}" for one in decision.harvest]
-            raise NoPlacement("; ".join([*decision.reasons, *ready]) or "no edge with a Dask Gateway can take this")
+            told = "; ".join([*decision.reasons, *ready]) or "no edge with a Dask Gateway can take this"
+            raise NoPlacement(told, decision.refusal)
         return decision.edge
 
     async def _fitted(self, edge: str, wish: Wish, principal: Principal) -> tuple[Json, bool]:
@@ -139,7 +141,7 @@ class Creation:
             wished=wish.echo,
         )
 
-    async def _reserve(self, route: ClusterRoute) -> ClusterRoute:
+    async def _reserve(self, route: ClusterRoute, principal: Principal) -> ClusterRoute:
         """Reserve; return the route as it then is: with the cap that was granted, or waiting."""
         try:
             if not self.waiting.has_room(route):
@@ -161,7 +163,7 @@ class Creation:
         if answer.on_exceed == "queue" and not answer.never:
             return await self._line_up(route, answer.sentence())
         await self._routes.delete(route.id)
-        raise QuotaExceeded(answer)
+        raise QuotaExceeded(await with_holders(answer, principal, self._ledger))
 
     async def _line_up(self, route: ClusterRoute, why: str) -> ClusterRoute:
         waiting = msgspec.structs.replace(route, state="waiting")

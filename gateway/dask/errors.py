@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from quotas.model import Refusal
+
 
 class DaskFaceError(Exception):
     """Root of the errors of this face."""
@@ -11,9 +13,13 @@ class DaskFaceError(Exception):
 
 
 class NoPlacement(DaskFaceError):
-    """No edge will do; the message says why."""
+    """No edge will do; the message says why. ``refusal`` is the quota's, where nothing but that stands in the way."""
 
     title = "No edge can take this"
+
+    def __init__(self, message: str, refusal: Refusal | None = None) -> None:
+        super().__init__(message)
+        self.refusal = refusal
 
 
 class UnknownCluster(DaskFaceError):
@@ -24,6 +30,13 @@ class UnknownCluster(DaskFaceError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Cluster {name[:100]} not found")
+
+
+class NotStarted(DaskFaceError):
+    """A cluster that somebody waits for will never run; the message says why."""
+
+    status = 409
+    title = "The cluster did not start"
 
 
 class UnknownEdge(DaskFaceError):

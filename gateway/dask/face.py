@@ -5,7 +5,6 @@ refusal is a 422 here.
 """
 
 import functools
-import math
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -15,9 +14,10 @@ from edges.compute.model import STATUSES
 from edges.errors import InvalidInput
 from gateway.bodies import read_object
 from gateway.dask.clusters import Clusters
+from gateway.dask.errors import NoPlacement
 from gateway.dask.session import Doorman
 from gateway.principal import Principal
-from gateway.quota.problem import detail_of, violated
+from gateway.quota.problem import again, detail_of, violated
 from quotas.errors import QuotaExceeded
 
 API_VERSION = "2026.3.0"
@@ -61,9 +61,10 @@ def error_response(error: Exception) -> web.Response:
         headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Lakegate: user name and API token"'
     text, numbers = str(error), {}
     if isinstance(error, QuotaExceeded):
-        text, numbers = detail_of(error.refusal), violated(error.refusal)
-        if error.refusal.retry_after is not None and not error.refusal.never:
-            headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(error.refusal.retry_after)))
+        text = detail_of(error.refusal)
+    if isinstance(error, (QuotaExceeded, NoPlacement)) and error.refusal is not None:
+        numbers = violated(error.refusal)
+        headers |= again(error.refusal)
     if status in (400, 429):
         status = 422
     status = _SHOWN_AS.get(status, status)
@@ -116,12 +117,7 @@ class DaskFace:
         options = body.get("cluster_options") or {}
         if not isinstance(options, dict):
             raise InvalidInput("cluster_options", f"a {type(options).__name__}", "a mapping of option to value")
-        pinned = _pinned(request)
-        if pinned is not None:
-            if options.get("edge") not in (None, "auto", pinned):
-                raise InvalidInput("edge", f"this address is that of {pinned}", f"{pinned}, or nothing")
-            options = {**options, "edge": pinned}
-        name = await self._clusters.create(principal, options)
+        name = await self._clusters.create(principal, options, pinned=_pinned(request))
         if request.transport is None or request.transport.is_closing():
             # the client has gone and never learns the name: nobody else would end it before its idle time-out
             await self._clusters.stop(principal, name)

@@ -47,13 +47,36 @@ class Wish(Frozen):
 def own_fields(edges: Sequence[str], *, most_gpus: float = 0.0) -> list[Json]:
     """Return our own option fields; that of GPUs where an edge has any."""
     return [
-        {"field": "edge", "label": "Edge site", "default": AUTO, "spec": {"type": "select", "options": [AUTO, *edges]}},
+        edge_field(edges, default=AUTO),
         {"field": "collections", "label": "Data collections (comma separated)", "default": "", "spec": _type("string")},
         {"field": "items", "label": "Items (collection: [ids])", "default": {}, "spec": _type("mapping")},
         {"field": "search", "label": "STAC search (collections, bbox, ...)", "default": {}, "spec": _type("mapping")},
         {"field": "prefix", "label": "Bucket prefix (s3://bucket/path/)", "default": "", "spec": _type("string")},
         *gpus.gpu_fields(most_gpus),
     ]
+
+
+def edge_field(edges: Sequence[str], *, default: str) -> Json:
+    """Return the option field of the edge. Each edge is a choice wherever it is shown: kernels have theirs preset."""
+    return {
+        "field": "edge",
+        "label": "Edge site",
+        "default": default,
+        "spec": {"type": "select", "options": [AUTO, *edges]},
+    }
+
+
+def read_edge(value: object, edges: Sequence[str]) -> str:
+    """Read the edge, ``auto`` where none is named.
+
+    Raises:
+        InvalidInput: there is none of that name.
+    """
+    if value in (None, "", AUTO):
+        return AUTO
+    if not isinstance(value, str) or value not in edges:
+        raise InvalidInput("edge", f"unknown edge {str(value)[:64]!r}", f"one of {', '.join([AUTO, *edges])}")
+    return value
 
 
 def merge_fields(offers: Mapping[str, Sequence[Json]]) -> list[Json]:
@@ -124,9 +147,7 @@ def read_wish(options: Json, edges: Sequence[str], *, most_gpus: float = 0.0) ->
     Raises:
         InvalidInput: one of our own options has a wrong value.
     """
-    edge = options.get("edge") or AUTO
-    if edge != AUTO and edge not in edges:
-        raise InvalidInput("edge", f"unknown edge {str(edge)[:64]!r}", f"one of {', '.join([AUTO, *edges])}")
+    edge = read_edge(options.get("edge"), edges)
     collections = _collections(options.get("collections") or "")
     items = _items(options.get("items") or {})
     search, prefix = options.get("search") or {}, options.get("prefix") or ""

@@ -61,9 +61,13 @@ def _missing(route: ClusterRoute) -> Verdict:
     return Verdict(act="end" if route.name is None else "ask", route=route)
 
 
+def is_young(route: ClusterRoute, *, now: float) -> bool:
+    """Tell whether an edge may have created a cluster, and not know it yet."""
+    return route.state == "live" and now - route.created_at < GRACE_SECONDS
+
+
 def judge_answer(route: ClusterRoute, report: ClusterReport | None, *, now: float) -> Verdict:
     """Judge a route by the edge's own report of it, None where the edge knows no such cluster."""
     if report is None:
-        young = route.state == "live" and now - route.created_at < GRACE_SECONDS
-        return Verdict(act="keep" if young else "end", route=route)
+        return Verdict(act="keep" if is_young(route, now=now) else "end", route=route)
     return Verdict(act="end" if report.ended else "keep", route=route, report=report)

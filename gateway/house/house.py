@@ -43,6 +43,7 @@ from gateway.placement.placer import FederatedPlacer
 from gateway.placement.words import Moving
 from gateway.proxying import EdgeProxy, ProxyLimits
 from gateway.quota.charging import Charging
+from gateway.quota.holders import holders_middleware
 from gateway.quota.metrics import LevelMetrics, RefusalMetrics
 from gateway.readiness import Readiness
 from gateway.search.access import Access
@@ -188,6 +189,7 @@ class House:
                     cookies=self.cookies,
                     public_url=self.base,
                 ),
+                holders_middleware(self.ledger),
             ],
         )
         app.add_routes(self.routes)

@@ -2,11 +2,13 @@
 
 from typing import ClassVar
 
+from quotas.model import Refusal
+
 
 class KernelFaceError(Exception):
     """Root of the errors of this face."""
 
-    status: ClassVar[int] = 400
+    status: int = 400
     title: ClassVar[str] = "Refused"
 
 
@@ -28,7 +30,16 @@ class UnknownSpec(KernelFaceError):
 
 
 class NoEdge(KernelFaceError):
-    """No edge can take the kernel now; the message says why."""
+    """No edge can take the kernel now; the message says why. ``refusal`` is the quota's, where only that is the cause.
+
+    ``status`` is then that of a refusal: 429, or 422 where waiting does not help.
+    """
 
     status = 503
     title = "No edge can take this"
+
+    def __init__(self, message: str, refusal: Refusal | None = None) -> None:
+        super().__init__(message)
+        self.refusal = refusal
+        if refusal is not None:
+            self.status = 422 if refusal.never else 429

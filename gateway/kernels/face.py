@@ -4,7 +4,6 @@ Errors have the shape ``{"reason", "message"}``, as kernel gateways give them.
 """
 
 import functools
-import math
 from collections.abc import Awaitable, Callable, Collection
 from urllib.parse import quote
 
@@ -15,13 +14,13 @@ from edges.errors import InvalidInput
 from gateway.bodies import read_object
 from gateway.kernels.buffers import needs_text, without_buffers
 from gateway.kernels.environment import read_environment
-from gateway.kernels.errors import UnknownSpec
+from gateway.kernels.errors import NoEdge, UnknownSpec
 from gateway.kernels.kernels import Kernels
 from gateway.kernels.largest import told_if_too_large
 from gateway.origins import check_origin
 from gateway.principal import Principal, user_of
 from gateway.proxying import EdgeProxy
-from gateway.quota.problem import detail_of, violated
+from gateway.quota.problem import again, detail_of, violated
 from quotas.errors import QuotaExceeded
 
 RESOURCE_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".js": "text/javascript", ".css": "text/css"}
@@ -59,9 +58,10 @@ def error_response(error: Exception) -> web.Response:
         headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="lakegate"'
     text, numbers = str(error), {}
     if isinstance(error, QuotaExceeded):
-        text, numbers = detail_of(error.refusal), violated(error.refusal)
-        if error.refusal.retry_after is not None and not error.refusal.never:
-            headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(error.refusal.retry_after)))
+        text = detail_of(error.refusal)
+    if isinstance(error, (QuotaExceeded, NoEdge)) and error.refusal is not None:
+        numbers = violated(error.refusal)
+        headers |= again(error.refusal)
     reason = str(getattr(error, "title", "Error"))
     return web.json_response({"reason": reason, "message": text, **numbers}, status=status, headers=headers)
 

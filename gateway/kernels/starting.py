@@ -20,6 +20,7 @@ from gateway.kernels.seam import KernelCredentials
 from gateway.kernels.specs import split_name
 from gateway.placement.seam import ComputeNeed, Placer
 from gateway.principal import Principal
+from gateway.quota.holders import with_holders
 from gateway.quota.turns import QueueingLedger, reserve_in_turn
 from gateway.records import RecordTable
 from quotas.errors import QuotaExceeded
@@ -104,7 +105,7 @@ class Starting:
         self._under_way.add(record.id)
         try:
             await self._records.put(record)
-            await self._reserve(record)
+            await self._reserve(record, principal)
             return await self._launch(record, principal, asked)
         finally:
             self._under_way.discard(record.id)
@@ -144,10 +145,11 @@ class Starting:
         if decision.edge in able:
             return str(decision.edge)
         if collections:
-            raise NoEdge("; ".join(decision.reasons) or f"edge {decision.edge} offers no such kernel")
+            told = "; ".join(decision.reasons) or f"edge {decision.edge} offers no such kernel"
+            raise NoEdge(told, decision.refusal)
         return next(iter(able))
 
-    async def _reserve(self, record: KernelRecord) -> None:
+    async def _reserve(self, record: KernelRecord, principal: Principal) -> None:
         try:
             answer = await reserve_in_turn(
                 self._ledger,
@@ -163,7 +165,7 @@ class Starting:
             raise
         if isinstance(answer, Refusal):
             await self._records.delete(record.id)
-            raise QuotaExceeded(answer)
+            raise QuotaExceeded(await with_holders(answer, principal, self._ledger))
 
     async def _launch(self, record: KernelRecord, principal: Principal, asked: Mapping[str, str]) -> KernelRecord:
         try:

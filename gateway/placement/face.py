@@ -10,6 +10,7 @@ from gateway.placement.requests import read_amount, read_prefix, read_queries, r
 from gateway.placement.seam import ComputeKind, ComputeNeed
 from gateway.principal import principal_of
 from gateway.quota.charging import Charging
+from gateway.quota.problem import again, violated
 
 _KINDS: dict[str, ComputeKind] = {"cluster": "cluster", "kernel": "kernel", "any": "any"}
 
@@ -38,7 +39,10 @@ class PlacementFace:
         if need.queries or need.items or need.prefix:
             await self._charging.request(principal)
         placement = await self._placer.rank(need, principal)
-        return web.Response(body=msgspec.json.encode(placement), content_type="application/json")
+        told: Json = msgspec.to_builtins(placement)
+        told["refused"] = None if placement.refused is None else violated(placement.refused)
+        headers = {} if placement.refused is None else again(placement.refused)
+        return web.Response(body=msgspec.json.encode(told), content_type="application/json", headers=headers)
 
 
 def read_need(body: Json, *, page_items: int) -> ComputeNeed:

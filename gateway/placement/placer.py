@@ -12,6 +12,7 @@ from gateway.placement.requests import harvest_requests, read_prefix
 from gateway.placement.seam import Buckets, ComputeFacts, ComputeNeed, ComputeView, PlacementDecision, Taken
 from gateway.placement.sizing import Averages, Scene, scene_of
 from gateway.principal import Principal
+from gateway.quota.holders import with_holders
 from gateway.quota.problem import detail_of
 from gateway.search.federation import Federation
 from quotas.ledger import Ledger
@@ -53,7 +54,9 @@ class FederatedPlacer:
         """Choose an edge."""
         placement = await self.rank(need, principal)
         if placement.edge is None:
-            return PlacementDecision(edge=None, reasons=placement.advice, harvest=placement.harvest)
+            return PlacementDecision(
+                edge=None, reasons=placement.advice, harvest=placement.harvest, refusal=placement.refused
+            )
         best = placement.candidates[0]
         return PlacementDecision(edge=best.edge, reasons=best.reasons, waits=best.waits)
 
@@ -138,6 +141,8 @@ class FederatedPlacer:
     ) -> EdgeFacts:
         at_edge = [msgspec.structs.replace(line, edge=site.id) for line in _lines(need)]
         refusal = await self._ledger.check(principal.charge, at_edge) if at_edge else None
+        if refusal is not None:
+            refusal = await with_holders(refusal, principal, self._ledger)
         waits = refusal is not None and refusal.on_exceed == "queue" and not refusal.never
         trims = refusal is not None and refusal.on_exceed == "trim" and all(refusal.admissible.values())
         told = detail_of(refusal) if refusal is not None and not trims else ""
@@ -150,6 +155,7 @@ class FederatedPlacer:
                 priority=site.settings.priority,
                 trouble=site.pulse.reason if not answers or compute is None else compute.trouble,
                 refusal="" if waits else told,
+                refused=None if waits or trims else refusal,
                 waits=told if waits else "",
                 unfit=need.unfit.get(site.id, ""),
                 harvestable=site.settings.storage is not None,

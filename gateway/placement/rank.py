@@ -1,20 +1,24 @@
 """Ranks edges for a need and says why. Pure and deterministic: the same facts give the same words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from edges.model import Frozen, Json
 from gateway.placement.holdings import Holding, Holdings
 from gateway.placement.words import Moving, duration, said_of_holding, size
 from gateway.placement.words import advice as advice_of
+from quotas.model import Refusal
 
 
 class EdgeFacts(Frozen):
     """What is known of an edge.
 
-    ``refusal`` says why the group's quota does not let it in there; ``waits`` why it has to wait there, where that
-    helps. ``unfit`` says which wish the edge cannot fulfil. ``cores``, ``memory`` (bytes) and ``gpus`` are what the
-    edge has in all, and ``free_*`` what of it is not taken; None where nobody has told. ``versions`` are of its
-    software by name, ``images`` those that can be chosen there. ``harvestable``: data can be copied there.
+    ``refused`` is why the group's quota does not let it in there, and ``refusal`` says it; ``waits`` why it has to
+    wait there, where that helps. ``unfit`` says which wish the edge cannot fulfil. ``cores``, ``memory`` (bytes) and
+    ``gpus`` are what the edge has in all, and ``free_*`` what of it is not taken; None where nobody has told.
+    ``versions`` are of its software by name, ``images`` those that can be chosen there. ``harvestable``: data can be
+    copied there.
     """
 
     id: str
@@ -23,6 +27,7 @@ class EdgeFacts(Frozen):
     priority: int = 100
     trouble: str = ""
     refusal: str = ""
+    refused: Refusal | None = None
     waits: str = ""
     unfit: str = ""
     cores: float | None = None
@@ -73,7 +78,8 @@ class Candidate(Frozen):
 class Placement(Frozen):
     """The ranked edges; ``edge`` is the choice, None where none will do, and then ``advice`` says what would help.
 
-    ``harvest`` are requests that, sent as they are, bring the data to an edge that lacks it.
+    ``harvest`` are requests that, sent as they are, bring the data to an edge that lacks it. ``refused`` is what the
+    quota refuses where nothing else stands in the way.
     """
 
     edge: str | None
@@ -83,6 +89,7 @@ class Placement(Frozen):
     advice: tuple[str, ...] = ()
     estimated_bytes: int = 0
     harvest: tuple[Json, ...] = ()
+    refused: Refusal | None = None
 
 
 def rank(
@@ -100,7 +107,8 @@ def rank(
     chosen. ``about_data``: the need names data, so an edge that holds nothing of it is not eligible.
     """
     asked, rates = demand or Demand(), moving or Moving()
-    judged = [_judge(edge, holdings, wish, asked, rates if about_data else None) for edge in edges]
+    moved = rates if about_data else None
+    judged = [_judge(edge, holdings, wish, asked, moved) for edge in edges]
     priorities = {edge.id: edge.priority for edge in edges}
     ranked = tuple(
         sorted(
@@ -119,6 +127,7 @@ def rank(
     )
     chosen = ranked[0].edge if ranked and ranked[0].eligible else None
     targets = frozenset(edge.id for edge in edges if edge.harvestable and edge.computes)
+    barred = [edge.refused for edge in edges if edge.refused and _unbarred(edge, holdings, wish, asked, moved)]
     return Placement(
         edge=chosen,
         candidates=ranked,
@@ -126,7 +135,21 @@ def rank(
         bytes=holdings.bytes,
         estimated_bytes=holdings.estimated,
         advice=() if chosen is not None else _advice(ranked, holdings, wish, targets if about_data else None),
+        refused=any_of(barred) if chosen is None else None,
     )
+
+
+def any_of(refusals: Sequence[Refusal]) -> Refusal | None:
+    """Join refusals of which any one need not stand: those that end by themselves count, and the first to end.
+
+    None where there are none.
+    """
+    told = [each for each in refusals if not each.never] or refusals
+    if not told:
+        return None
+    waits = [each.retry_after for each in told if each.retry_after is not None]
+    violated = dict.fromkeys(explanation for each in told for explanation in each.violated)
+    return Refusal(violated=tuple(violated), retry_after=min(waits, default=None))
 
 
 def harvest_targets(placement: Placement, edges: tuple[EdgeFacts, ...], wish: str | None) -> tuple[str, ...]:
@@ -168,6 +191,11 @@ def _judge(edge: EdgeFacts, holdings: Holdings, wish: str | None, demand: Demand
         images=edge.images,
         versions=edge.versions,
     )
+
+
+def _unbarred(edge: EdgeFacts, holdings: Holdings, wish: str | None, demand: Demand, moving: Moving | None) -> bool:
+    """Tell whether an edge would do, were it not for the quota."""
+    return _judge(msgspec.structs.replace(edge, refusal=""), holdings, wish, demand, moving).eligible
 
 
 def _obstacles(edge: EdgeFacts, holding: Holding, wish: str | None, *, about_data: bool) -> list[str]:

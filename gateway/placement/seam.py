@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from edges.model import Frozen, Json, Query
 from gateway.principal import Principal
+from quotas.model import Refusal
 
 ComputeKind = Literal["cluster", "kernel", "any"]
 """What is to be started: it says which edges have compute of that kind, and what the quota is asked for."""
@@ -36,13 +37,14 @@ class PlacementDecision(Frozen):
     """The chosen edge, or None where none will do; ``reasons`` say why to a person either way.
 
     ``waits``: there is no room at the edge now, but there will be. ``harvest`` are requests that, sent as they are,
-    bring the data where it is missing.
+    bring the data where it is missing. ``refusal`` is the quota's, where nothing else stands in the way.
     """
 
     edge: str | None
     reasons: tuple[str, ...] = ()
     waits: bool = False
     harvest: tuple[Json, ...] = ()
+    refusal: Refusal | None = None
 
 
 class Placer(Protocol):

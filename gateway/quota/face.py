@@ -14,10 +14,10 @@ from gateway.bodies import read_object
 from gateway.principal import Principal, principal_of, user_of
 from gateway.quota import words
 from gateway.quota.access import admit, groups_of
-from gateway.quota.holders import holders_of
+from gateway.quota.holders import with_holders
 from gateway.quota.problem import problem_of_refusal
 from quotas.ledger import Ledger, UsageHistory, WaitingLine
-from quotas.model import EVERYONE, RESOURCES, Line, Refusal
+from quotas.model import EVERYONE, RESOURCES, Line
 
 MAX_LINES = 32
 NDJSON = "application/x-ndjson"
@@ -144,20 +144,12 @@ class QuotaFace:
         refusal = await self._ledger.check(principal.charge, wanted.lines)
         answer: Json = {"group": principal.charging_group, "fits": refusal is None}
         if refusal is not None:
+            refusal = await with_holders(refusal, principal, self._ledger)
             answer["refusal"] = problem_of_refusal(refusal).body
             answer["retry_after"] = refusal.retry_after
             answer["on_exceed"] = refusal.on_exceed
             answer["admissible"] = refusal.admissible
-            if any(each.kind == "concurrent" for each in refusal.violated):
-                await self._name_holders(refusal, principal, answer["refusal"]["violated-policies"])
         return json_response(answer)
-
-    async def _name_holders(self, refusal: Refusal, principal: Principal, told: list[Json]) -> None:
-        """Add to each explanation of what is held now who holds it, as far as the principal may see."""
-        leases = await self._ledger.leases()
-        for explanation, fields in zip(refusal.violated, told, strict=True):
-            if explanation.kind == "concurrent":
-                fields["holders"] = holders_of(explanation, leases, principal)
 
 
 def _admitted(request: web.Request, *, named: bool) -> tuple[str, Principal, str | None]:

@@ -1,21 +1,69 @@
-"""Who holds what stands in the way, as far as the asker may see it. Pure."""
+"""Who holds what stands in the way, as far as the asker may see it."""
 
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import Protocol
 
-from edges.model import Json
-from gateway.principal import Principal
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from msgspec import UNSET
+
+from gateway.principal import PRINCIPAL, Principal
 from gateway.quota.access import groups_of
 from quotas.binding import covers, covers_edge
-from quotas.model import Charge, Explanation, Lease
+from quotas.errors import LedgerUnavailable, QuotaExceeded
+from quotas.model import Charge, Explanation, Held, Holders, Lease, Refusal
 
 MOST = 10
 """So many holders are named, those with the most first."""
 
 
-def holders_of(explanation: Explanation, leases: Iterable[Lease], principal: Principal) -> Json:
-    """Return who holds what a policy counts: ``visible`` by user, and what all ``others`` hold together.
+class Leases(Protocol):
+    """What is held now."""
 
-    Members see the users of their own groups and of those below; everybody sees themselves.
+    async def leases(self, prefix: str = "") -> list[Lease]:
+        """List the open leases: see :meth:`quotas.ledger.Ledger.leases`."""
+        ...
+
+
+async def with_holders(refusal: Refusal, principal: Principal, ledger: Leases) -> Refusal:
+    """Return a refusal that names who holds what is limited at a time; as it is, where nothing such stands in the way.
+
+    Where the ledger cannot tell, nobody is named: the refusal holds all the same.
+    """
+    if not any(_unnamed(each) for each in refusal.violated):
+        return refusal
+    with suppress(LedgerUnavailable):
+        leases = await ledger.leases()
+        named = (
+            msgspec.structs.replace(each, holders=holders_of(each, leases, principal)) if _unnamed(each) else each
+            for each in refusal.violated
+        )
+        return msgspec.structs.replace(refusal, violated=tuple(named))
+    return refusal
+
+
+def holders_middleware(ledger: Leases) -> Middleware:
+    """Return a middleware that lets refusals of whatever face name who holds; it stands within the authentication."""
+
+    @web.middleware
+    async def named(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except QuotaExceeded as error:
+            principal: Principal | None = request.get(PRINCIPAL)
+            if principal is None:
+                raise
+            raise QuotaExceeded(await with_holders(error.refusal, principal, ledger)) from error
+
+    return named
+
+
+def holders_of(explanation: Explanation, leases: Iterable[Lease], principal: Principal) -> Holders:
+    """Return who holds what a policy counts.
+
+    Members see the users of their own groups and of those below, administrators all; everybody sees themselves.
     """
     group, _, user = explanation.group.partition("/~")
     seen: dict[Charge, float] = {}
@@ -30,8 +78,12 @@ def holders_of(explanation: Explanation, leases: Iterable[Lease], principal: Pri
         else:
             others += amount
     ranked = sorted(seen.items(), key=lambda one: (-one[1], one[0].group, one[0].user))
-    named = [{"group": charge.group, "user": charge.user, "amount": amount} for charge, amount in ranked[:MOST]]
-    return {"visible": named, "others": others + sum(amount for _, amount in ranked[MOST:])}
+    named = tuple(Held(group=charge.group, user=charge.user, amount=amount) for charge, amount in ranked[:MOST])
+    return Holders(visible=named, others=others + sum(amount for _, amount in ranked[MOST:]))
+
+
+def _unnamed(explanation: Explanation) -> bool:
+    return explanation.kind == "concurrent" and explanation.holders is UNSET
 
 
 def _amount(lease: Lease, explanation: Explanation) -> float:

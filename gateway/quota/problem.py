@@ -9,7 +9,7 @@ from aiohttp import web
 from edges.model import Frozen, Json
 from gateway.quota.rate_limits import UNITS, integer, quoted
 from quotas.errors import QuotaExceeded
-from quotas.model import RESOURCES, Explanation, Refusal
+from quotas.model import RESOURCES, Explanation, Holders, Refusal
 
 TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
@@ -62,7 +62,7 @@ def told(explanation: Explanation) -> Json:
 
 
 def detail_of(refusal: Refusal) -> str:
-    """Say a refusal to a person: what is taken, when it fits, how many wait before, how much would fit, whom to ask."""
+    """Say a refusal to a person: what is taken and by whom, when it fits, how many wait, how much fits, whom to ask."""
     if refusal.never:
         hint = "this is more than the whole limit, so waiting does not help"
     elif refusal.retry_after is None:
@@ -76,16 +76,26 @@ def detail_of(refusal: Refusal) -> str:
     fits = [f"{amount:g} {RESOURCES[name]}" for name, amount in refusal.admissible.items() if amount > 0]
     if fits and len(fits) == len(refusal.admissible):
         parts.append(f"{', '.join(fits)} would fit now")
+    parts += [
+        f"{each.resource} of {each.policy!r} held now: {who}"
+        for each in refusal.violated
+        if isinstance(each.holders, Holders) and (who := each.holders.sentence())
+    ]
     contacts = sorted({explanation.contact for explanation in refusal.violated if explanation.contact})
     if contacts:
         parts.append(f"ask {', '.join(contacts)} for more")
     return "; ".join(parts)
 
 
+def again(refusal: Refusal) -> dict[str, str]:
+    """Return the header that says when to come again, where that helps."""
+    if refusal.retry_after is None or refusal.never:
+        return {}
+    return {"Retry-After": str(_seconds(refusal.retry_after))}
+
+
 def _headers(refusal: Refusal) -> dict[str, str]:
-    headers = {}
-    if refusal.retry_after is not None and not refusal.never:
-        headers["Retry-After"] = str(_seconds(refusal.retry_after))
+    headers = again(refusal)
     countable = [each for each in refusal.violated if each.resource in UNITS]
     if countable:
         headers["RateLimit-Policy"] = ", ".join(_policy(each) for each in countable)

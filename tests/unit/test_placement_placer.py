@@ -17,7 +17,7 @@ from gateway.processes.inputs import order_request
 from gateway.search.cursor import Cursors
 from gateway.search.federation import Federation
 from quotas.memory import MemoryLedger
-from quotas.model import Line, Policy
+from quotas.model import Charge, Held, Holders, Line, Policy
 
 STORAGE = StorageSettings(
     endpoint="http://x.example", bucket="lake", access_key=Secret(env="X"), secret_key=Secret(env="X")
@@ -50,6 +50,7 @@ async def placer_over(
     *,
     storage: Sequence[str] = (),
     buckets: SiteBuckets | None = None,
+    ledger: MemoryLedger | None = None,
 ) -> tuple[FederatedPlacer, dict[str, Lost]]:
     catalogues = {name: Lost() for name in held}
     sites = []
@@ -71,7 +72,7 @@ async def placer_over(
     federation = Federation(
         registry=registry, cursors=Cursors(key=b"k" * 32, lifetime_seconds=60), deadline_seconds=5.0
     )
-    ledger = MemoryLedger(policies)
+    ledger = ledger or MemoryLedger(policies)
     return FederatedPlacer(federation=federation, registry=registry, ledger=ledger, buckets=buckets), catalogues
 
 
@@ -96,6 +97,35 @@ async def test_an_edge_where_the_quota_is_spent_is_passed_over() -> None:
     placer, _ = await placer_over({"edge-a": [item("x", 10)], "edge-b": [item("x", 10), item("y", 30)]}, [policy])
     decision = await placer.place(ComputeNeed(collections=("c",), cores=1), ALICE)
     assert decision.edge == "edge-a"
+
+
+async def test_where_only_the_quota_stands_in_the_way_the_refusal_comes_with_its_numbers() -> None:
+    spent = [
+        Policy(
+            name=f"no-{edge}", group="science", resource="clusters", kind="concurrent", amount=1, edge=f"edge-{edge}"
+        )
+        for edge in ("a", "b", "c")
+    ]
+    ledger = MemoryLedger(spent)
+    held = {"edge-a": [item("x", 10)], "edge-b": [item("x", 10)], "edge-c": [item("y", 10)]}
+    placer, catalogues = await placer_over(held, ledger=ledger)
+    bob = Charge(group="science", user="bob")
+    for edge, seconds in (("edge-a", 50), ("edge-b", 20), ("edge-c", 5)):
+        line = Line(resource="clusters", amount=1, edge=edge)
+        await ledger.reserve(edge, bob, [line], ttl=seconds, why="before")
+    refused = (await placer.place(ComputeNeed(items={"c": ("x",)}), ALICE)).refusal
+    assert refused is not None
+    # edge-c holds nothing of it: that it has room again in five seconds helps nobody
+    assert [(each.policy, each.requested) for each in refused.violated] == [("no-a", 1), ("no-b", 1)]
+    assert refused.retry_after is not None
+    assert 15 < refused.retry_after <= 20
+    by_bob = Holders(visible=(Held(group="science", user="bob", amount=1),))
+    assert {each.holders for each in refused.violated} == {by_bob}
+    catalogues["edge-b"].lost = True
+    refused = (await placer.place(ComputeNeed(items={"c": ("x",)}), ALICE)).refusal
+    assert refused is not None
+    assert [each.policy for each in refused.violated] == ["no-a"]
+    assert (await placer.place(ComputeNeed(items={"c": ("none",)}), ALICE)).refusal is None
 
 
 async def test_items_that_nobody_has_are_told_as_such() -> None:

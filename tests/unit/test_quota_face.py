@@ -14,7 +14,7 @@ from gateway.quota import Charging, QuotaFace, problem_of_refusal, quota_problem
 from gateway.quota.holders import holders_of
 from quotas.errors import QuotaExceeded
 from quotas.memory import MemoryLedger
-from quotas.model import Charge, Explanation, Line, Policy, Refusal
+from quotas.model import Charge, Explanation, Holders, Line, Policy, Refusal
 
 ALICE = Principal(user="alice", groups=("eo/coast",), charging_group="eo/coast")
 BOB = Principal(user="bob", groups=("eo/coast",), charging_group="eo/coast")
@@ -167,6 +167,7 @@ async def test_a_check_names_who_holds_what_stands_in_the_way_as_far_as_one_may_
     async with faced(ledger) as ask:
         _, body = await ask("alice", "/quotas/check", "POST", json={"lines": lines})
     (told,) = body["refusal"]["violated-policies"]
+    assert "; cores of 'cores' held now: bob 3, alice 2, others 4; ask " in body["refusal"]["detail"]
     assert told["holders"] == {
         "visible": [
             {"group": "eo/coast", "user": "bob", "amount": 3},
@@ -177,9 +178,9 @@ async def test_a_check_names_who_holds_what_stands_in_the_way_as_far_as_one_may_
     (explained,) = (await ledger.check(ALICE.charge, [Line(resource="cores", amount=5, edge="edge-b")])).violated
     root = Principal(user="root", groups=(), charging_group="staff", admin=True)
     seen = holders_of(explained, await ledger.leases(), root)
-    assert ([each["user"] for each in seen["visible"]], seen["others"]) == (["olga", "bob", "alice"], 0)
+    assert ([each.user for each in seen.visible], seen.others) == (["olga", "bob", "alice"], 0)
     nobody = Principal(user="anonymous", groups=(), charging_group="eo/coast", anonymous=True)
-    assert holders_of(explained, await ledger.leases(), nobody) == {"visible": [], "others": 9}
+    assert holders_of(explained, await ledger.leases(), nobody) == Holders(others=9)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -13,7 +14,7 @@ from aiohttp import web
 from compute_edges import RealKernelEdge
 from whole_lake import COLLECTION, TOKEN, whole_lake, written
 
-from edges.settings import KernelSettings, Secret, StorageSettings
+from edges.settings import KernelSettings, OrderSettings, Secret, StorageSettings
 from gateway.settings import QuotaSettings, Settings
 from harvest.settings import HarvestSettings, HookSettings
 from quotas.model import Charge, Line, Policy
@@ -22,7 +23,7 @@ from quotas.sqlite import SqliteLedger
 pytestmark = pytest.mark.service
 
 EDGE, CONTACT = "edge-a", "ops@lake.example"
-HELD, SPENT = ("clusters", "kernels"), ("items", "egress_bytes", "harvest_bytes", "hook_orders")
+HELD, SPENT = ("clusters", "kernels"), ("items", "egress_bytes", "harvest_bytes", "hook_orders", "data_orders")
 OF_ITS_EDGE = ("egress_bytes", "harvest_bytes")
 HOOK = {
     "output_storage": "TEMPORARY",
@@ -42,7 +43,17 @@ HARVEST = {"inputs": {"target": EDGE, "collections": [COLLECTION]}}
 FACES = {
     # face: what is limited; how to ask; the status; where its client finds the words
     "search": ("items", "POST", "/search", SEARCH, 429, ("detail",)),
+    "export": ("items", "POST", "/search/export", SEARCH, 429, ("detail",)),
+    "export of a catalogue": ("items", "GET", f"/catalogs/{EDGE}/search/export", None, 429, ("detail",)),
     "HDA search": ("items", "POST", "/stac/v2/search", SEARCH, 429, ("description",)),
+    "HDA order": (
+        "data_orders",
+        "POST",
+        f"/stac/v2/collections/{COLLECTION}/order",
+        {"variable": ["t2m"]},
+        429,
+        ("description",),
+    ),
     "download": ("egress_bytes", "GET", f"/data/{EDGE}/{COLLECTION}/0/h", None, 429, ("detail",)),
     "Dask": ("clusters", "POST", "/api/v1/clusters/", {"cluster_options": {"edge": EDGE}}, 422, ("error",)),
     "Jupyter": ("kernels", "POST", "/api/kernels", {"name": f"python3.{EDGE}"}, 429, ("message",)),
@@ -109,6 +120,7 @@ def whole(settings: Settings, *, kernels: RealKernelEdge, url: str, folder: Path
             site,
             storage=storage,
             kernels=KernelSettings(url=kernels.url, token=token),
+            orders=OrderSettings(),
             asset_origins=(url,),
             catalogue=msgspec.structs.replace(site.catalogue, write_token=secret),
         )
@@ -144,21 +156,37 @@ async def test_every_face_refuses_what_is_taken_and_tells_all_about_it(dask_edge
 
 
 async def untold(session: aiohttp.ClientSession, face: str) -> list[str]:
-    """Ask a face; return what its refusal does not tell.
-
-    A Dask client is refused by the placement, for the reasons of all edges, and reads no header.
-    """
+    """Ask a face; return what its refusal does not tell: in words, to programs, and in headers."""
     resource, method, path, body, expected, words = FACES[face]
     async with session.request(method, path, json=body) as response:
         text = await response.text()
         if response.status != expected or not text:
             return [f"{response.status}: {text[:600]}"]
-        told = json.loads(text)
+        answer = json.loads(text)
         again = response.headers.get("Retry-After", "")
+    said = answer
     for name in words:
-        told = told[name]
+        said = said[name]
     limit = next(policy.amount for policy in policies() if policy.resource == resource)
     spent = limit // 4 if resource in SPENT else 0
     taken = f"({spent:g} used, {limit - spent:g} reserved)"
     facts = [f"'tight-{resource}' of group eo", f"of {limit:g}", "requested", taken, CONTACT, "fits again in"]
-    return [fact for fact in facts if fact not in told] + ([] if again.isdigit() or face == "Dask" else ["Retry-After"])
+    if resource in HELD:
+        facts.append(f"held now: bob {limit:g}")
+    missing = [fact for fact in facts if fact not in said]
+    if not (again.isdigit() and 0 < int(again) <= 86_400 + 1_500):
+        missing.append(f"Retry-After: {again!r}")
+    return missing if face.startswith("HDA") else [*missing, *unnumbered(answer, resource, limit)]
+
+
+def unnumbered(answer: Any, resource: str, limit: float) -> list[str]:
+    """Return which numbers programs do not find; HDA's shape has no place for them."""
+    holder = answer if "violated-policies" in answer else answer.get("error", {})
+    holder = holder if "violated-policies" in holder else holder.get("innererror", {})
+    told = [each for each in holder.get("violated-policies", []) if each["policy"] == f"tight-{resource}"]
+    if len(told) != 1:
+        return [f"violated-policies: {answer}"[:600]]
+    wanted = {"group": "eo", "limit": limit, "contact": CONTACT, "resource": resource}
+    if resource in HELD:
+        wanted["holders"] = {"visible": [{"group": "eo", "user": "bob", "amount": limit}], "others": 0}
+    return [f"{name}: {told[0].get(name)}" for name, value in wanted.items() if told[0].get(name) != value]
