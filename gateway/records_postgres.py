@@ -6,7 +6,6 @@ anew; after a lost connection all are read anew. ``version`` tells which of two 
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.resources import files
@@ -17,13 +16,13 @@ import asyncpg
 import msgspec
 
 from gateway.records import Identified, RecordsUnavailable
+from quotas.postgres.schema import checked_schema
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Identified)
 
 DEFAULT_SCHEMA = "lakegate_records"
-_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _SCHEMA_LOCK = 0x7265636F
 """The number of the advisory lock under which the schema is made ("reco")."""
 _STATEMENT_SECONDS = 10.0
@@ -60,12 +59,10 @@ class PostgresRecordTable(Generic[T]):
     """
 
     def __init__(self, dsn: str, kind: type[T], *, name: str, schema: str = DEFAULT_SCHEMA) -> None:
-        if not _SCHEMA.fullmatch(schema):
-            raise ValueError(f"schema must be lower-case letters, digits and _, got {schema!r}")
         self._dsn = dsn
         self._kind = kind
         self._name = name
-        self._schema = schema
+        self._schema = checked_schema(schema)
         self._channel = f"{schema}_{name}"
         self._values: dict[str, T] = {}
         self.changes = 0

@@ -6,7 +6,6 @@ dies loses the lock with its connection; whoever stands still within a transacti
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
@@ -16,17 +15,14 @@ from harvest.database_thread import DatabaseThread
 from harvest.errors import DatabaseUnavailable
 from harvest.postgres_words import bound, schema_script
 from harvest.sql import migrations, not_newer, queries, queries_of_postgres
+from quotas.postgres.connecting import CONNECT_SECONDS, bounded
+from quotas.postgres.schema import checked_schema
 
 _T = TypeVar("_T")
 
 DEFAULT_SCHEMA = "lakegate_harvest"
-_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _SCHEMA_LOCK = 0x68617276
 """The number of the advisory lock under which the schema is made ("harv")."""
-
-CONNECT_SECONDS = 5.0
-STATEMENT_SECONDS = 10.0
-"""How long a statement may take, a lock be waited for, and a transaction stand still."""
 
 _LOST = (OSError, asyncio.TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 _UNAVAILABLE = (
@@ -48,27 +44,13 @@ AS $$ SELECT replace(CAST(gen_random_uuid() AS text), '-', '') $$
 
 
 async def connect(dsn: str, schema: str) -> asyncpg.Connection:
-    """Connect, so that no statement, lock or abandoned transaction can hold anything up for long.
+    """Connect, bounded.
 
     Raises:
         DatabaseUnavailable: there is no such database, or it lets nobody in.
     """
-    milliseconds = str(int(STATEMENT_SECONDS * 1e3))
     try:
-        return await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_SECONDS,
-            command_timeout=STATEMENT_SECONDS + CONNECT_SECONDS,
-            statement_cache_size=1_000,
-            server_settings={
-                "application_name": "lakegate harvest",
-                "search_path": schema,
-                "statement_timeout": milliseconds,
-                "lock_timeout": milliseconds,
-                "idle_in_transaction_session_timeout": milliseconds,
-                "jit": "off",
-            },
-        )
+        return await bounded(dsn, schema, name="lakegate harvest", statements=1_000)
     except (asyncpg.PostgresError, *_LOST) as error:
         raise DatabaseUnavailable(f"the orders' database cannot be reached: {type(error).__name__}") from error
 
@@ -245,6 +227,5 @@ class PostgresDatabase(DatabaseThread):
     """
 
     def __init__(self, dsn: str, *, schema: str = DEFAULT_SCHEMA) -> None:
-        if not _SCHEMA.fullmatch(schema):
-            raise ValueError(f"schema must be lower-case letters, digits and _, got {schema!r}")
-        super().__init__(lambda: PostgresSession(dsn, schema=schema))
+        name = checked_schema(schema)
+        super().__init__(lambda: PostgresSession(dsn, schema=name))
