@@ -1,16 +1,8 @@
-"""Events sent to who wants them: at least once, signed, later and later where nobody answers.
+"""Events sent to who wants them: at least once, signed, later and later where nobody answers."""
 
-Sources: CloudEvents 1.0 (structured mode over HTTP), Standard Webhooks 1.0 (headers and signature).
-"""
-
-import base64
-import hashlib
-import hmac
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-import aiohttp
 import msgspec
 
 from edges.errors import EdgeError
@@ -21,15 +13,20 @@ from harvest.database import Connection, Journal, Row
 from harvest.errors import HarvestError
 from harvest.model import Order, OrderRequest, Results, Value
 from harvest.seams import World
+from harvest.webhooks import (
+    CLOUD_EVENT_TYPE,
+    MAX_ATTEMPTS,
+    SEND_SECONDS,
+    Event,
+    Message,
+    Poster,
+    cloud_event,
+    pause_after,
+)
 
 logger = logging.getLogger(__name__)
 
-SEND_SECONDS = 10.0
-"""How long one delivery may take."""
-
 AT_ONCE = 20
-MAX_ATTEMPTS = 12
-"""Deliveries that failed so often are dead letters."""
 
 MAX_RESULTS = 1_000
 """Copies that a callback tells one by one."""
@@ -53,40 +50,6 @@ class Delivery(Value, frozen=True):
     data: Json
 
 
-def pause_after(attempts: int) -> float:
-    """Return after how many seconds a delivery is tried again: from 5 s to an hour.
-
-    >>> [pause_after(attempts) for attempts in (0, 1, 5, 20)]
-    [5.0, 10.0, 160.0, 3600.0]
-    """
-    return min(3_600.0, 5.0 * 2.0 ** min(attempts, 20))
-
-
-def cloud_event(delivery: Delivery, source: str) -> Json:
-    """Return an event in the JSON format of CloudEvents 1.0."""
-    time = datetime.fromtimestamp(delivery.time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {
-        "specversion": "1.0",
-        "id": delivery.event,
-        "source": source,
-        "type": delivery.type,
-        "subject": delivery.subject,
-        "time": time,
-        "datacontenttype": "application/json",
-        "data": delivery.data,
-    }
-
-
-def signature(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
-    """Return the signature of Standard Webhooks: HMAC-SHA256 over id, time and body.
-
-    >>> signature(b"k", "id", 1, b"{}")[:3]
-    'v1,'
-    """
-    digest = hmac.digest(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256)
-    return f"v1,{base64.b64encode(digest).decode()}"
-
-
 class Outbox:
     """Sends what waits. ``bucket_of`` tells the bucket of a target, for results."""
 
@@ -94,9 +57,8 @@ class Outbox:
         self._database = journal.database
         self._clock = journal.clock
         self._checkpoint = journal.checkpoint
-        self._session = world.session
-        self._check = world.check
         self._webhooks = world.webhooks
+        self._poster = Poster(session=world.session, check=world.check, keys=world.webhooks.keys)
         self._bucket_of = bucket_of
 
     async def turn(self) -> bool:
@@ -116,8 +78,8 @@ class Outbox:
     async def _send(self, delivery: Delivery) -> None:
         now = self._clock()
         try:
-            reason = await self._post(delivery, await self._body(delivery))
-        except (aiohttp.ClientError, TimeoutError, EdgeError, HarvestError, OSError) as error:
+            reason = await self._poster.post(await self._message(delivery), int(self._clock()))
+        except (EdgeError, HarvestError, OSError) as error:
             reason = str(error) or type(error).__name__
         self._checkpoint("event-sent")
         state = "sent" if not reason else "dead" if delivery.attempts + 1 >= MAX_ATTEMPTS else "waiting"
@@ -127,9 +89,21 @@ class Outbox:
         values = {"state": state, "reason": reason[:500], "not_before": now + pause_after(delivery.attempts)}
         await self._database.run(lambda c: c.change("delivery_ended", seq=delivery.seq, now=now, **values))
 
-    async def _body(self, delivery: Delivery) -> bytes:
+    async def _message(self, delivery: Delivery) -> Message:
+        body, kind = await self._body(delivery)
+        return Message(id=delivery.event, url=delivery.url, secret=delivery.secret, body=body, kind=kind)
+
+    async def _body(self, delivery: Delivery) -> tuple[bytes, str]:
+        """Return what is posted, and its media type."""
         if delivery.kind == "cloudevent":
-            return msgspec.json.encode(cloud_event(delivery, self._webhooks.source))
+            event = Event(
+                id=delivery.event,
+                type=delivery.type,
+                subject=delivery.subject,
+                time=delivery.time,
+                data=delivery.data,
+            )
+            return msgspec.json.encode(cloud_event(event, self._webhooks.source)), CLOUD_EVENT_TYPE
 
         def read(connection: Connection) -> tuple[Order, Results | None]:
             order = orders.order_of(connection, orders.row_of(connection, delivery.subject))
@@ -139,24 +113,7 @@ class Outbox:
             return order, orders.results(connection, delivery.subject, bucket, 0, MAX_RESULTS)
 
         order, results = await self._database.run(read)
-        return msgspec.json.encode(self._webhooks.callbacks(delivery.kind, order, results))
-
-    async def _post(self, delivery: Delivery, body: bytes) -> str:
-        """Post; return an empty text, or why it was not taken."""
-        self._check(delivery.url)
-        kind = "application/cloudevents+json" if delivery.kind == "cloudevent" else "application/json"
-        stamp = int(self._clock())
-        headers = {"Content-Type": kind, "webhook-id": delivery.event, "webhook-timestamp": str(stamp)}
-        key = self._webhooks.keys.get(delivery.secret)
-        if delivery.secret and key is None:
-            return f"no key {delivery.secret!r} is configured"
-        if key is not None:
-            headers["webhook-signature"] = signature(key, delivery.event, stamp, body)
-        timeout = aiohttp.ClientTimeout(total=SEND_SECONDS)
-        async with self._session.post(
-            delivery.url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-        ) as answer:
-            return "" if 200 <= answer.status < 300 else f"HTTP {answer.status}"
+        return msgspec.json.encode(self._webhooks.callbacks(delivery.kind, order, results)), "application/json"
 
     async def _tell_of_ends(self, now: float) -> None:
         """Tell in good time of copies that nobody will count on."""

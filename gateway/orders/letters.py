@@ -1,7 +1,4 @@
-"""Events of orders, sent to who wants them: at least once, signed, later and later where nobody answers.
-
-Sources: CloudEvents 1.0 (structured mode over HTTP), Standard Webhooks 1.0 (headers and signature).
-"""
+"""Events of orders, sent to who wants them: at least once, signed, later and later where nobody answers."""
 
 import logging
 import time
@@ -11,17 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 import aiohttp
 import msgspec
 
-from edges.errors import EdgeError
 from edges.model import Json
 from gateway.orders.model import Letter, Order, Staging
 from gateway.records import RecordTable
-from harvest.outbox import Delivery, cloud_event, pause_after, signature
+from harvest.webhooks import MAX_ATTEMPTS, SEND_SECONDS, Event, Message, Poster, cloud_event, pause_after
 
 _log = logging.getLogger(__name__)
-
-SEND_SECONDS = 10.0
-MAX_ATTEMPTS = 12
-"""A letter that could not be delivered so often is given up."""
 
 
 class Letters:
@@ -38,9 +30,7 @@ class Letters:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
-        self._session = session
-        self._check = check
-        self._keys = keys
+        self._poster = Poster(session=session, check=check, keys=keys)
         self._source = source
         self._clock = clock
 
@@ -74,10 +64,10 @@ class Letters:
             await self._deliver(taken)
 
     async def _deliver(self, letter: Letter) -> None:
-        try:
-            reason = await self._post(letter)
-        except (aiohttp.ClientError, TimeoutError, EdgeError, OSError) as error:
-            reason = str(error) or type(error).__name__
+        event = Event(id=letter.id, type=letter.type, subject=letter.order, time=letter.made_at, data=letter.data)
+        body = msgspec.json.encode(cloud_event(event, self._source))
+        message = Message(id=letter.id, url=letter.url, secret=letter.secret, body=body)
+        reason = await self._poster.post(message, int(self._clock()))
         attempts = letter.attempts + 1
         if not reason or attempts >= MAX_ATTEMPTS:
             await self._table.delete(letter.id)
@@ -87,39 +77,3 @@ class Letters:
         if reason:
             extra = {"order": letter.order, "attempts": attempts, "reason": reason[:200]}
             _log.warning("an event of an order could not be delivered", extra=extra)
-
-    async def _post(self, letter: Letter) -> str:
-        """Post; return an empty text, or why it was not taken."""
-        self._check(letter.url)
-        key = self._keys.get(letter.secret)
-        if letter.secret and key is None:
-            return f"no key {letter.secret!r} is configured"
-        body = msgspec.json.encode(cloud_event(_delivery(letter), self._source))
-        stamp = int(self._clock())
-        headers = {
-            "Content-Type": "application/cloudevents+json",
-            "webhook-id": letter.id,
-            "webhook-timestamp": str(stamp),
-        }
-        if key is not None:
-            headers["webhook-signature"] = signature(key, letter.id, stamp, body)
-        timeout = aiohttp.ClientTimeout(total=SEND_SECONDS)
-        async with self._session.post(
-            letter.url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-        ) as answer:
-            return "" if 200 <= answer.status < 300 else f"HTTP {answer.status}"
-
-
-def _delivery(letter: Letter) -> Delivery:
-    return Delivery(
-        seq=0,
-        event=letter.id,
-        type=letter.type,
-        subject=letter.order,
-        url=letter.url,
-        kind="cloudevent",
-        secret=letter.secret,
-        attempts=letter.attempts,
-        time=letter.made_at,
-        data=letter.data,
-    )
