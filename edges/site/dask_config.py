@@ -1,7 +1,8 @@
 """The configuration of an edge's dask-gateway-server with a local backend, written as its ``dask_gateway_config.py``.
 
 Facts behind the choices: distributed 2026.6 dropped ``dask-scheduler``, so the commands are named; without a
-persistent database clusters outlive a restart unseen; without an idle time-out they outlive their user.
+persistent database clusters outlive a restart unseen; without an idle time-out they outlive their user; with the
+server's own heartbeat time-out they do not outlive a large graph.
 """
 
 import base64
@@ -29,6 +30,8 @@ class DaskEdge(Frozen):
     ``address`` is the server's private API, ``proxy_address`` what the gateway talks to (HTTP and TLS comms), both
     ``host:port``. ``secret_file`` holds the secret that signs claims. Memory is in bytes, but for
     ``max_worker_memory_gib`` (GiB, as users enter it); ``idle_seconds`` ends a cluster that does nothing.
+    ``busy_seconds`` is how long a scheduler may be silent: one that reads a large graph answers nobody meanwhile, and
+    the server's own bound of two heartbeats would end it with all its work. (A process that has ended is seen anyway.)
     ``environment`` is set for schedulers and workers (``AWS_S3_ENDPOINT`` for GDAL). ``local`` starts processes,
     ``in-process`` threads of the server itself: for tests, without memory limits.
     """
@@ -45,9 +48,14 @@ class DaskEdge(Frozen):
     scheduler_cores: int = 1
     idle_seconds: float = 1800.0
     heartbeat_seconds: int = 15
+    busy_seconds: float = 180.0
     environment: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
+        if not self.busy_seconds > 2 * self.heartbeat_seconds:
+            raise ValueError(
+                f"busy_seconds must be above two heartbeats of {self.heartbeat_seconds} s, got {self.busy_seconds}"
+            )
         if not self.idle_seconds > 0:
             raise ValueError(
                 f"idle_seconds must be above 0, got {self.idle_seconds}: clusters would outlive their users"
@@ -113,6 +121,7 @@ def _settings(edge: DaskEdge, folder: Path, dask: str) -> dict[str, str]:
         "DBBackendBase.db_encrypt_keys": f"[Path({str(folder / 'db.key')!r}).read_text().strip()]",
         "DBBackendBase.stop_clusters_on_shutdown": repr(not persistent),
         "DBBackendBase.cluster_heartbeat_period": repr(edge.heartbeat_seconds),
+        "DBBackendBase.cluster_heartbeat_timeout": repr(edge.busy_seconds),
         "LocalBackend.sigint_timeout": "3",
         "ClusterConfig.scheduler_cmd": repr([dask, "scheduler"]),
         "ClusterConfig.worker_cmd": repr([dask, "worker"]),

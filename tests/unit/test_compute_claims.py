@@ -104,7 +104,14 @@ def test_in_process_clusters_are_not_kept_over_a_restart(tmp_path) -> None:
     assert "stop_clusters_on_shutdown = True" in text
 
 
-@pytest.mark.parametrize("changes", [{"idle_seconds": 0}, {"address": "host"}, {"proxy_address": ":x"}])
+def test_a_scheduler_that_is_busy_for_minutes_is_not_taken_for_dead(tmp_path) -> None:
+    text = render_dask_config(edge(tmp_path, heartbeat_seconds=5), tmp_path, dask="/bin/dask")
+    assert "c.DBBackendBase.cluster_heartbeat_timeout = 180.0" in text
+
+
+@pytest.mark.parametrize(
+    "changes", [{"idle_seconds": 0}, {"address": "host"}, {"proxy_address": ":x"}, {"busy_seconds": 30}]
+)
 def test_an_edge_that_would_leak_clusters_or_has_no_address_is_refused(tmp_path, changes) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         edge(tmp_path, **changes)
