@@ -1,4 +1,4 @@
-"""A private PostgreSQL server for tests, on a free port and a socket folder of its own."""
+"""A private PostgreSQL server for tests and benchmarks, at a socket in a folder of its own: it needs no port."""
 
 import os
 import pwd
@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from free_ports import free_port
 
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 DURABLE = ("fsync=on", "synchronous_commit=on")
+_PORT = 5432  # only a part of the socket's name
 
 
 def program(name: str) -> str | None:
@@ -56,16 +56,15 @@ def running_postgresql(settings: tuple[str, ...] = FAST) -> Iterator[str]:
         subprocess.run(
             [*initdb, "--locale=C", "--no-sync"], check=True, cwd=folder, stdout=subprocess.DEVNULL, **as_user
         )
-        port = free_port()
-        options = ("listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}")
+        options = ("listen_addresses=", f"port={_PORT}", f"unix_socket_directories={folder}")
         flags = [flag for each in (*options, "max_connections=200", *settings) for flag in ("-c", each)]
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
                 [str(program("postgres")), "-D", str(data), *flags], cwd=folder, stderr=log, stdout=log, **as_user
             )
         try:
-            _wait(server, folder, port)
-            yield f"postgresql://lakegate@/postgres?host={folder}&port={port}"
+            _wait(server, folder)
+            yield f"postgresql://lakegate@/postgres?host={folder}&port={_PORT}"
         finally:
             server.send_signal(signal.SIGQUIT)  # at once: nobody needs the data any more
             server.wait(30)
@@ -73,8 +72,8 @@ def running_postgresql(settings: tuple[str, ...] = FAST) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait(server: "subprocess.Popen[bytes]", folder: Path, port: int) -> None:
-    ready = [str(program("pg_isready") or "pg_isready"), "-q", "-h", str(folder), "-p", str(port), "-t", "1"]
+def _wait(server: "subprocess.Popen[bytes]", folder: Path) -> None:
+    ready = [str(program("pg_isready") or "pg_isready"), "-q", "-h", str(folder), "-p", str(_PORT), "-t", "1"]
     for _ in range(600):
         if server.poll() is not None:
             raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()[-2_000:]}")

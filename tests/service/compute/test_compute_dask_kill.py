@@ -29,7 +29,7 @@ async def killed_while_creating(edge, state: Path, moment: str) -> None:
         *(sys.executable, str(here / "doomed_gateway.py")),
         *(str(edge.folder), str(edge.port), edge.secret, str(state), moment),
         stdout=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": f"{here.parents[2]}{os.pathsep}{here}"},
+        env=os.environ | {"PYTHONPATH": f"{here.parents[2]}{os.pathsep}{here.parents[1]}{os.pathsep}{here}"},
     )
     try:
         line = await asyncio.wait_for(doomed.stdout.readline(), 30)
