@@ -15,12 +15,11 @@ import msgspec
 from yarl import URL
 
 from edges.catalogues.stac_aggregation import aggregate_body, aggregates_of, read_answer
-from edges.errors import NotFound, SiteMisbehaved, SiteUnavailable
-from edges.excerpts import excerpt
+from edges.catalogues.stac_writing import StacWriting, refused
+from edges.errors import SiteMisbehaved
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.next_links import followed
 from edges.observing import CallObserver
-from edges.retry import OVERLOADED
 from edges.settings import CatalogueSettings
 from edges.site_http import Ask, SiteHttp
 from edges.stac.aggregation import Tally, Wanted
@@ -86,7 +85,8 @@ class StacApiCatalogue:
         self._base = URL(settings.url.rstrip("/"))
         self._queryables = ""
         self._read_headers = _bearer(settings.token.reveal()) if settings.token else {}
-        self._write_headers = _bearer(settings.write_token.reveal()) if settings.write_token else {}
+        writes = _bearer(settings.write_token.reveal()) if settings.write_token else {}
+        self._writing = StacWriting(site=site, http=self._http, base=str(self._base), headers=writes)
 
     async def capabilities(self) -> Capabilities:
         """Read the landing page's conformance classes; leniently, since real ones mix versions."""
@@ -143,25 +143,19 @@ class StacApiCatalogue:
 
     async def put_collection(self, collection: Json) -> None:
         """Create or replace a collection (Collection Transaction extension)."""
-        status = await self._write("POST", "/collections", collection)
-        if status == 409:
-            await self._write("PUT", f"/collections/{quote(str(collection['id']), safe='')}", collection)
+        await self._writing.put_collection(collection)
 
     async def put_items(self, collection: str, items: Sequence[Json]) -> None:
-        """Create or replace items (Transaction extension): created first, replaced where they exist."""
-        for item in items:
-            path = f"/collections/{quote(collection, safe='')}/items"
-            if await self._write("POST", path, item) == 409:
-                await self._write("PUT", f"{path}/{quote(str(item['id']), safe='')}", item)
+        """Create or replace items (Transaction extension): see :meth:`edges.catalogues.stac_writing.StacWriting`."""
+        await self._writing.put_items(collection, items)
 
     async def delete_item(self, collection: str, item_id: str) -> bool:
         """Delete an item; a missing one is not an error."""
-        path = self._item_url(collection, item_id).removeprefix(str(self._base))
-        return await self._write("DELETE", path, None) != 404
+        return await self._writing.delete_item(collection, item_id)
 
     async def delete_collection(self, collection: str) -> bool:
         """Remove a collection (Collection Transaction extension); a missing one is not an error."""
-        return await self._write("DELETE", f"/collections/{quote(collection, safe='')}", None) != 404
+        return await self._writing.delete_collection(collection)
 
     def _item_url(self, collection: str, item_id: str) -> str:
         return f"{self._base}/collections/{quote(collection, safe='')}/items/{quote(item_id, safe='')}"
@@ -209,25 +203,8 @@ class StacApiCatalogue:
         if answer.status == 404 and missing_ok:
             return None
         if answer.status >= 300:
-            raise _refused(self._site, answer.status, answer.body)
+            raise refused(self._site, answer.status, answer.body)
         return answer.body
-
-    async def _write(self, method: str, path: str, body: Json | None) -> int:
-        answer = await self._http.fetch(
-            Ask(
-                method=method,
-                url=f"{self._base}{path}",
-                body=msgspec.json.encode(body) if body is not None else None,
-                headers=self._write_headers | {"Content-Type": "application/geo+json"},
-                repeatable=False,
-                limit=1 << 20,
-            )
-        )
-        if answer.status >= 300 and answer.status not in (404, 409):
-            raise _refused(self._site, answer.status, answer.body)
-        if answer.status == 404 and method != "DELETE":
-            raise NotFound(f"{self._site}: {method} {path} answered 404; is the collection there?")
-        return answer.status
 
 
 def decode_page(site: str, content: bytes) -> Batch:
@@ -259,13 +236,6 @@ def _decoded(site: str, decoder: "msgspec.json.Decoder[T]", content: bytes | Non
         return decoder.decode(content or b"")
     except DecodeErrors as error:
         raise SiteMisbehaved(site, f"answer is not what STAC says: {error}") from error
-
-
-def _refused(site: str, status: int, content: bytes) -> SiteUnavailable | SiteMisbehaved:
-    text = excerpt(content) or "nothing more"
-    if status in OVERLOADED:
-        return SiteUnavailable(site, f"answered {status}: {text}", code="overloaded")
-    return SiteMisbehaved(site, f"answered {status}: {text}", code="error" if status >= 500 else "refused")
 
 
 def _matched(page: Frame) -> int | None:

@@ -82,6 +82,9 @@ _WRITING = (
     _Operation("/collections", "post", "Create a collection", (201, 400, 401, 409), body=JSON_TYPE),
     _Operation(_ONE, "put", "Create or replace a collection", (200, 400, 401), body=JSON_TYPE),
     _Operation(f"{_ONE}/items", "post", "Create items", (201, 400, 401, 404, 409, 413), body=GEOJSON_TYPE),
+    _Operation(
+        f"{_ONE}/items", "put", "Create or replace items, all or none", (204, 400, 401, 404, 413), body=GEOJSON_TYPE
+    ),
     _Operation(f"{_ONE}/items/{{item}}", "put", "Replace an item", (200, 400, 401, 404, 413), body=GEOJSON_TYPE),
     _Operation(f"{_ONE}/items/{{item}}", "delete", "Delete an item", (204, 401, 404)),
 )

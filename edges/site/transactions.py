@@ -48,6 +48,7 @@ class TransactionFace:
             web.put("/collections/{collection}", self.replace_collection),
             web.delete("/collections/{collection}", self.delete_collection),
             web.post(items, self.create_items),
+            web.put(items, self.put_items),
             web.put(f"{items}/{{item}}", self.replace_item),
             web.delete(f"{items}/{{item}}", self.delete_item),
         ]
@@ -86,15 +87,21 @@ class TransactionFace:
         """``POST /collections/{collection}/items``: an Item (409 where it exists), or an ItemCollection, whole."""
         body, home = await self._body(request), request.match_info["collection"]
         if body.get("type") == "FeatureCollection":
-            features = body.get("features")
-            if not isinstance(features, list) or not all(isinstance(one, dict) for one in features):
-                raise InvalidInput("features", "not an array of objects", "an array of STAC Items")
+            features = _features(body)
             await self._refuse_existing(home, features)
             await self._catalogue.put_items(home, features)
             return web.Response(status=201)
         await self._refuse_existing(home, [body])
         await self._catalogue.put_items(home, [body])
         return self._created(body, "collections", home, "items", str(body["id"]))
+
+    async def put_items(self, request: web.Request) -> web.Response:
+        """``PUT /collections/{collection}/items``: an ItemCollection whose items are made or replaced, all or none."""
+        body, home = await self._body(request), request.match_info["collection"]
+        if body.get("type") != "FeatureCollection":
+            raise InvalidInput("type", repr(body.get("type"))[:80], "'FeatureCollection'")
+        await self._catalogue.put_items(home, _features(body))
+        return web.Response(status=204)
 
     async def _refuse_existing(self, home: str, items: list[Json]) -> None:
         for item in items:
@@ -128,6 +135,13 @@ class TransactionFace:
         response = json_response(value, status=201)
         response.headers["Location"] = url_of(self._base, *steps)
         return response
+
+
+def _features(body: Json) -> list[Json]:
+    features = body.get("features")
+    if not isinstance(features, list) or not all(isinstance(one, dict) for one in features):
+        raise InvalidInput("features", "not an array of objects", "an array of STAC Items")
+    return features
 
 
 def _text(field: str, value: Any) -> str:
