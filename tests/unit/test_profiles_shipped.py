@@ -1,6 +1,7 @@
 """The shipped profiles, and what is said of one that cannot be used."""
 
 import gzip
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from edges.settings import CatalogueSettings
 from edges.stac.cql2 import check_filter
 from edges.stac.matching import compile_query
 
-ITEMS = Path(__file__).parents[3] / "shared" / "data" / "stac" / "items"
+ITEMS = Path(os.environ.get("LAKEGATE_DATA", Path(__file__).parents[3] / "shared" / "data")) / "stac" / "items"
 REAL = {
     "planetary-computer": "planetary-computer",
     "earth-search-v0": "earth-search/sentinel-s2-l2a-cogs.ndjson.gz",
@@ -64,7 +65,7 @@ def test_every_shipped_profile_can_be_used_and_goes_by_its_file(name: str) -> No
     QueryWords(profile)
 
 
-@pytest.mark.skipif(not ITEMS.is_dir(), reason="the real items are not beside the checkout")
+@pytest.mark.skipif(not ITEMS.is_dir(), reason=f"no real items at {ITEMS}; set LAKEGATE_DATA")
 @pytest.mark.parametrize("name", REAL)
 def test_real_items_come_back_the_same_and_match_at_the_site_as_here(name: str) -> None:
     profile = load_profile(name)
@@ -84,7 +85,7 @@ def test_real_items_come_back_the_same_and_match_at_the_site_as_here(name: str) 
     assert changed
 
 
-@pytest.mark.skipif(not ITEMS.is_dir(), reason="the real items are not beside the checkout")
+@pytest.mark.skipif(not ITEMS.is_dir(), reason=f"no real items at {ITEMS}; set LAKEGATE_DATA")
 def test_one_scene_of_many_providers_has_the_same_words() -> None:
     for name, path in (
         ("planetary-computer", "planetary-computer/sentinel-2-l2a"),

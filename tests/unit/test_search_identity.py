@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from gateway.search.identity import identify, relation
 from gateway.search.scene import facts_of
 from gateway.search.scene import moment as moment_of
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "stac"
+DATA = Path(os.environ.get("LAKEGATE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")) / "stac"
 LABELS = {
     "same-product": "product",
     "same-observation-other-production": "observation",
@@ -257,7 +258,7 @@ def every_item() -> dict[tuple[str, str, str], Members]:
     return found
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="no real catalogues here")
+@pytest.mark.skipif(not DATA.exists(), reason=f"no real catalogues at {DATA}; set LAKEGATE_DATA")
 def test_every_labelled_pair_of_real_items_comes_out_right_and_no_other_item_joins_them() -> None:
     items = every_item()
     groups = json.loads((DATA / "s2-identity-pairs.json").read_text())
