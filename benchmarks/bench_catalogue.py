@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.harness import Row
 from edges.catalogues.sqlite import SqliteCatalogue
-from edges.catalogues.sqlite_rows import row_of
 from edges.catalogues.sqlite_migrations import migrate
+from edges.catalogues.sqlite_rows import row_of
 from edges.catalogues.sqlite_store import connect, transaction
 from edges.catalogues.sqlite_write import Stored, derive_collection, refresh_derived, write_items
 from edges.model import Interval, Query
