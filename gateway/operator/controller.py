@@ -109,9 +109,7 @@ class Controller:
     async def _attempt(self, key: str) -> None:
         try:
             again = await self.reconcile(key)
-        except NoLongerLeading:
-            return
-        except OperatorError as error:
+        except OperatorError as error:  # also NoLongerLeading: should we lead on, nobody else tells of the key
             self._put_off(key, error)
         except Exception as error:  # noqa: BLE001 - the worker's boundary: a defect with one object must not stop the others
             _log.exception("reconciling failed", extra={"kind": self._kind.resource.kind, "key": key})

@@ -94,7 +94,8 @@ class Leadership:
             if task.done():
                 task.result()  # it does not end by itself, unless by a defect, which ends the operator
                 return
-            await self._try()
+            if self.leading:  # a lapse ends it, though the lease may still be ours: what was to be written was refused
+                await self._try()
 
     async def _try(self) -> bool:
         """Take the lease, or renew it; tell whether we hold it."""

@@ -40,7 +40,7 @@ DEFINITIONS = Resource(
     namespaced=False,
 )
 QUICK = OperatorTimes(
-    lease=LeaseTimes(lease=1.5, deadline=1.0, retry=0.1),
+    lease=LeaseTimes(retry=0.1),
     watch=WatchTimes(watch=60, silence=30.0, longest_pause=0.2),
     controller=ControllerTimes(first_pause=0.05),
     harvest_seconds=0.1,

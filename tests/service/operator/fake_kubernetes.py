@@ -5,12 +5,11 @@ fail in the ways that the real one cannot be told to.
 """
 
 import asyncio
-import copy
-import json
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
 
+import msgspec
 from aiohttp import web
 
 
@@ -24,6 +23,14 @@ def _merged(before, patch):
         else:
             merged[name] = _merged(before.get(name), value)
     return merged
+
+
+def _answer(found, status=200):
+    return web.Response(body=msgspec.json.encode(found), status=status, content_type="application/json")
+
+
+def _line(event):
+    return msgspec.json.encode(event) + b"\n"
 
 
 class FakeKubernetes:
@@ -67,12 +74,12 @@ class FakeKubernetes:
         if self.conflicts and request.method in ("PUT", "PATCH"):
             self.conflicts -= 1
             return self._refuse(409)
-        body = await request.json() if request.can_read_body else {}
+        body = msgspec.json.decode(await request.read()) if request.can_read_body else {}
         return self._write(request, path, body, status_of=status_of)
 
     async def _read(self, request, path):
         if path in self.objects:
-            return web.json_response(self.objects[path])
+            return _answer(self.objects[path])
         if path.rsplit("/", 1)[-1] not in ("edgesites", "groupquotas", "harvestrequests", "secrets", "events"):
             return self._refuse(404)
         if request.query.get("watch"):
@@ -82,7 +89,7 @@ class FakeKubernetes:
             return response
         items = [each for place, each in self.objects.items() if self._below(place, path)]
         meta = {"resourceVersion": str(self.version)}
-        return web.json_response({"metadata": meta, "items": items})
+        return _answer({"metadata": meta, "items": items})
 
     def _below(self, place, path):
         root, _, plural = path.rpartition("/")
@@ -93,15 +100,15 @@ class FakeKubernetes:
         await response.prepare(request)
         if since < self.forgotten:
             gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}
-            await response.write(json.dumps(gone).encode() + b"\n")
+            await response.write(_line(gone))
             return None
         cut, told = self._cut, since
         while not cut.is_set():
-            changed = self._changed
-            for version, place, event in list(self.history):
+            changed, until, history = self._changed, self.version, list(self.history)
+            for version, place, line in history:
                 if version > told and self._below(place, path):
-                    await response.write(json.dumps(event).encode() + b"\n")
-            told = self.version
+                    await response.write(line)
+            told = until  # not the version by now: what came while a large event was written is told next
             waits = [asyncio.create_task(each.wait()) for each in (changed, cut)]
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -126,10 +133,10 @@ class FakeKubernetes:
         named = body["metadata"].get("resourceVersion")
         if before is not None and named not in (None, before["metadata"]["resourceVersion"]):
             return self._refuse(409)
-        after = copy.deepcopy(body) if request.method != "PATCH" else _merged(before or {}, body)
+        after = body if request.method != "PATCH" else _merged(before or {}, body)
         if status_of:
             after = {**before, "status": body["status"]}
-        return web.json_response(self._store(path, before, after))
+        return _answer(self._store(path, before, after))
 
     def _store(self, path, before, after):
         if before is not None and before == after:
@@ -152,14 +159,14 @@ class FakeKubernetes:
     def _delete(self, path, before):
         if before is None:
             return self._refuse(404)
-        after = copy.deepcopy(before)
-        after["metadata"]["deletionTimestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return web.json_response(self._store(path, before, after))
+        gone = {"deletionTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        after = {**before, "metadata": {**before["metadata"], **gone}}
+        return _answer(self._store(path, before, after))
 
     def _tell(self, kind, path, found):
-        self.history.append((self.version, path, {"type": kind, "object": copy.deepcopy(found)}))
+        self.history.append((self.version, path, _line({"type": kind, "object": found})))
         self._changed.set()
         self._changed = asyncio.Event()
 
     def _refuse(self, code):
-        return web.json_response({"kind": "Status", "code": code, "message": f"refused with {code}"}, status=code)
+        return _answer({"kind": "Status", "code": code, "message": f"refused with {code}"}, code)

@@ -9,9 +9,13 @@ import pytest
 
 from gateway.operator.controller import FINALIZER, FORCE, ControllerTimes
 from gateway.operator.errors import KubernetesError, NotThere
+from gateway.operator.leader import LeaseTimes
 from gateway.operator.resources import EVENTS, GROUP_QUOTAS
+from gateway.operator.running import OperatorTimes
 
 pytestmark = pytest.mark.service
+
+SHORT = OperatorTimes(lease=LeaseTimes(lease=1.5, deadline=1.0, retry=0.1))
 
 
 def quota(amount=5, name="day", **more):
@@ -152,7 +156,7 @@ async def test_a_version_that_is_forgotten_is_listed_again(failing, gateway, ope
         await failing.put(GROUP_QUOTAS, name, quota(1))
         await failing.until(GROUP_QUOTAS, name, "Applied")
         await failing.put(GROUP_QUOTAS, "other", quota(1))
-        before = [each.informer.listings for each in running.controllers]
+        before = listings(running)
         failing.fake.version += 10
         failing.fake.forget()
         failing.fake.cut()
@@ -161,8 +165,12 @@ async def test_a_version_that_is_forgotten_is_listed_again(failing, gateway, ope
         async def changed():
             return await amount_of(gateway, f"{name}.day") == 2
 
+        async def all_listed():  # each kind has a watch of its own, and each of these is cut and refused
+            return all(now > once for now, once in zip(listings(running), before, strict=True))
+
         await failing.settled(changed)
-        assert [each.informer.listings for each in running.controllers] == [each + 1 for each in before]
+        await failing.settled(all_listed)
+        assert listings(running) == [each + 1 for each in before]
 
 
 async def test_a_lost_watch_goes_on_from_where_it_was(failing, gateway, operator):
@@ -170,7 +178,7 @@ async def test_a_lost_watch_goes_on_from_where_it_was(failing, gateway, operator
     async with operator(failing) as running:
         await failing.put(GROUP_QUOTAS, name, quota(1))
         await failing.until(GROUP_QUOTAS, name, "Applied")
-        before = [each.informer.listings for each in running.controllers]
+        before = listings(running)
         for amount in (2, 3, 4):
             failing.fake.cut()
             await failing.put(GROUP_QUOTAS, name, quota(amount))
@@ -179,7 +187,7 @@ async def test_a_lost_watch_goes_on_from_where_it_was(failing, gateway, operator
                 return await amount_of(gateway, f"{name}.day") == amount
 
             await failing.settled(changed)
-        assert [each.informer.listings for each in running.controllers] == before
+        assert listings(running) == before
 
 
 async def test_conflicts_are_met_by_reading_again(failing, gateway, operator):
@@ -194,7 +202,7 @@ async def test_conflicts_are_met_by_reading_again(failing, gateway, operator):
 
 
 async def test_a_leader_that_cannot_renew_its_lease_stops_writing(failing, gateway, operator):
-    async with operator(failing) as running:
+    async with operator(failing, times=SHORT) as running:
         await asyncio.wait_for(running.leadership.led.wait(), 10)
         failing.fake.silent = True
 
@@ -246,6 +254,10 @@ async def test_a_gateway_that_is_away_is_told_and_tried_again(cluster, gateway, 
             return [each for each in found if each["regarding"]["name"] == name and each["reason"] == "Applied"]
 
         await cluster.settled(recorded)
+
+
+def listings(running):
+    return [each.informer.listings for each in running.controllers]
 
 
 async def gone(cluster, name):
