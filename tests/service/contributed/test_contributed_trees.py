@@ -1,10 +1,6 @@
 """Bucket trees of user-generated data, at a real S3 server: read, read again, changed, and gone."""
 
 import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +9,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 from contributed_lake import Lake, User, a_collection, an_item, lake
-from free_ports import free_port
+from s3_bucket import ACCESS, SECRET, rclone
 
 from edges.settings import Secret, StorageSettings
 from gateway.settings import TreeSettings
@@ -26,40 +22,16 @@ NAME = "EO.XXX.YYY.ZZZ"
 @pytest.fixture
 def bucket(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Return the URL of an S3 server, and the folder that is its bucket ``data``."""
-    binary = Path(sys.executable).parent / "rclone"
-    if not binary.exists():
-        pytest.skip("rclone is not installed")
-    folder, port = tmp_path / "s3" / "data", free_port()
+    folder = tmp_path / "s3" / "data"
     folder.mkdir(parents=True)
-    command = [
-        str(binary), "serve", "s3", str(folder.parent), "--addr", f"127.0.0.1:{port}", "--auth-key", "access,secret",
-        "--config", "/dev/null", "--vfs-cache-mode", "off", "--dir-cache-time", "0s",
-    ]  # fmt: skip
-    with (tmp_path / "rclone.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            _wait_for(port, process)
-            yield f"http://127.0.0.1:{port}", folder
-        finally:
-            process.kill()
-            process.wait(10)
-
-
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        assert process.poll() is None, "the S3 server has ended"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail("the S3 server does not answer")
+    with rclone(folder.parent, "--dir-cache-time", "0s") as endpoint:
+        yield endpoint, folder
 
 
 @pytest_asyncio.fixture
 async def gate(bucket: tuple[str, Path], tmp_path: Path) -> AsyncIterator[Lake]:
-    for name in ("access", "secret"):
-        (tmp_path / name).write_text(name)
+    (tmp_path / "access").write_text(ACCESS)
+    (tmp_path / "secret").write_text(SECRET)
     storage = StorageSettings(
         endpoint=bucket[0],
         bucket="data",

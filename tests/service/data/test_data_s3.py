@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import boto3
 import msgspec
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
-from ceph_server import ACCESS, SECRET, Ceph, ceph
+from ceph_server import Ceph, ceph
 from data_scene import ALICE, BOB, GROUP, Lake, lake_of, scene, secret
+from s3_bucket import ACCESS, SECRET, s3_client
 
 from edges.downloads.s3_way import S3Way
 from edges.settings import DirectSettings, DownloadSettings, StorageSettings
@@ -37,12 +35,6 @@ SCENES = {ITEM: ("B01.tif", "B 02+ü.tif"), OTHER: ("B01.tif",)}
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
-    if shutil.which("radosgw") is None:
-        if "radosgw" in os.environ.get("LAKEGATE_REQUIRE", ""):
-            pytest.fail("radosgw is required here and not installed")
-        pytest.skip("radosgw is not installed")
-    if os.geteuid() != 0:
-        pytest.skip("the Ceph daemons here want root")
     with ceph(tmp_path_factory.mktemp("ceph")) as running:
         trust = [
             {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/harvester"]}, "Action": "sts:AssumeRole"}
@@ -51,18 +43,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
         running.admin("role", "create", "--role-name=readers", f"--assume-role-policy-doc={policy(trust)}")
         running.admin("role-policy", "put", "--role-name=readers", "--policy-name=read", f"--policy-doc={policy(may)}")
         running.admin("caps", "add", "--uid=harvester", "--caps=roles=*")
-        fill(client_of(running.endpoint))
+        with s3_client(running.endpoint) as client:
+            fill(client)
         yield running
 
 
 def policy(statements: list[dict[str, Any]]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
-
-
-def client_of(endpoint: str, **keys: str) -> Any:
-    keys = keys or {"aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET}
-    config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"total_max_attempts": 2})
-    return boto3.session.Session().client("s3", endpoint_url=endpoint, region_name="us-east-1", config=config, **keys)
 
 
 def fill(client: Any) -> None:
@@ -73,7 +60,6 @@ def fill(client: Any) -> None:
     for item, names in SCENES.items():
         for name in names:
             client.put_object(Bucket="lake", Key=f"scenes/{item}/{name}", Body=BODY, ContentType="image/tiff")
-    client.close()
 
 
 @asynccontextmanager
@@ -306,20 +292,19 @@ async def command(lake: Lake, *arguments: str) -> tuple[int | None, str, str]:
 
 def _try_keys(keys: Any) -> None:
     given = keys["environment"]
-    client = client_of(
-        keys["endpoint"],
-        aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
-        aws_session_token=given["AWS_SESSION_TOKEN"],
-    )
-    part = client.get_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Range="bytes=5-9")["Body"].read()
-    assert part == BODY[5:10]
-    for bucket, key in (("lake", f"scenes/{OTHER}/B01.tif"), ("private", "flat/B01.tif"), ("lake", "flat/B01.tif")):
+    session = {
+        "aws_access_key_id": given["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": given["AWS_SECRET_ACCESS_KEY"],
+        "aws_session_token": given["AWS_SESSION_TOKEN"],
+    }
+    with s3_client(keys["endpoint"], **session) as client:
+        part = client.get_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Range="bytes=5-9")["Body"].read()
+        assert part == BODY[5:10]
+        for bucket, key in (("lake", f"scenes/{OTHER}/B01.tif"), ("private", "flat/B01.tif"), ("lake", "flat/B01.tif")):
+            with pytest.raises(ClientError, match=r"403|AccessDenied"):
+                client.get_object(Bucket=bucket, Key=key)
         with pytest.raises(ClientError, match=r"403|AccessDenied"):
-            client.get_object(Bucket=bucket, Key=key)
-    with pytest.raises(ClientError, match=r"403|AccessDenied"):
-        client.put_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Body=b"mine")
-    client.close()
+            client.put_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Body=b"mine")
 
 
 async def test_gdal_reads_by_range_with_the_environment_that_is_told(store: Ceph, tmp_path: Path) -> None:
@@ -329,18 +314,17 @@ async def test_gdal_reads_by_range_with_the_environment_that_is_told(store: Ceph
     kind = {"driver": "GTiff", "width": 64, "height": 64, "count": 1, "dtype": "uint8", "crs": "EPSG:32632"}
     with rasterio.open(path, "w", transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), **kind) as made:
         made.write(numpy.full((1, 64, 64), 7, dtype="uint8"))
-    client = client_of(store.endpoint)
-    client.put_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Body=path.read_bytes())
     direct = DirectSettings(sts=store.endpoint, role=ROLE)
-    try:
-        async with lake_over(store, tmp_path, downloads=DownloadSettings(direct=direct)) as lake:
-            status, told = await ask(lake, {"give": "keys", "items": [{"collection": "scenes", "item": ITEM}]})
-        assert status == 200, told
-        mean = await asyncio.to_thread(_mean, told["keys"][0]["environment"], f"/vsis3/lake/scenes/{ITEM}/B01.tif")
-        assert mean == 7
-    finally:
-        client.put_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Body=BODY, ContentType="image/tiff")
-        client.close()
+    with s3_client(store.endpoint) as client:
+        client.put_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Body=path.read_bytes())
+        try:
+            async with lake_over(store, tmp_path, downloads=DownloadSettings(direct=direct)) as lake:
+                status, told = await ask(lake, {"give": "keys", "items": [{"collection": "scenes", "item": ITEM}]})
+            assert status == 200, told
+            mean = await asyncio.to_thread(_mean, told["keys"][0]["environment"], f"/vsis3/lake/scenes/{ITEM}/B01.tif")
+            assert mean == 7
+        finally:
+            client.put_object(Bucket="lake", Key=f"scenes/{ITEM}/B01.tif", Body=BODY, ContentType="image/tiff")
 
 
 _READ = """

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from hook_scene import Outside, World, hub_of, s3_client, s3_server
+from hook_outside import Outside, hub_of
+from hook_scene import World
+from s3_bucket import make_buckets, rclone
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +24,7 @@ def _no_faults(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("hook-s3") / "data"
     folder.mkdir()
-    with s3_server(folder) as endpoint:
+    with rclone(folder) as endpoint:
         yield endpoint
 
 
@@ -32,15 +34,9 @@ async def outside() -> AsyncIterator[Outside]:
         yield serving
 
 
-def _make_buckets(endpoint: str, bucket: str) -> None:
-    with s3_client(endpoint) as client:
-        for name in (bucket, f"{bucket}-own", f"{bucket}-team"):
-            client.create_bucket(Bucket=name)
-
-
 @pytest.fixture
 async def world(s3: str, outside: Outside, tmp_path: Path) -> AsyncIterator[World]:
     bucket = f"b{uuid.uuid4().hex[:12]}"
-    await asyncio.to_thread(_make_buckets, s3, bucket)
+    await asyncio.to_thread(make_buckets, s3, bucket, f"{bucket}-own", f"{bucket}-team")
     async with hub_of(outside, tmp_path / "hub.db") as hub:
         yield World(folder=tmp_path, hub=hub, s3=s3, bucket=bucket, outside=outside)

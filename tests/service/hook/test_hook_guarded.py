@@ -3,19 +3,9 @@
 import asyncio
 
 import pytest
-from hook_scene import (
-    FILES,
-    SCENE,
-    SECRET,
-    SENTINELS,
-    Outside,
-    bytes_below,
-    external,
-    listed,
-    order,
-    own_bucket,
-    told_logs,
-)
+from hook_outside import FILES, SCENE, SENTINELS, Outside
+from hook_scene import bytes_below, external, listed, order, own_bucket, told_logs
+from s3_bucket import SECRET
 
 from quotas.model import Policy
 

@@ -6,7 +6,8 @@ import os
 import signal
 
 import pytest
-from hook_scene import FILES, SCENE, Hook, World, external, listed, own_bucket
+from hook_outside import FILES, SCENE
+from hook_scene import Hook, World, external, listed, own_bucket
 
 pytestmark = pytest.mark.service
 

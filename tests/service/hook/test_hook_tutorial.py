@@ -5,7 +5,8 @@ import io
 import zipfile
 
 import pytest
-from hook_scene import COLLECTION, DESP_PASSWORD, FILES, SCENE, external, listed, order, own_bucket
+from hook_outside import COLLECTION, DESP_PASSWORD, FILES, SCENE
+from hook_scene import external, listed, order, own_bucket
 
 pytestmark = pytest.mark.service
 
