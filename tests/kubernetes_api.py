@@ -28,6 +28,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from free_ports import free_port
+from waiting import wait_until
 
 VERSION = "1.34.4"
 MODULE = Path(__file__).resolve().parents[1] / "tools" / "kubernetes"
@@ -216,15 +217,18 @@ class KubernetesApi:
             return subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
+        def is_ready() -> bool:
             if self._server is not None and self._server.poll() is not None:
-                break
+                raise RuntimeError(f"the API server ended with {self._server.returncode}")
             with contextlib.suppress(OSError, urllib.error.URLError):
-                if self.request("GET", "/readyz") == "ok":
-                    return
-            time.sleep(0.05)
-        raise RuntimeError(f"no API server: {(self.folder / 'kube-apiserver.log').read_text()[-2_000:]}")
+                return bool(self.request("GET", "/readyz") == "ok")
+            return False
+
+        try:
+            wait_until(is_ready, seconds=READY_SECONDS, what="the API server")
+        except (RuntimeError, TimeoutError) as error:
+            log = (self.folder / "kube-apiserver.log").read_text()
+            raise RuntimeError(f"no API server: {error}: {log[-2_000:]}") from error
 
 
 PLURALS = {"CustomResourceDefinition": "customresourcedefinitions"}

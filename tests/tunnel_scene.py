@@ -1,11 +1,11 @@
 """Both ends of a tunnel in one process: a gateway that edges dial, and an edge with services of its own."""
 
-import asyncio
 import os
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 from free_ports import free_port
+from waiting import until
 
 from edges.settings import Secret, TunnelSettings
 from gateway.tunnel.edge import Tunnel
@@ -56,14 +56,6 @@ def edge_end(url, services, **more):
         gateways=(url,), edge="edge-t", secret=Secret(env=VARIABLE), services=services, **({"waiting": 3} | more)
     )
     return Tunnel(settings, first_pause_seconds=0.05)
-
-
-async def until(question, seconds=20.0):
-    for _ in range(int(seconds / 0.02)):
-        if question():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("the condition did not come true")
 
 
 @asynccontextmanager

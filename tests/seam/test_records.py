@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 import asyncpg
 import msgspec
 import pytest
+from waiting import until
 
 from gateway.records import RecordsUnavailable
 from gateway.records_postgres import PostgresRecordTable
@@ -36,12 +37,6 @@ def shared(dsn):
 @pytest.fixture
 def replicas(postgresql):
     return shared(postgresql)
-
-
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - what is waited for is behind a socket
-            await asyncio.sleep(0.01)
 
 
 async def test_values_are_there_again_after_closing(table):

@@ -6,6 +6,7 @@ import stat
 from contextlib import closing
 
 import pytest
+from waiting import until
 
 from edges.settings import Secret
 from gateway.auth import Identity, InvalidCredentials, TokenAuthenticator, TokenGrant, TokenStore, TokenStoreUnavailable
@@ -22,12 +23,6 @@ def configured(tmp_path, **users):
         secret_file = Secret(file=str(tmp_path / f"{user}.token"))
         tokens.append(ApiTokenSettings(user=user, token=secret_file, groups=("eo/coast",)))
     return AuthSettings(tokens=tuple(tokens))
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not await condition():  # noqa: ASYNC110 - it polls a file
-            await asyncio.sleep(0.02)
 
 
 def test_a_token_is_told_once_and_kept_as_a_hash_in_a_private_file(tmp_path):

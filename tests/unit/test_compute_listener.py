@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from waiting import until
 
 from gateway.client_hello import HelloRefused, read_server_name
 from gateway.listener import Listener, server_context
@@ -75,12 +76,6 @@ class Edge:
         self.readers.append(reader)
         self.writers.append(writer)
         self.came.set()
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - there is no event for what a kernel buffer holds
-            await asyncio.sleep(0.01)
 
 
 async def closed(writer: asyncio.StreamWriter) -> None:

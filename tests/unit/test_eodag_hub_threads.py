@@ -4,15 +4,10 @@ import asyncio
 import threading
 
 import pytest
+from waiting import until
 
 from edges.catalogues.eodag_hub_threads import BoundedThreads, undisturbed
 from edges.errors import SiteUnavailable
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - a bounded poll: threads set no event of the loop
-            await asyncio.sleep(0.005)
 
 
 async def test_a_call_gives_what_it_returns_and_raises_what_it_raises() -> None:

@@ -1,23 +1,15 @@
 """What the tests of the Dask face share: unmodified clients, and waiting for conditions."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from dask_gateway import Gateway
 from dask_gateway.auth import BasicAuth
+from waiting import until
 
 
 def client(url: str, user: str = "alice", **options) -> Gateway:
     return Gateway(url, auth=BasicAuth(user, f"t-{user}"), asynchronous=True, **options)
-
-
-async def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true"
-        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from aiohttp import web
 from free_ports import free_port
+from waiting import wait_until
 
 from edges.compute.dask_gateway import DaskGateway
 from edges.compute.jupyter import JupyterGateway
@@ -49,14 +49,6 @@ POLICIES = (
     Policy(name="team-clusters", group="eo/team", resource="clusters", kind="concurrent", amount=3),
     Policy(name="team-kernels", group="eo/team", resource="kernels", kind="concurrent", amount=2),
 )
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = 30.0, what: str = "condition") -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what} did not come true in {seconds} s")
-        time.sleep(0.05)
 
 
 def answers(url: str, headers: Mapping[str, str] | None = None) -> bool:

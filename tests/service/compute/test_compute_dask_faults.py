@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
 
 import aiohttp
 import msgspec
@@ -13,6 +12,7 @@ from compute_edges import CAP, make_dask_edge
 from dask_gateway import Gateway
 from dask_gateway.auth import BasicAuth
 from free_ports import free_port
+from waiting import until
 
 from edges.compute.dask_gateway import DaskGateway
 from edges.errors import SiteUnavailable
@@ -57,16 +57,6 @@ class WaitsBeforeTheAnswer(Wrapped):
         self.created.set()
         await self.go_on.wait()
         return name
-
-
-async def until(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if await value if asyncio.iscoroutine(value) else value:
-            return
-        assert time.monotonic() < end, "the condition did not come true"
-        await asyncio.sleep(0.05)
 
 
 class AtTheEdge:

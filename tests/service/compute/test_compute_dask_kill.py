@@ -5,12 +5,12 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import aiohttp
 import pytest
 from compute_edges import POLICIES
+from waiting import until
 
 from edges.compute.dask_gateway import DaskGateway
 from edges.http import Outbound
@@ -42,13 +42,6 @@ async def killed_while_creating(edge, state: Path, moment: str) -> None:
         if doomed.returncode is None:
             doomed.kill()
             await doomed.wait()
-
-
-async def until(condition, *, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not await condition():
-        assert time.monotonic() < end, "the condition did not come true"
-        await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("moment", ["before the lease", "after the lease", "before the edge", "after the edge"])

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from compute_clients import client, ended, nothing_held, until
+from compute_clients import client, ended, nothing_held
 from dask_gateway import Gateway
 from dask_gateway.auth import BasicAuth
+from waiting import until
 
 from edges.model import ClusterCap
 from gateway.listener import server_context

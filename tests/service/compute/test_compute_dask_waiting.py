@@ -4,7 +4,8 @@ import asyncio
 
 import aiohttp
 import pytest
-from compute_clients import client, ended, nothing_held, until
+from compute_clients import client, ended, nothing_held
+from waiting import until
 
 from gateway.dask.model import Room
 from quotas.model import Policy

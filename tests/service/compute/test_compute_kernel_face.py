@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from compute_edges import answers, process, wait_until
+from compute_edges import answers, process
 from free_ports import free_port
+from waiting import wait_until
 
 from gateway.kernels.model import KernelRecord
 from gateway.records_sqlite import SqliteRecordTable as RecordTable

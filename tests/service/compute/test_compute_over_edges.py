@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
-from compute_clients import nothing_held, until
+from compute_clients import nothing_held
 from compute_edges import make_dask_edge
+from waiting import until
 
 from gateway.client import Computation, Lake, LakeRefused, Progress
 from gateway.client.computation import FunctionFailed

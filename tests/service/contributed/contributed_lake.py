@@ -1,8 +1,7 @@
 """A real gateway that keeps users' collections, over real sites on loopback, as several users see it."""
 
-import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -177,10 +176,3 @@ def an_item(name: str, collection: str = "c", *, day: int = 1, **properties: Any
         "assets": {"data": {"href": f"https://data.example/{collection}/{name}.tif"}},
         "links": [],
     }
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what a gateway does by itself in a while."""
-    async with asyncio.timeout(60):
-        while not await condition():  # noqa: ASYNC110 - nothing of another process sets an event here
-            await asyncio.sleep(0.05)

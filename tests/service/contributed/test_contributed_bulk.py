@@ -12,8 +12,9 @@ import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
-from contributed_lake import Lake, User, a_collection, an_item, lake, until
+from contributed_lake import Lake, User, a_collection, an_item, lake
 from free_ports import free_port
+from waiting import until
 
 from gateway.settings import QuotaSettings
 from quotas.model import Policy

@@ -10,7 +10,8 @@ import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
-from contributed_lake import Lake, a_collection, an_item, gateway_settings, hub, site_of, until
+from contributed_lake import Lake, a_collection, an_item, gateway_settings, hub, site_of
+from waiting import until
 
 from edges.settings import Secret
 from gateway.app import running_gateway

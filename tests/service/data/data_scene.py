@@ -1,6 +1,5 @@
 """A small lake with data: catalogues in files, origins that keep or break HTTP's rules, and a gateway over them."""
 
-import asyncio
 import hashlib
 import os
 from collections import Counter
@@ -234,12 +233,3 @@ async def site_of(
     await catalogue.put_items(COLLECTION, items)
     async with serving(catalogue, SiteServerSettings(shutdown_seconds=0.5)) as url:
         yield url
-
-
-async def until(true: Callable[[], Awaitable[bool]], *, tries: int = 400) -> None:
-    """Wait for a condition, bounded."""
-    for _ in range(tries):
-        if await true():
-            return
-        await asyncio.sleep(0.025)
-    raise AssertionError("it did not come about")

@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from data_scene import ALICE, BOB, Lake, Origin, lake_of, scene, until
+from data_scene import ALICE, BOB, Lake, Origin, lake_of, scene
+from waiting import until
 
 from edges.settings import DownloadSettings
 from gateway.data.hrefs import data_path

@@ -17,8 +17,9 @@ import msgspec
 import psutil
 import pytest
 from aiohttp import web
-from data_scene import ALICE, GROUP, Origin, scene, site_of, until
+from data_scene import ALICE, GROUP, Origin, scene, site_of
 from free_ports import free_port
+from waiting import until
 
 from gateway.data.hrefs import data_path
 
@@ -63,7 +64,7 @@ class Gateway:
                     assert self.process.returncode is None, (self._folder / "log").read_text()
                     return False
 
-            await until(ready, tries=1200)
+            await until(ready)
 
     async def end(self, how: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -175,7 +176,7 @@ async def test_many_slow_readers_do_not_stop_the_searches(tmp_path: Path, origin
         with ExitStack() as readers:
             for _ in range(READERS):
                 readers.enter_context(await asyncio.to_thread(slow_reader, gateway))
-            await until(all_in_flight, tries=1200)
+            await until(all_in_flight)
             for _ in range(20):
                 async with session.post(f"{gateway.url}/search", json={"limit": 1}) as answer:
                     page = msgspec.json.decode(await answer.read())
@@ -191,7 +192,7 @@ async def test_many_slow_readers_do_not_stop_the_searches(tmp_path: Path, origin
         async def none_in_flight() -> bool:
             return await in_flight() == 0
 
-        await until(none_in_flight, tries=1200)
+        await until(none_in_flight)
 
 
 async def test_a_gateway_that_is_killed_costs_a_download_nothing_but_another_request(

@@ -1,8 +1,7 @@
 """Real sites and a real gateway on loopback, as a client sees them."""
 
-import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from free_ports import free_port
+from waiting import until
 
 from edges.catalogues.sources import collection_of
 from edges.catalogues.sqlite import SqliteCatalogue
@@ -142,13 +142,6 @@ async def _known(client: Client, sites: set[str]) -> None:
         return sites.isdisjoint((await client.get("/collections"))[1]["federation:missing"])
 
     await until(all_known)
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what a gateway does by itself in a while, and tells when it is asked."""
-    async with asyncio.timeout(60):
-        while not await condition():  # noqa: ASYNC110 - nothing of another process sets an event here
-            await asyncio.sleep(0.1)
 
 
 def _token(state: Path, user: str, secret: str) -> ApiTokenSettings:

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from federated_lake import Client, gateway_over, hub, item, site_of, until
+from federated_lake import Client, gateway_over, hub, item, site_of
 from free_ports import free_port
+from waiting import until
 
 from edges.hops import HOPS
 from edges.settings import SiteSettings

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from harvest_scene import HUB, make_item, sha256
+from waiting import until
 
 from edges.model import Query
 from harvest.model import FoundItem
@@ -18,14 +19,6 @@ def publish(scene, origin, item_id="i1", name="B02", body=BODY):
     origin.add(f"{item_id}-{name}.tif", body)
     asset = {"href": f"{origin.url}/{item_id}-{name}.tif", "file:checksum": sha256(body), "file:size": len(body)}
     scene.found.append(FoundItem(site=HUB, item=make_item(item_id, {name: asset})))
-
-
-async def until(condition, seconds=10.0):
-    for _ in range(int(seconds / 0.02)):
-        if await condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("not in time")
 
 
 async def keys(live):

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from harvest_scene import CHARGE, EDGE, HUB, make_item, quick, sha256
+from waiting import until
 
 from edges.errors import SiteUnavailable
 from harvest.errors import KeyReused, OrderRefused, RuleGone
@@ -61,15 +62,6 @@ class Hub:
 @pytest.fixture
 def hub(scene):
     return Hub(scene)
-
-
-async def until(condition, seconds=15.0):
-    for _ in range(int(seconds / 0.02)):
-        told = await condition()
-        if told:
-            return told
-        await asyncio.sleep(0.02)
-    raise AssertionError("not in time")
 
 
 async def state(live, rule_id, wanted):

@@ -1,7 +1,6 @@
 """What the notebooks of the Destination Earth Data Lake do, in the same order, with the clients that they use."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,13 +15,13 @@ from order_provider import CONTENT, ERA5
 from requests.adapters import HTTPAdapter
 from test_hda_eodag import Scene, archive, scene_in
 from urllib3.util import Retry
+from waiting import wait_until
 
 from gateway.settings import HdaSettings
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session")]
 
 T = TypeVar("T")
-POLL_SECONDS, POLLS = 0.05, 300
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
@@ -84,14 +83,13 @@ class Notebook:
         return name, content
 
     def until_there(self, href: str, headers: dict[str, str], is_there: Callable[[Any], bool]) -> Any:
-        for _ in range(POLLS):
+        def there() -> Any:
             response = self.session.get(href, headers=headers)
             assert response.status_code == 200
             found = response.json()
-            if is_there(found["properties"]):
-                return found
-            time.sleep(POLL_SECONDS)
-        raise AssertionError("it did not come")
+            return found if is_there(found["properties"]) else None
+
+        return wait_until(there, what=href)
 
 
 async def in_notebook(scene: Scene, cells: Callable[[Notebook], T]) -> T:

@@ -1,7 +1,7 @@
 """Orders: given, shared, durable, told, withdrawn."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from aiohttp import web
 from free_ports import free_port
 from hda_lake import BOBS_TOKEN, OLCI, Client, gateway_over
 from order_provider import ERA5, SECRET, OrderProvider, order_provider
+from waiting import until
 
 from edges.settings import CatalogueSettings, OrderSettings, Secret, SiteSettings
 from gateway.settings import HdaSettings
@@ -44,13 +45,6 @@ async def ordering(folder: Path, **groups: Any) -> AsyncIterator[tuple[OrderProv
         ) as client,
     ):
         yield provider, client
-
-
-async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
-    async with asyncio.timeout(30):
-        while not (found := await condition()):  # noqa: ASYNC110 - the gateway works by itself
-            await asyncio.sleep(0.05)
-    return found
 
 
 async def orderable(client: Client) -> Any:

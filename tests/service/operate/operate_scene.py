@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 import urllib.error
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 from helm_program import HELM, ROOT, program
 from kubernetes_api import KubernetesApi
+from waiting import wait_until
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 OURS = ("edgesites", "groupquotas", "harvestrequests")
@@ -45,12 +45,12 @@ class Cluster:
 
 def wait_established(api: KubernetesApi, name: str) -> None:
     """Wait until a definition's objects can be made."""
-    for _ in range(400):
+
+    def established() -> bool:
         told = api.request("GET", f"{DEFINITIONS}/{name}").get("status", {}).get("conditions") or []
-        if any(each["type"] == "Established" and each["status"] == "True" for each in told):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(name)
+        return any(each["type"] == "Established" and each["status"] == "True" for each in told)
+
+    wait_until(established, what=f"{name} established")
 
 
 def remove(api: KubernetesApi, definition: dict[str, Any]) -> None:
@@ -70,22 +70,23 @@ def remove(api: KubernetesApi, definition: dict[str, Any]) -> None:
             api.request("DELETE", path)
     name = definition["metadata"]["name"]
     api.request("DELETE", f"{DEFINITIONS}/{name}")
-    for _ in range(400):
-        names = [each["metadata"]["name"] for each in api.request("GET", DEFINITIONS)["items"]]
-        if name not in names:
-            return
-        time.sleep(0.05)
+
+    def gone() -> bool:
+        return name not in [each["metadata"]["name"] for each in api.request("GET", DEFINITIONS)["items"]]
+
+    wait_until(gone, what=f"{name} deleted")
 
 
 def _objects(api: KubernetesApi, path: str) -> list[dict[str, Any]]:
-    for _ in range(100):
+    def listed() -> dict[str, Any] | None:
         try:
-            return list(api.request("GET", path)["items"])
+            return dict(api.request("GET", path))
         except urllib.error.HTTPError as error:
             if error.code != 429:  # of a kind that is so new that it cannot be stored yet
                 raise
-        time.sleep(0.1)
-    raise TimeoutError(path)
+        return None
+
+    return list(wait_until(listed, what=path)["items"])
 
 
 def manifests(text: str) -> list[dict[str, Any]]:

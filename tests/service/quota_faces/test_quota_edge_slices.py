@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 import yaml
 from free_ports import free_port
+from waiting import until
 
 pytestmark = pytest.mark.service
 
@@ -31,14 +32,6 @@ async def process(*arguments):
         if started.returncode is None:
             started.kill()
         await started.wait()
-
-
-async def until(question):
-    """Ask again and again until the answer is true; return it."""
-    async with asyncio.timeout(SECONDS):
-        while not (answer := await question()):  # noqa: ASYNC110 - another process is asked, which sets no event
-            await asyncio.sleep(0.2)
-        return answer
 
 
 class Place:

@@ -7,16 +7,11 @@ import subprocess
 import aiohttp
 import pytest
 from conftest import LAKEGATE, ROOT, Balancer
+from waiting import until
 
 pytestmark = pytest.mark.service
 
 HEADERS = {"Authorization": f"Bearer {ROOT}"}
-
-
-async def until(condition):
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what is waited for is behind a socket
-            await asyncio.sleep(0.05)
 
 
 async def test_any_replica_reads_any_page_token(replicas):

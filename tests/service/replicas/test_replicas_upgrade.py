@@ -14,6 +14,7 @@ import pytest
 from conftest import LAKEGATE, ROOT, Balancer
 from s3_bucket import ACCESS, SECRET, served_bucket
 from upgrade_scene import INSERT_OLD, OBJECTS, Lake, Origin, database_of_the_last_release, next_release
+from waiting import until
 
 from harvest.sql import migrations
 
@@ -68,12 +69,6 @@ class Load:
     @property
     def count(self):
         return sum(self.ends.values())
-
-
-async def until(condition, seconds=120):
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for is behind a socket
-            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 from free_ports import free_port
-from tunnel_scene import edge_end, gateway_end, tunnelled, until
+from tunnel_scene import edge_end, gateway_end, tunnelled
+from waiting import until
 
 from gateway.tunnel.edge_settings import read_tunnel_settings
 from gateway.tunnel.pool import MOST_WAITING
