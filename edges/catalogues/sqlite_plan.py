@@ -153,12 +153,7 @@ class Segment(NamedTuple):
 def segments(order: tuple[SortKey, ...], after: tuple[Any, ...] | None) -> Iterator[Segment]:
     """Cut what lies after a position (SQLite values of the order's columns) into stretches, in order."""
     if after is None:
-        key = order[0]
-        if key.field in NEVER_NULL:
-            yield Segment(Clause("", ()), _sorting(order), dated=False)
-        else:
-            yield Segment(Clause(f"{_column(key)} IS NOT NULL", ()), _sorting(order), dated=key.field == "datetime")
-            yield Segment(Clause(f"{_column(key)} IS NULL", ()), _sorting(order[1:]), dated=False)
+        yield from _from_first(order, [])
         return
     for depth in reversed(range(len(order))):
         key, value = order[depth], after[depth]
@@ -169,7 +164,18 @@ def segments(order: tuple[SortKey, ...], after: tuple[Any, ...] | None) -> Itera
         yield Segment(_all_of([*same, beyond]), _sorting(order[depth:]), dated=depth == 0 and key.field == "datetime")
         if key.field not in NEVER_NULL:
             null = Clause(f"{_column(key)} IS NULL", ())
-            yield Segment(_all_of([*same, null]), _sorting(order[depth + 1 :]), dated=False)
+            yield from _from_first(order[depth + 1 :], [*same, null])
+
+
+def _from_first(order: tuple[SortKey, ...], same: list[Clause]) -> Iterator[Segment]:
+    """Cut all that agrees in ``same`` by the next key: what has it, then what has it not and goes by the keys after."""
+    key = order[0]  # the last keys of a total order are never null, so that there is one
+    if key.field in NEVER_NULL:
+        yield Segment(_all_of(same), _sorting(order), dated=False)
+        return
+    some = Clause(f"{_column(key)} IS NOT NULL", ())
+    yield Segment(_all_of([*same, some]), _sorting(order), dated=not same and key.field == "datetime")
+    yield from _from_first(order[1:], [*same, Clause(f"{_column(key)} IS NULL", ())])
 
 
 def _equal(key: SortKey, value: Any) -> Clause:

@@ -388,3 +388,13 @@ async def test_a_text_filter_is_exact(catalogue):
     await fill(catalogue, [item("a", **{"eo:cloud_cover": 5}), item("b", **{"eo:cloud_cover": 50}), item("c")])
     query = Query(filter=parse_filter_text("eo:cloud_cover < 10 OR eo:cloud_cover IS NULL"))
     assert ids(await catalogue.search(query, limit=9)) == ["a", "c"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 10])
+async def test_of_items_without_the_first_sorted_field_the_next_one_decides(catalogue, limit):
+    await fill(
+        catalogue,
+        [item("a", "C", datetime=None), item("b", "D", datetime=None, **{"eo:cloud_cover": 0}), item("c", "E")],
+    )
+    order = (SortKey(field="datetime"), SortKey(field="eo:cloud_cover"))
+    assert await walk(catalogue, Query(sortby=order), limit) == [("E", "c"), ("D", "b"), ("C", "a")]
