@@ -118,7 +118,7 @@ class PostgresSession:
         try:
             self._connect()
             self._migrate()
-        except BaseException:
+        except BaseException:  # nobody else can close the loop of what was not made
             self._runner.close()
             raise
 
@@ -128,7 +128,7 @@ class PostgresSession:
         except _UNAVAILABLE as error:
             self._hang_up()
             raise self.told(error) from error
-        except BaseException:
+        except BaseException:  # nobody else can hang up
             self._hang_up()
             raise
 
@@ -148,7 +148,7 @@ class PostgresSession:
                 raise
             self._connect_again()
             self._begin()
-        except BaseException:
+        except BaseException:  # whatever it was, the next one begins anew
             self.roll_back()
             raise
 

@@ -108,7 +108,7 @@ def _migrate(raw: sqlite3.Connection) -> None:
                 raw.execute(statement)
         raw.execute(f"PRAGMA user_version = {len(scripts)}")
         raw.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # whatever ended the migration, it must not be half done
         raw.execute("ROLLBACK")
         raise
 

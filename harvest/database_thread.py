@@ -88,7 +88,7 @@ class DatabaseThread:
     async def __aenter__(self) -> Self:
         try:
             self._session = await asyncio.get_running_loop().run_in_executor(self._thread, self._connect)
-        except BaseException:
+        except BaseException:  # nobody will call __aexit__: leave no thread behind
             self._thread.shutdown(wait=False)
             raise
         return self
@@ -135,7 +135,7 @@ def _together(session: Session, acts: Sequence[Act]) -> list[_Outcome]:
     try:
         try:
             return _committed(session, acts, _plainly)
-        except Exception as error:
+        except Exception as error:  # of the acts, which are the callers': judged, and raised again
             if not isinstance(error, _Spoiled) and not session.outdated(error):
                 raise
         return _committed(session, acts, _apart)
@@ -157,7 +157,7 @@ def _committed(
         else:
             outcomes = [carried_out(session, act) for act in acts]
         session.commit()
-    except BaseException:
+    except BaseException:  # whatever ended the acts, the transaction must not stay open
         session.roll_back()
         raise
     return outcomes
@@ -166,7 +166,7 @@ def _committed(
 def _plainly(session: Session, act: Act) -> _Outcome:
     try:
         return _Outcome(result=act(session.connection))
-    except Exception as error:
+    except Exception as error:  # the boundary to an act, which is its caller's
         raise _Spoiled from error
 
 
@@ -175,7 +175,7 @@ def _apart(session: Session, act: Act) -> _Outcome:
     session.mark()
     try:
         outcome = _Outcome(result=act(session.connection))
-    except Exception as error:
+    except Exception as error:  # the boundary to an act: what it raises goes to who gave it
         if not session.undo():  # the database itself gave up (full, broken, gone)
             raise
         outcome = _Outcome(error=session.told(error))

@@ -56,7 +56,7 @@ class Folder:
             raise SourceFailed("the file is not there, or cannot be read", again=False) from error
         try:
             opened = _opened(os.fstat(descriptor), validator)
-        except BaseException:
+        except BaseException:  # nobody else has it
             os.close(descriptor)
             raise
         return FileConnection(descriptor, start, opened)

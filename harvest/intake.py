@@ -92,7 +92,7 @@ class Intake:
             return known
         try:
             await self._plan(new, aim, charge, sighting)
-        except BaseException:
+        except BaseException:  # also where the request is given up: nobody else has the id of what is half made
             await asyncio.shield(self._forget(new.id))
             raise
         self._changed()

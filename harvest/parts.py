@@ -53,7 +53,7 @@ class Parts:
                 end += len(body)
                 await self._desk.cover(self._claim, end, exact=False)
                 await self._hold_part(upload, body, end)
-            except BaseException:
+            except BaseException:  # also where the work is given up: nobody else awaits what is being read
                 following.cancel()
                 await asyncio.wait([following])
                 if not following.cancelled():

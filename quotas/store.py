@@ -225,7 +225,7 @@ class Store:
             self._flush()
         except sqlite3.Error as error:
             self._fail(jobs, error)
-        except BaseException:
+        except BaseException:  # whatever ended the batch, the state in memory is not what was written
             self._forget()
             raise
         else:

@@ -65,7 +65,7 @@ class CollectionWriting:
             await self._ground.book.put(record)
             try:
                 await self._ground.catalogue.put_collection(document)
-            except BaseException:
+            except BaseException:  # also where the request is given up: a record tells of a collection that is there
                 await self._ground.book.forget(name)
                 raise
         await self._ground.told_anew()

@@ -99,6 +99,7 @@ class Loading:
             if not (self._atomic and self.bad):
                 await self._write()
         except Exception as error:
+            # the boundary of a load: whatever stops it, what was written until then is told; a defect stays one
             if not hasattr(error, "status"):
                 raise
             raise LoadStopped(error, self) from error

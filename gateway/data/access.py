@@ -22,7 +22,7 @@ class Access(Protocol):
 
         Raises:
             NotFound: the principal may not see the item.
-            Forbidden: it may be seen, its data may not be had.
+            DataRefused: it may be seen, its data may not be had (:class:`gateway.search.access.DataRefused`).
         """
         ...
 

@@ -26,6 +26,7 @@ from gateway.data.finding import Asset, Finder
 from gateway.data.grants import Grants
 from gateway.data.metrics import DownloadMetrics
 from gateway.principal import Principal, user_of
+from gateway.search.access import DataRefused
 
 _log = logging.getLogger(__name__)
 
@@ -183,13 +184,8 @@ class DirectFace:
                 assets = await self._finder.assets(principal, site=site.id, collection=asked.collection, item=item)
             except NotFound:
                 continue
-            except EdgeError as error:
+            except (EdgeError, DataRefused) as error:
                 reason = str(error)[:200]
-                continue
-            except Exception as error:
-                if getattr(error, "status", None) != 403:
-                    raise
-                reason = str(error)[:200]  # it may be seen, its data may not be had
                 continue
             self._take(asked, site, assets, found)
             return

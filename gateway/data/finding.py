@@ -90,7 +90,7 @@ class Finder:
 
         Raises:
             NotFound: the site does not have the item, or the principal may not see it.
-            Forbidden: the principal may not have its data.
+            DataRefused: the principal may not have its data (:class:`gateway.search.access.DataRefused`).
             AllSitesFailed: the site does not answer.
         """
         kept = await self._item(principal, site=site, collection=collection, item=item)

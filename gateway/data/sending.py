@@ -45,7 +45,7 @@ async def send(
     except (EdgeError, QuotaError) as error:
         _log.warning("a download broke off", extra={"error": str(error)[:300], "sent": meter.sent})
         end = "broken"
-    except BaseException:
+    except BaseException:  # a defect, or the gateway ends: a part must not look like the whole
         _break_off(request, meter)
         raise
     else:

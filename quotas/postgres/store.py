@@ -115,7 +115,7 @@ class PostgresStore:
         except (asyncpg.PostgresError, *LOST) as error:
             await self.close()
             raise LedgerUnavailable(f"the ledger cannot be opened: {error}") from error
-        except BaseException:
+        except BaseException:  # nobody will call close
             await self.close()
             raise
 
