@@ -15,6 +15,13 @@ POINTS = {
         "tests/service/compute/test_compute_dask_faults.py",
         "tests/service/compute/test_compute_dask_kill.py",
     ),
+    "clusters and kernels: they outlive a gateway that is killed": (
+        "tests/service/compute/test_compute_gateway_killed.py",
+    ),
+    "clusters: refusals, late starts and caps in words": (
+        "tests/service/compute/test_compute_dask_words.py",
+        "tests/service/compute/test_compute_quota_refusals.py",
+    ),
     "clusters: waiting for room, in order": ("tests/service/compute/test_compute_dask_waiting.py",),
     "clusters: 50 at once, two users, HTTPS, dashboards of their own origin": (
         "tests/service/compute/test_compute_dask_many.py",

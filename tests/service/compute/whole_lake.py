@@ -57,7 +57,7 @@ async def whole_lake(
     async with AsyncExitStack() as stack:
         sites = []
         for name, edge in edges.items():
-            url = await stack.enter_async_context(_catalogue(name, held[name], state / f"{name}.db", assets or {}))
+            url = await stack.enter_async_context(stocked(name, held[name], state / f"{name}.db", assets or {}))
             dask = DaskSettings(url=edge.url, secret=Secret(file=str(edge.folder / "secret")), timeout_seconds=10)
             sites.append(SiteSettings(id=name, kind="edge", catalogue=CatalogueSettings(url=url), dask=dask))
         token = ApiTokenSettings(user=USER, token=Secret(file=str(secret)), groups=("eo",))
@@ -81,7 +81,8 @@ def written(file: Path, text: str) -> Path:
 
 
 @asynccontextmanager
-async def _catalogue(site: str, numbers: Iterable[int], file: Path, assets: Mapping[str, Any]) -> AsyncIterator[str]:
+async def stocked(site: str, numbers: Iterable[int], file: Path, assets: Mapping[str, Any]) -> AsyncIterator[str]:
+    """Run the catalogue of a site that holds the scenes of these numbers; give its address."""
     extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
     described = {"type": "Collection", "stac_version": "1.0.0", "id": COLLECTION, "description": COLLECTION}
     async with SqliteCatalogue(file, readers=2) as catalogue:
