@@ -56,11 +56,12 @@ async def furnish(settings: Settings, stack: AsyncExitStack) -> tuple[House, Clu
     house = House(settings, stack, calls, base=public_url(settings), key=key)
     await add_tunnels(house)
     await house.open()
-    await add_catalogue(house, await add_contributed(house))
+    contributed = await add_contributed(house)
+    await add_catalogue(house, contributed)
     clusters = await add_clusters(house)
     await add_kernels(house)
     await add_harvests(house)
-    await add_data(house, others=[await add_hda(house)])
+    await add_data(house, others=[await add_hda(house)], keyed=contributed.data)
     return house, clusters
 
 

@@ -250,7 +250,8 @@ class TreeSettings(Frozen):
     """A bucket with trees of user-generated data, each a collection: ``<prefix><collection>/metadata/...``.
 
     Members of ``group`` may have them read into collections, by the tree's ``name``. Relative addresses of assets
-    become those below ``address``, by default ``s3://<bucket>/``. ``storage`` is only read.
+    become those below ``address``, by default ``s3://<bucket>/``. ``storage`` is only read. ``data``: who sees a
+    collection may also download what lies in its folder, by the keys of ``storage``.
     """
 
     name: str
@@ -258,6 +259,7 @@ class TreeSettings(Frozen):
     storage: StorageSettings
     prefix: str = ""
     address: str = ""
+    data: bool = False
 
     def __post_init__(self) -> None:
         if not is_group(self.group):

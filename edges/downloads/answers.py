@@ -96,7 +96,7 @@ def judge(site: str, status: int, headers: Mapping[str, str], asked: ByteRange |
     if status not in (200, 206):
         raise _refused(site, status, headers)
     length = _length(site, headers)
-    if status == 206:
+    if status == 206 or _is_unsaid_part(headers, asked, length):
         return _described(headers, _part(site, headers, asked, length))
     framed = length is not None or not body or "chunked" in headers.get("Transfer-Encoding", "").lower()
     whole = Opened(total=length, length=length, framed=framed)
@@ -105,6 +105,15 @@ def judge(site: str, status: int, headers: Mapping[str, str], asked: ByteRange |
     span = span_of(asked, length)
     part = Opened(total=length, first=span.first, length=span.length, skip=span.first, partial=True)
     return _described(headers, part)
+
+
+def _is_unsaid_part(headers: Mapping[str, str], asked: ByteRange | None, length: int | None) -> bool:
+    """Tell whether an answer with status 200 is a part all the same, as some S3 servers give it (rclone's)."""
+    found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    if asked is None or found is None or found.group(3) == "*":
+        return False
+    first, last, total = (int(each) for each in found.groups())
+    return length == last - first + 1 < total
 
 
 def _part(site: str, headers: Mapping[str, str], asked: ByteRange | None, length: int | None) -> Opened:

@@ -17,6 +17,7 @@ from gateway.contributed.collections import CollectionWriting, Conditions
 from gateway.contributed.items import ItemWriting
 from gateway.contributed.loading import MAX_TOLD
 from gateway.contributed.model import Collection, Forbidden, check_name, check_writable, in_group
+from gateway.contributed.tree_data import TreeData
 from gateway.contributed.tree_words import Known, Seen, collection_key, home_of, is_item, with_addresses
 from gateway.principal import Principal
 from gateway.records import RecordTable
@@ -79,7 +80,9 @@ class TreeReading:
         known: RecordTable[Known],
         collections: CollectionWriting,
         items: ItemWriting,
+        data: TreeData,
     ) -> None:
+        self._data = data
         self._trees = {tree.name: (tree, store) for tree, store in trees}
         self._known = known
         self._collections = collections
@@ -97,7 +100,9 @@ class TreeReading:
         tree, store = self._tree(principal, name)
         async with self._known.locked(collection) as before:
             known = before if before is not None and before.tree == name else Known(id=collection, tree=name)
-            return await _Reading(self._collections, self._items, self._known, store, tree).run(principal, known)
+            report = await _Reading(self._collections, self._items, self._known, store, tree).run(principal, known)
+        await self._data.note(principal, collection, name)
+        return report
 
     def _tree(self, principal: Principal, name: str) -> tuple[Tree, ObjectStore]:
         found = self._trees.get(name)

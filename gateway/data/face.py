@@ -1,7 +1,6 @@
 """``/data/{site}/{collection}/{item}/{asset}``: downloads, whole or by range, streamed or by a signed address."""
 
 import logging
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from gateway.data.hrefs import DataPlace, data_place
 from gateway.data.limits import InFlight, TooManyOfSite, TooManyOfUser
 from gateway.data.metrics import DownloadMetrics, End
 from gateway.data.sending import send
-from gateway.data.sites import DataRefused, DataSite
+from gateway.data.sites import DataSite, DataSites
 from gateway.principal import Principal, principal_of, user_of
 from gateway.problems import problem
 from gateway.settings import DataSettings
@@ -71,7 +70,7 @@ class DownloadFace:
         self,
         *,
         finder: Finder,
-        sites: Mapping[str, DataSite],
+        sites: DataSites,
         egress: Egress,
         grants: Grants,
         in_flight: InFlight,
@@ -99,19 +98,21 @@ class DownloadFace:
         except RangeNotSatisfiable as error:
             self._metrics.ended(place.site, "missing")
             return _not_satisfiable(error)
-        except Exception as error:
+        except Exception as error:  # counted as what it is, and raised again
             self._metrics.ended(place.site, _end_of(error))
             raise
 
     async def _answer(self, request: web.Request, principal: Principal, place: DataPlace) -> web.StreamResponse:
         await self._egress.request(principal)
-        site = self._site(place)
+        self._sites.at(place)
+        asset = await self._finder.find(principal, place)
+        site = self._sites.holding(place, asset)
         headers = request.headers
         asking = _Asking(
             principal=principal,
             place=place,
             site=site,
-            asset=await self._finder.find(principal, place),
+            asset=asset,
             bytes=range_of(headers.get(hdrs.RANGE, "")) if request.method == hdrs.METH_GET else None,
             conditions=conditions_of(headers),
         )
@@ -120,14 +121,6 @@ class DownloadFace:
             return await self._redirected(request, asking, address)
         with self._in_flight.place(site=site.id, user=principal.user):
             return await self._given(request, asking)
-
-    def _site(self, place: DataPlace) -> DataSite:
-        site = self._sites.get(place.site)
-        if site is None:
-            raise NotFound(f"no site {place.site[:80]!r} here")
-        if site.settings.give == "refuse":
-            raise DataRefused(f"{site.id}: its data is not given out by this gateway")
-        return site
 
     async def _redirected(self, request: web.Request, asking: _Asking, address: str) -> web.Response:
         site, assets = asking.site, [asking.asset] if request.method == hdrs.METH_GET else []
@@ -147,7 +140,8 @@ class DownloadFace:
             asset = await self._finder.find(asking.principal, asking.place)
             if asset.href == asking.asset.href:
                 raise
-        return await self._given_from(request, asking._replace(asset=asset))
+        site = self._sites.holding(asking.place, asset)
+        return await self._given_from(request, asking._replace(asset=asset, site=site))
 
     async def _given_from(self, request: web.Request, asking: _Asking) -> web.StreamResponse:
         if request.method == hdrs.METH_HEAD:

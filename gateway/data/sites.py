@@ -1,16 +1,25 @@
 """One site as downloads see it: its settings, how its bytes are opened, and which addresses can be given away."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import aiohttp
 
 from edges.downloads.opening import SiteData
 from edges.downloads.s3_way import S3Way
-from edges.errors import DestinationRefused
+from edges.errors import DestinationRefused, NotFound
 from edges.settings import DownloadSettings
 from gateway.data.finding import Asset
+from gateway.data.hrefs import DataPlace
+
+
+class KeyedData(Protocol):
+    """Users' data that keys of ours open."""
+
+    def tree_of(self, collection: str, href: str) -> str | None:
+        """Return the tree whose keys open an address of a collection's items; None where none do."""
+        ...
 
 
 class DataRefused(Exception):
@@ -50,3 +59,42 @@ class DataSite:
         except DestinationRefused:
             return None
         return asset.href
+
+
+class DataSites:
+    """All sites. ``trees`` are those behind users' collections (of ``home``) whose data ``keyed`` gives, by name."""
+
+    def __init__(
+        self,
+        sites: Mapping[str, DataSite],
+        *,
+        home: str = "",
+        keyed: KeyedData | None = None,
+        trees: Mapping[str, DataSite] | None = None,
+    ) -> None:
+        self._sites = sites
+        self._home = home
+        self._keyed = keyed
+        self._trees = trees or {}
+
+    def at(self, place: DataPlace) -> DataSite:
+        """Return the site of a place.
+
+        Raises:
+            NotFound: there is none.
+            DataRefused: it gives no data.
+        """
+        site = self._sites.get(place.site)
+        if site is None:
+            raise NotFound(f"no site {place.site[:80]!r} here")
+        if site.settings.give == "refuse":
+            raise DataRefused(f"{site.id}: its data is not given out by this gateway")
+        return site
+
+    def holding(self, place: DataPlace, asset: Asset) -> DataSite:
+        """Return the site that holds an asset that was found at a place; see :meth:`at` for what is raised."""
+        site = self.at(place)
+        if self._keyed is None or place.site != self._home:
+            return site
+        tree = self._keyed.tree_of(place.collection, asset.href)
+        return site if tree is None else self._trees.get(tree, site)

@@ -17,6 +17,7 @@ from gateway.contributed.items import ItemWriting
 from gateway.contributed.model import Collection
 from gateway.contributed.recounting import Recounting
 from gateway.contributed.storage import StorageCharge
+from gateway.contributed.tree_data import OpenTree, Origin, TreeData
 from gateway.contributed.tree_words import Known
 from gateway.contributed.trees import Tree, TreeReading
 from gateway.contributed.trees_face import TreesFace
@@ -27,10 +28,14 @@ from gateway.settings import TreeSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Contributed:
-    """What the standard routes need of users' collections: ``create`` makes one, ``tag`` gives one's entity tag."""
+    """What other rooms need of users' collections.
+
+    ``create`` makes one, ``tag`` gives one's entity tag; ``data`` is what the keys of trees open.
+    """
 
     create: Handler
     tag: Callable[[str], str | None]
+    data: TreeData | None
 
 
 async def add_contributed(house: House) -> Contributed:
@@ -45,9 +50,11 @@ async def add_contributed(house: House) -> Contributed:
         pause_seconds=limits.body_seconds,
         folder=house.state / "loads",
     )
-    trees = TreesFace(reading=None if writing is None else await _trees(house, writing), writing=writing)
+    data = None if book is None else await _tree_data(house, book)
+    reading = None if writing is None or data is None else await _trees(house, writing, data)
+    trees = TreesFace(reading=reading, writing=writing)
     house.routes += [*face.routes(), *bulk.routes(), *trees.routes()]
-    return Contributed(create=face.create_collection, tag=partial(_tag, book))
+    return Contributed(create=face.create_collection, tag=partial(_tag, book), data=data)
 
 
 async def _book(house: House) -> Book | None:
@@ -76,13 +83,21 @@ async def _writing(house: House, book: Book) -> Writing:
     )
 
 
-async def _trees(house: House, writing: Writing) -> TreeReading:
+async def _tree_data(house: House, book: Book) -> TreeData:
+    origins = await house.stack.enter_async_context(records_of(house.settings, "contributed_origins", Origin))
+    told = house.settings.contributed.trees
+    trees = [OpenTree(name=one.name, bucket=one.storage.bucket, prefix=one.prefix) for one in told if one.data]
+    return TreeData(trees=trees, origins=origins, book=book)
+
+
+async def _trees(house: House, writing: Writing, data: TreeData) -> TreeReading:
     known = await house.stack.enter_async_context(records_of(house.settings, "contributed_trees", Known))
     return TreeReading(
         trees=[await _tree(house, told) for told in house.settings.contributed.trees],
         known=known,
         collections=writing.collections,
         items=writing.items,
+        data=data,
     )
 
 

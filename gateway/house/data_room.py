@@ -10,7 +10,7 @@ from edges.downloads.s3_way import S3Way
 from edges.downloads.sts import Role, SecurityTokens
 from edges.downloads.ways import Way
 from edges.http import Outbound
-from edges.settings import SiteSettings
+from edges.settings import DownloadSettings, SiteSettings
 from gateway.data.collection_items import CollectionItems
 from gateway.data.direct_face import DirectFace, DirectSite
 from gateway.data.egress import Egress
@@ -19,13 +19,14 @@ from gateway.data.finding import Finder, Keep, OtherItems
 from gateway.data.grants import Grants
 from gateway.data.limits import InFlight
 from gateway.data.metrics import DownloadMetrics
-from gateway.data.sites import DataSite
+from gateway.data.sites import DataSite, DataSites, KeyedData
 from gateway.house.house import House
 from gateway.quota.charging import Patient
+from gateway.settings import TreeSettings
 
 
-async def add_data(house: House, *, others: Sequence[OtherItems] = ()) -> None:
-    """Add downloads; ``others`` have items that no search finds (:class:`gateway.data.finding.OtherItems`)."""
+async def add_data(house: House, *, others: Sequence[OtherItems] = (), keyed: KeyedData | None = None) -> None:
+    """Add downloads; ``others`` have items that no search finds, ``keyed`` are users' data that keys of ours open."""
     settings = house.settings
     told = [site.settings for site in house.registry.sites()]  # with the one that keeps users' collections
     sites = {site.id: await _data_site(house, site) for site in told}
@@ -46,7 +47,12 @@ async def add_data(house: House, *, others: Sequence[OtherItems] = ()) -> None:
     metrics = DownloadMetrics(house.metrics, sites=sites, in_flight=in_flight.at)
     face = DownloadFace(
         finder=finder,
-        sites=sites,
+        sites=DataSites(
+            sites,
+            home=settings.contributed.site,
+            keyed=keyed,
+            trees={tree.name: await _tree_site(house, tree) for tree in settings.contributed.trees if tree.data},
+        ),
         egress=egress,
         grants=grants,
         in_flight=in_flight,
@@ -92,6 +98,27 @@ async def _data_site(house: House, site: SiteSettings) -> DataSite:
         session=outbound.session,
         s3=s3,
         is_open=http.is_open if eodag is None else _never,
+        check_public=Outbound(allowed=()).check,
+    )
+
+
+async def _tree_site(house: House, tree: TreeSettings) -> DataSite:
+    """Return where a tree's data is, as a part of the site that keeps users' collections."""
+    outbound = await house.stack.enter_async_context(Outbound(allowed=[tree.storage.endpoint]))
+    s3 = S3Way(tree.storage)
+    return DataSite(
+        id=house.settings.contributed.site,
+        settings=DownloadSettings(),
+        data=SiteData(
+            site=tree.name,
+            session=outbound.session,
+            check=outbound.check,
+            ways=(s3,),
+            patience=Patience(stall_seconds=house.settings.data.stall_seconds),
+        ),
+        session=outbound.session,
+        s3=s3,
+        is_open=_never,
         check_public=Outbound(allowed=()).check,
     )
 

@@ -93,6 +93,16 @@ def test_a_site_that_asks_for_time_is_given_it() -> None:
     assert busy.value.retry_after == 3600
 
 
+def test_a_part_is_known_as_one_where_its_server_says_200() -> None:
+    asked = ByteRange(first=5, last=9)
+    told = {"Content-Length": "5", "Content-Range": "bytes 5-9/100"}
+    assert judge("s3", 200, told, asked) == Opened(total=100, first=5, length=5, partial=True)
+    whole = {"Content-Length": "100", "Content-Range": "bytes 0-99/100"}
+    assert judge("s3", 200, whole, asked) == Opened(total=100, first=5, length=5, skip=5, partial=True)
+    with pytest.raises(SiteMisbehaved):
+        judge("s3", 200, told | {"Content-Range": "bytes 6-10/100"}, asked)
+
+
 def test_what_s3_keeps_of_an_upload_is_no_encoding_of_what_it_sends() -> None:
     assert judge("s3", 200, {"Content-Length": "5", "Content-Encoding": "aws-chunked"}, None).encoding == ""
     assert judge("s3", 200, {"Content-Length": "5", "Content-Encoding": "aws-chunked,gzip"}, None).encoding == "gzip"
