@@ -49,6 +49,8 @@ async def at_no_distance(folder: Path, *, quick: bool) -> list[Row]:
             plain = await cpu_per_call(front, searches(client, front.url, count))
             with prototype([site.url for site in sites], folder) as technique:
                 bare = await cpu_per_call(technique, searches(client, technique.url, count))
+                passing = [reading(client, f"{technique.url}/together?limit={LIMIT}")] * count
+                together = await cpu_per_call(technique, passing)
             wall = await in_turns(
                 {
                     "gateway": reading(client, f"{front.url}/search?limit={LIMIT}"),
@@ -59,7 +61,7 @@ async def at_no_distance(folder: Path, *, quick: bool) -> list[Row]:
                 rounds=3 if quick else 21,
             )
         rows = [
-            await _cpu_over_nginx(folder, calls=count, cpu=mean(cpu, plain), bare=bare),
+            *await _cpu_over_nginx(folder, calls=count, cpu=mean(cpu, plain), bare=bare, together=together),
             await _cpu_of_eodag(folder, sites[0], cpu=cpu, count=2 if quick else 10),
         ]
     ours = median(wall["gateway"])
@@ -75,9 +77,9 @@ async def at_no_distance(folder: Path, *, quick: bool) -> list[Row]:
             "pystac-client looping over the sites, over us, 0 ms", "ms", ours, median(wall["loop"]) / ours, 20,
             peer=median(wall["loop"]), peer_name="ms, loop and heapq.merge",
         ),
-        Row(
-            work="the same, pystac-client on both sides, 0 ms", unit="ms", ours=median(wall["through"]),
-            ratio=median(wall["loop"]) / median(wall["through"]), target="for information", held=True,
+        for_information(
+            "the same, pystac-client on both sides, 0 ms", "ms", median(wall["through"]),
+            median(wall["loop"]) / median(wall["through"]),
             peer=median(wall["loop"]), peer_name="ms, loop and heapq.merge",
         ),
     ]  # fmt: skip
@@ -88,8 +90,11 @@ def mean(*values: float) -> float:
     return sum(values) / len(values)
 
 
-async def _cpu_over_nginx(folder: Path, *, calls: int, cpu: float, bare: float) -> Row:
-    """Return the row; ``bare`` is the CPU of the same technique without a check: the machine's share in the ratio."""
+async def _cpu_over_nginx(folder: Path, *, calls: int, cpu: float, bare: float, together: float) -> list[Row]:
+    """Return the row, and those that tell which part of it is ours.
+
+    ``bare`` is the CPU of the same technique without a check, ``together`` that of fetching and sending bytes alone.
+    """
     page = json.dumps({"type": "FeatureCollection", "features": [item(0, n) for n in range(LIMIT)], "links": []})
     work = f"CPU of one merged page of {LIMIT} items, over nginx passing one on"
     try:
@@ -98,11 +103,16 @@ async def _cpu_over_nginx(folder: Path, *, calls: int, cpu: float, bare: float) 
                 one = reading(client, f"{proxy.url}/page")
                 theirs = await cpu_per_call(proxy, [one] * (calls * 5))
     except PeerMissing as error:
-        return not_measured(work, str(error))
-    return at_most(
-        work, "ms", cpu, cpu / theirs, 6, floor=theirs, floor_name="ms nginx reverse proxy",
-        peer=bare, peer_name="ms, the technique without a check",
-    )  # fmt: skip
+        return [not_measured(work, str(error))]
+    return [
+        at_most(
+            work, "ms", cpu, cpu / theirs, 6, floor=theirs, floor_name="ms nginx reverse proxy",
+            peer=bare, peer_name="ms, the technique without a check",
+        ),
+        for_information("the same of the technique without a check, over nginx", "ms", bare, bare / theirs),
+        for_information("the same of fetching bytes and sending them, over nginx", "ms", together, together / theirs),
+        for_information("CPU of one merged page over fetching bytes and sending them", "ms", cpu, cpu / together),
+    ]  # fmt: skip
 
 
 async def _cpu_of_eodag(folder: Path, site: Program, *, cpu: float, count: int) -> Row:
@@ -288,6 +298,11 @@ def through(front: Program) -> Callable[[], object]:
     """Return the same by one search of the gateway."""
     client = pystac_client.Client.open(front.url, headers=HEADERS)
     return lambda: list(client.search(limit=LIMIT, max_items=LIMIT, sortby="-properties.datetime").items())
+
+
+def for_information(work: str, unit: str, ours: float, ratio: float, **beside: object) -> Row:
+    """Return a row that nothing is asked of."""
+    return Row(work=work, unit=unit, ours=ours, ratio=ratio, target="for information", held=True, **beside)  # type: ignore[arg-type]
 
 
 def at_most(work: str, unit: str, ours: float, ratio: float, bound: float, **beside: object) -> Row:

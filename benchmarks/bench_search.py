@@ -1,12 +1,16 @@
 """The merge of a federated search: pages of four sites in, the top hundred items out, by CPU.
 
 Ours is what the gateway runs between the sites' bytes and its own: decode, check every item against the query, keys,
-merge, links rewritten, encode. The peer does the same with orjson and plain dicts. The floor is the technique of the
-prototype without a single check: what this machine gives just now.
+merge, links rewritten, encode. The peers do the same with plain dicts, by orjson and by the standard library's json.
+The floor is the technique of the prototype without a single check: what this machine gives just now. A rate is that of
+a machine; so it is held against what the floor makes in the same run, as the rate that was aimed at stood to the floor
+where both were first measured.
 """
 
 import heapq
 import json
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 
@@ -28,6 +32,8 @@ from gateway.search.render import preference, render_item
 BASE = "http://gateway.example"
 LIMIT = 100
 SITES = 4
+AIMED, BARE = 45_000, 61_000
+"""Items per second that are wanted, and what the technique without a check made on the machine that it was said of."""
 TIMES_ORJSON = {"sized": 4, "full": 10}
 """What is held, by whether sites give their expected share or a whole page, of which three quarters are not read."""
 
@@ -36,47 +42,65 @@ def run(*, quick: bool = False) -> list[Row]:
     """Measure; ``quick`` for fewer rounds."""
     rounds = 5 if quick else 41
     share = fair_share(LIMIT + 1, SITES)
-    sized = [page(site, share) for site in range(SITES)]
-    full = [page(site, LIMIT) for site in range(SITES)]
-    times = interleaved(
-        {
-            "ours sized": lambda: ours(sized),
-            "ours full": lambda: ours(full),
-            "orjson sized": lambda: with_orjson(sized),
-            "orjson full": lambda: with_orjson(full),
-            "floor sized": lambda: merged(sized, limit=LIMIT, base=BASE),
-            "floor full": lambda: merged(full, limit=LIMIT, base=BASE),
-        },
-        rounds=rounds,
-    )
+    pages = {
+        "sized": [page(site, share) for site in range(SITES)],
+        "full": [page(site, LIMIT) for site in range(SITES)],
+    }
+    times = {kind: _timed(each, rounds) for kind, each in pages.items()}
     many = [page(site, fair_share(LIMIT + 1, 32)) for site in range(32)]
-    wide = interleaved({"4": lambda: ours(sized), "32": lambda: ours(many)}, rounds=rounds)
-    rows = []
-    for kind in ("sized", "full"):
-        mine, theirs, floor = (times[f"{who} {kind}"] for who in ("ours", "orjson", "floor"))
-        rows.append(
-            Row(
-                work=f"merge 4 sites, page of {LIMIT}, {kind} pages: CPU",
-                unit="ms", ours=mine, peer=theirs, peer_name="ms orjson", floor=floor, floor_name="ms, no checks",
-                ratio=theirs / mine, target=f">= {TIMES_ORJSON[kind]} times orjson",
-                held=theirs / mine >= TIMES_ORJSON[kind],
-            )
-        )  # fmt: skip
-    rate, bare = (LIMIT / times[f"{who} sized"] * 1e3 for who in ("ours", "floor"))
-    rows.append(
-        Row(
-            work="merged items per second and core", unit="items/s", ours=rate, ratio=rate / 45_000,
-            target=">= 45,000", held=rate >= 45_000, floor=bare, floor_name="items/s, no checks",
-        )
-    )  # fmt: skip
+    wide = interleaved({"4": lambda: ours(pages["sized"]), "32": lambda: ours(many)}, rounds=rounds)
     ratio = wide["32"] / wide["4"]
-    rows.append(
+    return [
+        *(_over_orjson(kind, times[kind]) for kind in pages),
+        *_rates(times["sized"]),
         Row(
             work="merge CPU, 32 sites over 4 sites", unit="ms", ours=wide["32"], peer=wide["4"],
             peer_name="ms, 4 sites", ratio=ratio, target="<= 1.6", held=ratio <= 1.6,
-        )
+        ),
+    ]  # fmt: skip
+
+
+def _timed(pages: list[bytes], rounds: int) -> dict[str, float]:
+    """Return the CPU milliseconds of all who merge these pages; the slowest is asked less often."""
+    swift = {
+        "ours": lambda: ours(pages),
+        "orjson": lambda: decoded_whole(pages, orjson.loads, orjson.dumps),
+        "floor": lambda: merged(pages, limit=LIMIT, base=BASE),
+    }
+    slow = {"json": lambda: decoded_whole(pages, json.loads, _dumped)}
+    return interleaved(swift, rounds=rounds) | interleaved(slow, rounds=rounds // 5)
+
+
+def _over_orjson(kind: str, times: dict[str, float]) -> Row:
+    ratio = times["orjson"] / times["ours"]
+    return Row(
+        work=f"merge {SITES} sites, page of {LIMIT}, {kind} pages: CPU", unit="ms", ours=times["ours"],
+        peer=times["orjson"], peer_name="ms orjson", floor=times["floor"], floor_name="ms, no checks",
+        ratio=ratio, target=f">= {TIMES_ORJSON[kind]} times orjson", held=ratio >= TIMES_ORJSON[kind],
     )  # fmt: skip
-    return rows
+
+
+def _rates(times: dict[str, float]) -> list[Row]:
+    """Return the rate as it is, beside what is wanted of this machine; over the floor; and over json."""
+    rate, bare = (LIMIT / times[who] * 1e3 for who in ("ours", "floor"))
+    here = AIMED * min(1.0, bare / BARE)
+    return [
+        Row(
+            work="merged items per second and core", unit="items/s", ours=rate, ratio=rate / AIMED,
+            target=f">= {AIMED:,} (1.00) where no checks make {BARE:,}; here >= {here:,.0f} ({here / AIMED:.2f})",
+            held=rate >= here, floor=bare, floor_name="items/s, no checks",
+        ),
+        Row(
+            work="merged items per second, over no checks", unit="items/s", ours=rate, ratio=rate / bare,
+            target=f">= {AIMED / BARE:.2f}", held=rate / bare >= AIMED / BARE, floor=bare,
+            floor_name="items/s, no checks",
+        ),
+        Row(
+            work="merged items per second, over json of the standard library", unit="items/s", ours=rate,
+            peer=LIMIT / times["json"] * 1e3, peer_name="items/s json", ratio=times["json"] / times["ours"],
+            target="for information", held=True,
+        ),
+    ]  # fmt: skip
 
 
 def ours(pages: list[bytes]) -> bytes:
@@ -105,9 +129,11 @@ class Arrived:
         return next(self._rows, None)
 
 
-def with_orjson(pages: list[bytes]) -> bytes:
+def decoded_whole(
+    pages: list[bytes], loads: Callable[[bytes], dict[str, Any]], dumps: Callable[[object], bytes]
+) -> bytes:
     """Merge as one would with decoded dicts."""
-    decoded = [orjson.loads(content)["features"] for content in pages]
+    decoded = [loads(content)["features"] for content in pages]
     newest = heapq.merge(*decoded, key=lambda each: each["properties"]["datetime"], reverse=True)
     chosen = [each for each, _ in zip(newest, range(LIMIT), strict=False)]
     for each in chosen:
@@ -120,7 +146,11 @@ def with_orjson(pages: list[bytes]) -> bytes:
             {"rel": "root", "href": BASE},
             *kept,
         ]
-    return orjson.dumps({"type": "FeatureCollection", "features": chosen, "links": []})
+    return dumps({"type": "FeatureCollection", "features": chosen, "links": []})
+
+
+def _dumped(value: object) -> bytes:
+    return json.dumps(value).encode()
 
 
 def page(site: int, count: int) -> bytes:

@@ -33,12 +33,14 @@ def interleaved(functions: dict[str, Callable[[], object]], *, rounds: int) -> d
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         function()
+    gc.freeze()  # else each collection below walks all modules, and leaves the caches cold for who comes next
     for _ in range(rounds):
         for name, function in functions.items():
             gc.collect()
             started = time.process_time_ns()
             function()
             samples[name].append((time.process_time_ns() - started) / 1e6)
+    gc.unfreeze()
     return {name: statistics.median(values) for name, values in samples.items()}
 
 
