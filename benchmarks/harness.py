@@ -4,7 +4,7 @@ import gc
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Row:
     floor_name: str = ""
 
 
-def interleaved(functions: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
+def interleaved(functions: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
     """Return the median CPU milliseconds of each function, run in turns so that noise falls on all alike."""
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
