@@ -28,14 +28,18 @@ def wait_until(condition: Callable[[], T], *, seconds: float = 60.0, what: str =
 
 
 async def until(
-    condition: Callable[[], Awaitable[T]] | Callable[[], T], *, seconds: float = 60.0, what: str = "the condition"
+    condition: Callable[[], Awaitable[T]] | Callable[[], T],
+    *,
+    seconds: float = 60.0,
+    pause: float = 0.1,
+    what: str = "the condition",
 ) -> T:
-    """Return the first answer that is true; a coroutine function is awaited.
+    """Return the first answer that is true; a coroutine function is awaited. ``pause`` is the longest between two.
 
     Raises:
         TimeoutError: there is none in time.
     """
-    pauses = _pauses(seconds, what)
+    pauses = _pauses(seconds, what, pause)
     while True:
         answer = condition()
         found = await answer if inspect.isawaitable(answer) else answer
@@ -61,9 +65,9 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]", *, seconds: flo
     wait_until(listens, seconds=seconds, what=f"a server at port {port}")
 
 
-def _pauses(seconds: float, what: str) -> Iterator[float]:
+def _pauses(seconds: float, what: str, longest: float = 0.1) -> Iterator[float]:
     end, pause = time.monotonic() + seconds, 0.005
     while time.monotonic() < end:
         yield pause
-        pause = min(pause * 1.5, 0.1)
+        pause = min(pause * 1.5, longest)
     raise TimeoutError(f"{what} did not come true within {seconds:g} s")

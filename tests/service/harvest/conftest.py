@@ -9,7 +9,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from harvest_scene import Origin, Scene, make_bucket, rclone
+from harvest_origin import Origin
+from harvest_scene import Scene
+from s3_bucket import make_buckets, rclone
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +41,7 @@ def dsn(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def scene(s3: str, tmp_path: Path, dsn: str) -> Scene:
     bucket = f"b{uuid.uuid4().hex[:12]}"
-    await asyncio.to_thread(make_bucket, s3, bucket)
+    await asyncio.to_thread(make_buckets, s3, bucket)
     return Scene(folder=tmp_path, endpoint=s3, bucket=bucket, dsn=dsn, schema=f"harvest_{bucket}")
 
 
@@ -56,7 +58,7 @@ def scenes(s3: str, tmp_path: Path, dsn: str) -> Callable[[], AbstractAsyncConte
     @asynccontextmanager
     async def made() -> AsyncIterator[Scene]:
         bucket = f"b{uuid.uuid4().hex[:12]}"
-        await asyncio.to_thread(make_bucket, s3, bucket)
+        await asyncio.to_thread(make_buckets, s3, bucket)
         folder = tmp_path / bucket
         folder.mkdir()
         yield Scene(folder=folder, endpoint=s3, bucket=bucket, dsn=dsn, schema=f"harvest_{bucket}")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from aiohttp import web
 from free_ports import free_port
-from harvest_scene import ACCESS, EDGE, SECRET, Live, Scene
+from harvest_scene import EDGE, Live, Scene
+from s3_bucket import ACCESS, SECRET
 
 from gateway.harvests.workers_face import WorkersFace
 from gateway.middleware import problems_middleware

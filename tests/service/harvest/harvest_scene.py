@@ -1,25 +1,17 @@
-"""A small world to harvest in: a source that misbehaves on request, a real bucket, a catalogue and a ledger on disk."""
+"""A small world to harvest in: a real bucket, a catalogue and a ledger on disk."""
 
-import asyncio
 import hashlib
 import os
-import socket
-import subprocess
-import sys
-import threading
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-import boto3
 import msgspec
-from aiohttp import web
 from awscrt import checksums
-from botocore.config import Config
-from free_ports import free_port
+from s3_bucket import ACCESS, SECRET
+from waiting import until
 
 from edges.catalogues.memory import MemoryCatalogue
 from edges.downloads.ways import Way
@@ -38,174 +30,16 @@ from harvest.settings import HarvestSettings
 from quotas.model import Charge, Policy
 from quotas.sqlite import SqliteLedger
 
-ACCESS, SECRET = "harvester", "not-a-real-secret"
 PART = 5 << 20
 GROUP = "root/team"
 CHARGE = Charge(group=GROUP, user="ann")
 EDGE, HUB = "edge-a", "hub-b"
 
 
-@contextmanager
-def rclone(folder: Path) -> Iterator[str]:
-    """Serve a folder as S3."""
-    port = free_port()
-    command = [
-        str(Path(sys.executable).parent / "rclone"), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}",
-        "--auth-key", f"{ACCESS},{SECRET}", "--config", "/dev/null", "--vfs-cache-mode", "off",
-    ]  # fmt: skip
-    with (folder.parent / "rclone.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            for _ in range(400):
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                threading.Event().wait(0.05)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
-            process.wait(10)
-
-
-def make_bucket(endpoint: str, bucket: str) -> None:
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=ACCESS,
-        aws_secret_access_key=SECRET,
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-    )
-    client.create_bucket(Bucket=bucket)
-    client.close()
-
-
 def storage(endpoint: str, bucket: str) -> StorageSettings:
     os.environ["TEST_S3_ACCESS"], os.environ["TEST_S3_SECRET"] = ACCESS, SECRET
     keys = {"access_key": Secret(env="TEST_S3_ACCESS"), "secret_key": Secret(env="TEST_S3_SECRET")}
     return StorageSettings(endpoint=endpoint, bucket=bucket, **keys)
-
-
-Fault = Callable[[web.Request, bytes, int], "asyncio.Future[web.StreamResponse]"]
-
-
-class Origin:
-    """An HTTP server of files with ETags and ranges; each path may have faults, used up one per request."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
-        self.requests: list[tuple[str, str]] = []
-        self.sent: defaultdict[str, int] = defaultdict(int)
-        self.etags = True
-        self.gate: asyncio.Event | None = None
-        self.url = ""
-
-    def add(self, path: str, body: bytes) -> None:
-        self.files[path] = body
-
-    @asynccontextmanager
-    async def serving(self, port: int = 0) -> AsyncIterator["Origin"]:
-        app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
-            yield self
-        finally:
-            if self.gate is not None:
-                self.gate.set()
-            await runner.cleanup()
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        path = request.match_info["path"]
-        self.requests.append((path, request.headers.get("Range", "")))
-        assert "Cookie" not in request.headers
-        assert "Authorization" not in request.headers
-        body = self.files.get(path)
-        if body is None:
-            return web.Response(status=404)
-        asked = request.headers.get("Range")
-        start = int(asked[6:-1]) if asked and request.headers.get("If-Range") == self.etag(path) else 0
-        if self.faults[path]:
-            return await self.faults[path].pop(0)(request, body, start)
-        return await self.send(request, body, start)
-
-    def etag(self, path: str) -> str:
-        return f'"{hashlib.md5(self.files[path], usedforsecurity=False).hexdigest()}"'
-
-    def begin(self, request: web.Request, body: bytes, start: int) -> web.StreamResponse:
-        response = web.StreamResponse(status=206 if start else 200)
-        response.content_length = len(body) - start
-        if self.etags:
-            response.headers["ETag"] = self.etag(request.match_info["path"])
-        if start:
-            response.headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        return response
-
-    async def send(self, request: web.Request, body: bytes, start: int) -> web.StreamResponse:
-        response = self.begin(request, body, start)
-        await response.prepare(request)
-        for position in range(start, len(body), 1 << 18):
-            if self.gate is not None and position >= len(body) // 2:
-                await self.gate.wait()
-            piece = body[position : position + (1 << 18)]
-            await response.write(piece)
-            self.sent[request.match_info["path"]] += len(piece)
-        await response.write_eof()
-        return response
-
-    # -- faults ------------------------------------------------------------------------------------------------
-
-    def reset_after(self, count: int) -> Fault:
-        async def fault(request: web.Request, body: bytes, start: int) -> web.StreamResponse:
-            response = self.begin(request, body, start)
-            await response.prepare(request)
-            await response.write(body[start : start + count])
-            transport = request.transport
-            assert transport is not None
-            await asyncio.sleep(0)
-            transport.abort()
-            return response
-
-        return fault
-
-    def status(self, code: int, **headers: str) -> Fault:
-        async def fault(request: web.Request, body: bytes, start: int) -> web.StreamResponse:
-            named = {name.replace("_", "-"): value for name, value in headers.items()}
-            return web.Response(status=code, headers=named)
-
-        return fault
-
-    def instead(self, other: bytes) -> Fault:
-        async def fault(request: web.Request, body: bytes, start: int) -> web.StreamResponse:
-            return await self.send(request, other, start)
-
-        return fault
-
-    def stall_after(self, count: int) -> Fault:
-        async def fault(request: web.Request, body: bytes, start: int) -> web.StreamResponse:
-            response = self.begin(request, body, start)
-            await response.prepare(request)
-            await response.write(body[start : start + count])
-            await asyncio.Event().wait()
-            return response
-
-        return fault
-
-    def drip(self) -> Fault:
-        async def fault(request: web.Request, body: bytes, start: int) -> web.StreamResponse:
-            response = self.begin(request, body, start)
-            await response.prepare(request)
-            for position in range(start, len(body)):
-                await response.write(body[position : position + 1])
-                await asyncio.sleep(0.02)
-            return response
-
-        return fault
 
 
 class FileCatalogue(MemoryCatalogue):
@@ -426,29 +260,25 @@ class Live:
 
     async def settled(self, order_id: str, seconds: float = 12.0) -> Order:
         """Wait until nothing is left to do for an order."""
-        for _ in range(int(seconds / 0.02)):
-            order = await self.harvester.status(order_id)
-            if order.settled:
-                return order
-            await asyncio.sleep(0.02)
-        raise AssertionError(f"not settled: {order}")
+        return await self._once(order_id, lambda order: order.settled, "settled", seconds)
 
     async def reached(self, order_id: str, state: str, seconds: float = 12.0) -> Order:
         """Wait until an order is in a state."""
-        for _ in range(int(seconds / 0.02)):
+        return await self._once(order_id, lambda order: order.state == state, state, seconds)
+
+    async def _once(self, order_id: str, holds: Callable[[Order], bool], what: str, seconds: float) -> Order:
+        async def told() -> Order | None:
             order = await self.harvester.status(order_id)
-            if order.state == state:
-                return order
-            await asyncio.sleep(0.02)
-        raise AssertionError(f"not {state}: {order}")
+            return order if holds(order) else None
+
+        try:
+            return await until(told, seconds=seconds, pause=0.02)  # states pass
+        except TimeoutError:
+            raise AssertionError(f"not {what}: {await self.harvester.status(order_id)}") from None
 
     async def uploads(self, seconds: float = 10.0) -> None:
         """Wait until an upload has begun."""
-        for _ in range(int(seconds / 0.02)):
-            if await self.store.list_uploads():
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError("no upload begins")
+        await until(self.store.list_uploads, seconds=seconds, pause=0.02, what="an upload")
 
     async def read(self, href: str) -> bytes:
         key = href.removeprefix(f"s3://{self.store.bucket}/")

@@ -7,7 +7,8 @@ import aiohttp
 import msgspec
 import pytest
 from harvest_elsewhere import begin, far
-from harvest_scene import EDGE, HUB, PART, Origin, Scene, make_item, sha256
+from harvest_origin import Origin
+from harvest_scene import EDGE, HUB, PART, Scene, make_item, sha256
 
 from edges.errors import InvalidInput
 from harvest.desk_wire import TOKEN_HEADER

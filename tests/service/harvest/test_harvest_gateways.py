@@ -13,7 +13,8 @@ import aiohttp
 import asyncpg
 import pytest
 from free_ports import free_port
-from harvest_scene import ACCESS, SECRET, make_item, sha256
+from harvest_scene import make_item, sha256
+from s3_bucket import ACCESS, SECRET
 
 pytestmark = pytest.mark.service
 

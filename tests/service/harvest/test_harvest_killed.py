@@ -5,7 +5,8 @@ import os
 import signal
 
 import pytest
-from harvest_scene import HUB, PART, Origin, Scene, make_item, sha256
+from harvest_origin import Origin
+from harvest_scene import HUB, PART, Scene, make_item, sha256
 
 from harvest.model import FoundItem
 

@@ -1,0 +1,130 @@
+"""A source that misbehaves on request."""
+
+import asyncio
+import hashlib
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+Fault = Callable[[web.Request, bytes, int], "asyncio.Future[web.StreamResponse]"]
+
+
+class Origin:
+    """An HTTP server of files with ETags and ranges; each path may have faults, used up one per request."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
+        self.requests: list[tuple[str, str]] = []
+        self.sent: defaultdict[str, int] = defaultdict(int)
+        self.etags = True
+        self.gate: asyncio.Event | None = None
+        self.url = ""
+
+    def add(self, path: str, body: bytes) -> None:
+        self.files[path] = body
+
+    @asynccontextmanager
+    async def serving(self, port: int = 0) -> AsyncIterator["Origin"]:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._answer)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield self
+        finally:
+            if self.gate is not None:
+                self.gate.set()
+            await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path = request.match_info["path"]
+        self.requests.append((path, request.headers.get("Range", "")))
+        assert "Cookie" not in request.headers
+        assert "Authorization" not in request.headers
+        body = self.files.get(path)
+        if body is None:
+            return web.Response(status=404)
+        asked = request.headers.get("Range")
+        start = int(asked[6:-1]) if asked and request.headers.get("If-Range") == self.etag(path) else 0
+        if self.faults[path]:
+            return await self.faults[path].pop(0)(request, body, start)
+        return await self.send(request, body, start)
+
+    def etag(self, path: str) -> str:
+        return f'"{hashlib.md5(self.files[path], usedforsecurity=False).hexdigest()}"'
+
+    def begin(self, request: web.Request, body: bytes, start: int) -> web.StreamResponse:
+        response = web.StreamResponse(status=206 if start else 200)
+        response.content_length = len(body) - start
+        if self.etags:
+            response.headers["ETag"] = self.etag(request.match_info["path"])
+        if start:
+            response.headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        return response
+
+    async def send(self, request: web.Request, body: bytes, start: int) -> web.StreamResponse:
+        response = self.begin(request, body, start)
+        await response.prepare(request)
+        for position in range(start, len(body), 1 << 18):
+            if self.gate is not None and position >= len(body) // 2:
+                await self.gate.wait()
+            piece = body[position : position + (1 << 18)]
+            await response.write(piece)
+            self.sent[request.match_info["path"]] += len(piece)
+        await response.write_eof()
+        return response
+
+    # -- faults ------------------------------------------------------------------------------------------------
+
+    def reset_after(self, count: int) -> Fault:
+        async def fault(request: web.Request, body: bytes, start: int) -> web.StreamResponse:
+            response = self.begin(request, body, start)
+            await response.prepare(request)
+            await response.write(body[start : start + count])
+            transport = request.transport
+            assert transport is not None
+            await asyncio.sleep(0)
+            transport.abort()
+            return response
+
+        return fault
+
+    def status(self, code: int, **headers: str) -> Fault:
+        async def fault(request: web.Request, body: bytes, start: int) -> web.StreamResponse:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            return web.Response(status=code, headers=named)
+
+        return fault
+
+    def instead(self, other: bytes) -> Fault:
+        async def fault(request: web.Request, body: bytes, start: int) -> web.StreamResponse:
+            return await self.send(request, other, start)
+
+        return fault
+
+    def stall_after(self, count: int) -> Fault:
+        async def fault(request: web.Request, body: bytes, start: int) -> web.StreamResponse:
+            response = self.begin(request, body, start)
+            await response.prepare(request)
+            await response.write(body[start : start + count])
+            await asyncio.Event().wait()
+            return response
+
+        return fault
+
+    def drip(self) -> Fault:
+        async def fault(request: web.Request, body: bytes, start: int) -> web.StreamResponse:
+            response = self.begin(request, body, start)
+            await response.prepare(request)
+            for position in range(start, len(body)):
+                await response.write(body[position : position + 1])
+                await asyncio.sleep(0.02)
+            return response
+
+        return fault
