@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from edges.budget import Rate
 from edges.model import Frozen
@@ -243,15 +244,35 @@ class TunnelSettings(Frozen):
     """The way to an edge that dials out only (``lakegate site tunnel``): it holds connections to us open.
 
     The edge proves itself by ``secret`` (32 bytes or more). ``ports`` are ports of 127.0.0.1 that we listen at, each
-    for one of the edge's services, by its name there: the URLs of the site point to them.
+    for one of the edge's services, by its name there: the URLs of the site point to them. ``addresses`` are the
+    origins (``http://files.edge.example:8080``) by which the edge's items name a service: downloads from there go
+    through the tunnel, too.
     """
 
     secret: Secret
     ports: Mapping[str, int]
+    addresses: Mapping[str, str] = {}
+
+    @property
+    def ends(self) -> frozenset[str]:
+        """Return our ends of the tunnel."""
+        return frozenset(f"http://127.0.0.1:{port}" for port in self.ports.values())
+
+    @property
+    def detours(self) -> Mapping[str, str]:
+        """Return where what the items name is reached, by origin."""
+        return {told: f"http://127.0.0.1:{self.ports[service]}" for service, told in self.addresses.items()}
 
     def __post_init__(self) -> None:
         if not self.ports or not all(0 < port < 65_536 for port in self.ports.values()):
             raise ValueError("tunnel: ports must name services of the edge, and a port within 1 and 65535 for each")
+        for service, told in self.addresses.items():
+            parts = urlsplit(told)
+            if service not in self.ports or parts.scheme not in ("http", "https") or not parts.hostname or parts.path:
+                raise ValueError(
+                    "tunnel: addresses must name services of `ports`, and an origin as http://files.example:8080 for"
+                    f" each, got {service}: {told!r}"
+                )
 
 
 class AccessRule(Frozen):
@@ -360,5 +381,12 @@ class SiteSettings(Frozen):
             raise ValueError(f"site {self.id}: `downloads.direct` gives access to `storage`, and there is none")
         if self.orders is not None and self.orders.restore is not None and self.storage is None:
             raise ValueError(f"site {self.id}: `orders.restore` restores what is in `storage`, and there is none")
+        given = self.downloads.give == "redirect" or self.downloads.direct is not None
+        ends = self.tunnel.ends if self.tunnel is not None else ()
+        if given and self.storage is not None and not self.downloads.public_endpoint and self.storage.endpoint in ends:
+            raise ValueError(
+                f"site {self.id}: addresses in its `storage` are given away, and its endpoint is one end of a tunnel;"
+                " `downloads.public_endpoint` must say where others reach it"
+            )
         if self.kind == "hub" and (self.dask is not None or self.kernels is not None):
             raise ValueError(f"site {self.id}: a hub is a catalogue only; `dask` and `kernels` need kind: edge")

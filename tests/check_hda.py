@@ -58,6 +58,8 @@ def clients(checks: Checks) -> None:
 def downloads(checks: Checks) -> None:
     """Run downloads: ranges, killed in the middle, slow readers, hostile sites, 5 GB with flat memory."""
     _shown(checks, "downloads: what decides", "tests/unit", "-k", "test_data_")
+    tunnel = "tests/service/tunnel/test_tunnel_downloads.py"
+    _shown(checks, "downloads: from an edge that dials out only", tunnel)
     run = _shown(checks, "downloads: ranges, faults, many readers, stores", "tests/service/data", environment=WHOLE)
     told = run.figures
     size, growth = told.get("download_gb", 0.0), told.get("download_growth_mib", LARGEST_GROWTH)

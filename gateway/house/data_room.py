@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from edges.downloads.detour_way import DetourWay
 from edges.downloads.eodag_way import EodagWay
 from edges.downloads.http_way import HttpWay
 from edges.downloads.opening import Patience, SiteData
@@ -84,6 +85,7 @@ async def _data_site(house: House, site: SiteSettings) -> DataSite:
     http = HttpWay(credentials, origins=_credential_origins(site) if credentials is not None else ())
     eodag = _eodag_way(site, house.state)
     ways: tuple[Way, ...] = tuple(way for way in (s3, eodag or http) if way is not None)
+    detour = DetourWay(site.tunnel.detours if site.tunnel is not None else {}, ways)
     stall = house.settings.data.stall_seconds
     return DataSite(
         id=site.id,
@@ -92,12 +94,12 @@ async def _data_site(house: House, site: SiteSettings) -> DataSite:
             site=site.id,
             session=outbound.session,
             check=outbound.check,
-            ways=ways,
+            ways=(detour, *ways),
             patience=Patience(stall_seconds=stall),
         ),
         session=outbound.session,
         s3=s3,
-        is_open=http.is_open if eodag is None else _never,
+        is_open=_never if eodag is not None or site.tunnel is not None else http.is_open,
         check_public=Outbound(allowed=()).check,
     )
 
@@ -136,7 +138,7 @@ def _eodag_way(site: SiteSettings, state: Path) -> EodagWay | None:
 
 
 def _never(href: str) -> bool:
-    """Tell that a provider's plug-in may sign any address."""
+    """Tell that a provider's plug-in may sign any address, or that only we may reach it."""
     return False
 
 
@@ -163,6 +165,7 @@ def _own_origins(site: SiteSettings) -> list[str]:
     urls += [site.storage.endpoint] if site.storage is not None else []
     urls += site.downloads.credentials.origins if site.downloads.credentials is not None else ()
     urls += [site.downloads.direct.sts] if site.downloads.direct is not None else []
+    urls += site.tunnel.detours.values() if site.tunnel is not None else ()
     return [url for url in urls if url]
 
 
