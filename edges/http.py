@@ -18,6 +18,7 @@ from yarl import URL
 
 from edges.errors import DestinationRefused, SiteMisbehaved, SiteUnavailable
 from edges.hops import HOPS
+from edges.lines.lines import Lines
 from edges.request_ids import travelling_headers
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -66,6 +67,14 @@ class Outbound:
         self._allowed = frozenset(origin_of(url) for url in allowed)
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        self._lines: Lines | None = None
+
+    @property
+    def lines(self) -> Lines:
+        """Return the lines for large bodies and many small ones, under the same guards; only inside ``async with``."""
+        if self._lines is None:
+            raise RuntimeError("Outbound is used before it was entered")
+        return self._lines
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -93,10 +102,10 @@ class Outbound:
             raise DestinationRefused(f"address {parsed.host} is private and not allow-listed")
 
     async def __aenter__(self) -> Self:
+        resolver = _CheckedResolver(self._allowed, self._resolver or aiohttp.ThreadedResolver())
+        self._lines = Lines(check=self.check, resolver=resolver, told=lambda: {**self._headers, **travelling_headers()})
         connector = aiohttp.TCPConnector(
-            limit=self._connections,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            resolver=_CheckedResolver(self._allowed, self._resolver or aiohttp.ThreadedResolver()),
+            limit=self._connections, keepalive_timeout=KEEPALIVE_SECONDS, resolver=resolver
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -110,6 +119,9 @@ class Outbound:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._lines is not None:
+            await self._lines.__aexit__(kind, error, trace)
+            self._lines = None
         if self._session is not None:
             await self._session.close()
             self._session = None

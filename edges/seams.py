@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Seq
 from typing import Any, Protocol
 
 from edges.compute.model import Adjustment, ClusterReport, KernelModel, Upstream
+from edges.lines.sockets import Buffer
 from edges.model import Batch, Capabilities, ClusterCap, EdgeUser, Json, Members, ObjectInfo, Part, Query, Stored
 
 
@@ -77,7 +78,7 @@ class ObjectStore(Protocol):
     async def put_stream(
         self,
         key: str,
-        body: AsyncIterable[bytes],
+        body: AsyncIterable[Buffer],
         size: int,
         *,
         metadata: dict[str, str] | None = None,
@@ -100,7 +101,7 @@ class ObjectStore(Protocol):
         """Begin a multipart upload; return its id."""
         ...
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: AsyncIterable[bytes], size: int) -> Part:
+    async def put_part(self, key: str, upload_id: str, number: int, body: AsyncIterable[Buffer], size: int) -> Part:
         """Stream one part of exactly ``size`` bytes; repeating a number replaces that part."""
         ...
 

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-import aiohttp
-
 from edges.errors import EdgeError, SiteUnavailable
+from edges.lines.answers import PIECE, Answer
+from edges.lines.sockets import Buffer
 from harvest.errors import SourceFailed
 from harvest.http_answers import Opened
 
@@ -15,8 +15,11 @@ class Connection(Protocol):
 
     opened: Opened
 
-    async def read(self, limit: int) -> bytes:
-        """Return at most ``limit`` bytes, none at the end; raise SourceFailed where it breaks off."""
+    async def read(self, limit: int) -> Buffer:
+        """Return at most ``limit`` bytes, none at the end; raise SourceFailed where it breaks off.
+
+        What is returned holds until the next reading, and no longer.
+        """
         ...
 
     async def close(self) -> None:
@@ -27,29 +30,21 @@ class Connection(Protocol):
 class HttpConnection:
     """The body of one HTTP answer. Pieces are handed on as they came, not joined and cut again."""
 
-    def __init__(self, response: aiohttp.ClientResponse, opened: Opened) -> None:
-        self._response = response
-        self._left = b""
+    def __init__(self, answer: Answer, opened: Opened) -> None:
+        self._answer = answer
         self.opened = opened
 
-    async def read(self, limit: int) -> bytes:
+    async def read(self, limit: int) -> Buffer:
         """Return at most ``limit`` bytes, none at the end."""
-        content = self._response.content
         try:
-            while not self._left and not content.at_eof():
-                self._left, _ = await content.readchunk()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return await self._answer.read(min(limit, PIECE))
+        except OSError as error:
             reason = "stalled" if isinstance(error, TimeoutError) else f"broke off: {type(error).__name__}"
             raise SourceFailed(f"the connection {reason}", again=True) from error
-        piece, self._left = (self._left, b"") if len(self._left) <= limit else (self._left[:limit], self._left[limit:])
-        return piece
 
     async def close(self) -> None:
-        """Close the connection, or give it back where the body was read to its end."""
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
+        """Close the connection, or keep it where the body was read to its end."""
+        self._answer.close()
 
 
 class StoreConnection:

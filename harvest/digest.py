@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 
 from awscrt import checksums
 
+from edges.lines.sockets import Buffer
 from harvest import multihash
 from harvest.multihash import Checksum
 
@@ -29,7 +30,7 @@ _CRC_TAG = b"crc64nvme-1:"
 class _Running(Protocol):
     """A hash at work."""
 
-    def update(self, data: bytes) -> None: ...
+    def update(self, data: Buffer) -> None: ...
     def digest(self) -> bytes: ...
     def state(self) -> bytes | None: ...
 
@@ -55,7 +56,7 @@ class Digest:
         right = state.startswith(_SHA256_TAG) and len(state) == len(_SHA256_TAG) + _CONTEXT_BYTES
         return right and _LIBRARY is not None and algorithm == "sha256"
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: Buffer) -> None:
         """Take the next bytes in."""
         self._running.update(data)
 
@@ -88,7 +89,7 @@ class _Crc64:
     def __init__(self, state: bytes | None) -> None:
         self._value = int.from_bytes(state[len(_CRC_TAG) :], "big") if state else 0
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: Buffer) -> None:
         self._value = checksums.crc64nvme(data, self._value)
 
     def digest(self) -> bytes:
@@ -106,8 +107,8 @@ class _Sha256:
         if state is not None:
             self._context.raw = state[len(_SHA256_TAG) :]
 
-    def update(self, data: bytes) -> None:
-        self._library.SHA256_Update(self._context, data, len(data))
+    def update(self, data: Buffer) -> None:
+        self._library.SHA256_Update(self._context, bytes(data), len(data))
 
     def digest(self) -> bytes:
         last = ctypes.create_string_buffer(self._context.raw, _CONTEXT_BYTES)
@@ -123,7 +124,7 @@ class _Plain:
     def __init__(self, algorithm: str) -> None:
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: Buffer) -> None:
         self._hash.update(data)
 
     def digest(self) -> bytes:

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-import aiohttp
-
 from edges.http import Outbound
+from edges.lines.lines import Lines
 from edges.settings import Secret, StorageSettings
 from edges.storage.s3 import S3Store
 from harvest.carrier import Carrier
@@ -35,7 +34,7 @@ class _Buckets:
     """The buckets that this worker was given keys to, opened once each; ``open`` is how much is left to carry."""
 
     stack: AsyncExitStack
-    session: aiohttp.ClientSession
+    lines: Lines
     stall_seconds: float
     places: dict[str, Place] = field(default_factory=dict)
     open: int = 0
@@ -54,7 +53,7 @@ class _Buckets:
             access_key=_kept(site, "ACCESS", bucket.access_key),
             secret_key=_kept(site, "SECRET", bucket.secret_key),
         )
-        store = S3Store(site=site, settings=settings, session=self.session, stall_seconds=self.stall_seconds)
+        store = S3Store(site=site, settings=settings, lines=self.lines, stall_seconds=self.stall_seconds)
         return Place(
             site=site,
             store=await self.stack.enter_async_context(store),
@@ -86,9 +85,9 @@ async def work_for(url: str, run: str, token: str, *, checkpoint: Checkpoint = u
         except RunOver:
             return
         outbound = await stack.enter_async_context(Outbound(allowed=terms.allowed))
-        buckets = _Buckets(stack, outbound.session, terms.carrying.stall_seconds)
+        buckets = _Buckets(stack, outbound.lines, terms.carrying.stall_seconds)
         manners = Manners(terms.politeness, origins=terms.origins)
-        means = Means(session=outbound.session, check=outbound.check, places=buckets.places, manners=manners)
+        means = Means(lines=outbound.lines, check=outbound.check, places=buckets.places, manners=manners)
         desk = FarDesk(line=line, taken=buckets.learn)
         carrier = carrier_of(desk, terms.carrying, means, checkpoint)
         works = [_carry(carrier, lambda: buckets.open) for _ in range(max(1, terms.workers))]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from edges.lines.sockets import Buffer
 from harvest.digest import Digest
 from harvest.errors import WrongBytes
 from harvest.reading import Reading
@@ -28,7 +29,7 @@ class Feed:
         self._permit = permit
         self.failure: Exception | None = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncIterator[Buffer]:
         try:
             left = self._size
             if not left:
@@ -40,11 +41,11 @@ class Feed:
                 if not left:
                     await self._permit()
                 yield piece
-        except Exception as error:
+        except Exception as error:  # the client that sends this hides what broke it: it is remembered, and raised again
             self.failure = error
             raise
 
-    async def _next(self, left: int) -> bytes:
+    async def _next(self, left: int) -> Buffer:
         piece = await self._reading.read(left)
         if not piece:
             raise WrongBytes(f"the source ended {left} bytes early")

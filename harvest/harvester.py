@@ -358,7 +358,7 @@ def _worker(
 ) -> Worker:
     desk = OwnDesk(journal=journal, admission=admission, claim_seconds=settings.claim_seconds)
     means = Means(
-        session=world.session,
+        lines=world.lines,
         check=world.check,
         places=world.places,
         authorize=world.authorize,

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import aiohttp
-
 from edges.downloads.ways import Way
+from edges.lines.lines import Lines
 from harvest.files import Folder
 from harvest.model import Source
 from harvest.places import is_external
@@ -22,7 +21,7 @@ class Means:
     sites are asked that want credentials, by name; ``folders`` those that sites name by ``file:``.
     """
 
-    session: aiohttp.ClientSession
+    lines: Lines
     check: Callable[[str], None]
     places: Mapping[str, Place]
     authorize: Authorize = unauthorized

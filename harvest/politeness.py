@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from yarl import URL
 
 from edges.budget import Rate, full, taken
+from edges.lines.sockets import Buffer
 from edges.settings import PolitenessSettings
 from harvest.connections import Connection
 from harvest.errors import LeftAlone
@@ -155,7 +156,7 @@ class Manners:
                 await site.slots.acquire()
             try:
                 await self._paced(site)
-            except BaseException:
+            except BaseException:  # also where the wait is given up: others want the slot
                 if site.slots is not None:
                     site.slots.release()
                 raise
@@ -218,7 +219,7 @@ class PoliteConnection:
         self._turn = turn
         self.opened: Opened = connection.opened
 
-    async def read(self, limit: int) -> bytes:
+    async def read(self, limit: int) -> Buffer:
         """Return at most ``limit`` bytes, none at the end."""
         piece = await self._connection.read(self._turn.piece(limit))
         await self._turn.pay(len(piece))

@@ -14,6 +14,7 @@ from typing import Protocol, Self, TypeVar
 
 import tenacity
 
+from edges.lines.sockets import Buffer
 from harvest.connections import Connection
 from harvest.errors import NotYet, SourceChanged, SourceFailed
 from harvest.model import Source
@@ -91,23 +92,21 @@ class Reading:
     ) -> None:
         await self._drop()
 
-    async def read(self, limit: int) -> bytes:
-        """Return some of the next ``limit`` bytes, none at the end."""
+    async def read(self, limit: int) -> Buffer:
+        """Return some of the next ``limit`` bytes, none at the end. They hold until the next reading."""
         return await self._persist(partial(self._read, min(limit, PIECE)))
 
     async def read_part(self, size: int) -> bytes:
         """Return the next ``size`` bytes, held in memory; fewer only at the end."""
-        pieces: list[bytes] = []
-        missing = size
-        while missing:
-            piece = await self.read(missing)
+        body = bytearray()
+        while len(body) < size:
+            piece = await self.read(size - len(body))
             if not piece:
                 break
-            pieces.append(piece)
-            missing -= len(piece)
-        return b"".join(pieces)
+            body += piece
+        return bytes(body)
 
-    async def _read(self, limit: int) -> bytes:
+    async def _read(self, limit: int) -> Buffer:
         self._watch()  # before reading: what has been read must not be lost by an error
         connection = await self._connected()
         began = time.monotonic()

@@ -7,6 +7,7 @@ from typing import Protocol
 import aiohttp
 
 from edges.downloads.ways import Way
+from edges.lines.lines import Lines
 from edges.model import Json, Part, Query
 from edges.seams import ObjectStore, WritableCatalogue
 from edges.settings import PolitenessSettings
@@ -122,9 +123,9 @@ class Webhooks:
 class World:
     """All that harvests need of the rest of the house.
 
-    ``places`` are the sites' buckets; those with a catalogue can be targets. ``session`` fetches from
-    sources, and ``check`` raises :class:`edges.errors.DestinationRefused` for an address that must not be
-    called; webhooks are checked by it too. ``authorize`` gives the headers that a source wants.
+    ``places`` are the sites' buckets; those with a catalogue can be targets. ``lines`` fetch from
+    sources, ``session`` tells webhooks, and ``check`` raises :class:`edges.errors.DestinationRefused` for an address
+    that must not be called. ``authorize`` gives the headers that a source wants.
     ``politeness`` is how sites want to be read, by name, and ``origins`` (``scheme://host:port``) whose they are;
     ``ways`` are how those are asked that want credentials, and ``folders`` where the files are that a site names by
     ``file:``.
@@ -135,6 +136,7 @@ class World:
     places: Mapping[str, Place]
     ledger: HarvestLedger
     session: aiohttp.ClientSession
+    lines: Lines
     check: Callable[[str], None]
     webhooks: Webhooks = field(default_factory=Webhooks)
     authorize: Authorize = unauthorized

@@ -4,16 +4,17 @@ Over HTTP what is missing is asked for by range (RFC 9110 section 14, ``Range`` 
 followed by hand, each checked.
 """
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urljoin, urlsplit
 
-import aiohttp
 import msgspec
 from yarl import URL
 
 from edges.downloads.ways import Call
 from edges.errors import EdgeError, SiteUnavailable
+from edges.lines.answers import Answer
 from harvest.connections import Connection, HttpConnection, StoreConnection
 from harvest.errors import SourceChanged, SourceFailed
 from harvest.http_answers import Opened, judge, judge_tail, redirect_of
@@ -25,6 +26,8 @@ from harvest.zip_address import is_member, parted
 from harvest.zip_connection import Archive, open_member
 
 MAX_REDIRECTS = 5
+
+_ENCODED = re.compile(r"[!-~]+")
 
 
 class Sources:
@@ -55,7 +58,7 @@ class Sources:
             if is_member(source.href):
                 return PoliteConnection(await self._member(source, start, validator), turn)
             return PoliteConnection(await self._connect(source, start, validator), turn)
-        except BaseException:
+        except BaseException:  # also where the work is given up: others wait for the turn
             turn.end()
             raise
 
@@ -68,7 +71,7 @@ class Sources:
             return await self._connect_file(source, start, validator)
         except EdgeError as error:
             raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except OSError as error:
             raise SourceFailed(f"no connection: {type(error).__name__}", again=True) from error
 
     def _is_by_http(self, source: Source) -> bool:
@@ -93,16 +96,16 @@ class Sources:
         """Return the last bytes of a source, with its length and validator."""
         try:
             if self._is_by_http(source):
-                response = await self._answer(source, {"Range": f"bytes=-{most}"})
-                connection: Connection = HttpConnection(response, Opened(total=None, validator=None, skip=0))
+                answer = await self._answer(source, {"Range": f"bytes=-{most}"})
+                connection: Connection = HttpConnection(answer, Opened(total=None, validator=None, skip=0))
                 try:
-                    connection.opened = judge_tail(response.status, response.headers, most)
+                    connection.opened = judge_tail(answer.status, answer.headers, most)
                     return await _rest(connection, most), connection.opened
                 finally:
                     await connection.close()
         except EdgeError as error:
             raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except OSError as error:
             raise SourceFailed(f"no connection: {type(error).__name__}", again=True) from error
         first = await self._connect(source, 0, None)
         await first.close()
@@ -116,14 +119,14 @@ class Sources:
 
     async def _connect_http(self, source: Source, start: int, validator: str | None) -> Connection:
         wanted = {"Range": f"bytes={start}-", "If-Range": validator or ""} if start else {}
-        response = await self._answer(source, wanted)
+        answer = await self._answer(source, wanted)
         try:
-            return HttpConnection(response, judge(response.status, response.headers, start, validator))
+            return HttpConnection(answer, judge(answer.status, answer.headers, start, validator))
         except SourceFailed:
-            response.close()
+            answer.close()
             raise
 
-    async def _answer(self, source: Source, wanted: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _answer(self, source: Source, wanted: Mapping[str, str]) -> Answer:
         """Ask for a source, and follow where it leads; what a site is shown goes to that origin only."""
         way = self._means.way_of(source)
         call = await way.call("GET", source.href) if way is not None else Call(url=source.href)
@@ -131,26 +134,22 @@ class Sources:
         for _ in range(MAX_REDIRECTS + 1):
             self._means.check(address)
             authorized = await self._means.authorize(source.site, address)
-            response = await self._sent(address, {"Accept-Encoding": "identity", **wanted, **shown, **authorized})
-            location = redirect_of(response.status, response.headers)
+            answer = await self._sent(address, {"Accept-Encoding": "identity", **wanted, **shown, **authorized})
+            location = redirect_of(answer.status, answer.headers)
             if location is None:
-                return response
-            response.close()
+                return answer
+            answer.close()
             await self._manners.again(self._manners.host_of(source))
             address, before = urljoin(address, location), address
             if _origin(address) != _origin(before):
                 shown = {}
         raise SourceFailed(f"more than {MAX_REDIRECTS} redirects", again=False)
 
-    async def _sent(self, address: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        stall = self.patience.stall
-        return await self._means.session.get(
-            URL(address, encoded=address.isascii()),
-            headers=headers,
-            allow_redirects=False,
-            read_bufsize=PIECE,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=stall, sock_read=stall),
-        )
+    async def _sent(self, address: str, headers: Mapping[str, str]) -> Answer:
+        asked = address.partition("#")[0]
+        if not _ENCODED.fullmatch(asked):
+            asked = str(URL(asked))
+        return await self._means.lines.ask("GET", asked, headers, stall=self.patience.stall)
 
     async def _connect_s3(self, source: Source, start: int, validator: str | None) -> Connection:
         address = urlsplit(source.href)

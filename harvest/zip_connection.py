@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from edges.lines.sockets import Buffer
 from harvest import zip_entries
 from harvest.connections import Connection
 from harvest.errors import SourceChanged, SourceFailed
@@ -60,7 +61,7 @@ async def _begun(archive: Archive, start: int, validator: str | None) -> Connect
     connection = await archive.begin(start, validator)
     try:
         await _read_over(connection, validator)
-    except BaseException:
+    except BaseException:  # nobody else has it
         await connection.close()
         raise
     return connection
@@ -109,7 +110,7 @@ class MemberConnection:
         self._crc: int | None = None if skipped else 0
         self.opened = opened
 
-    async def read(self, limit: int) -> bytes:
+    async def read(self, limit: int) -> Buffer:
         """Return at most ``limit`` bytes, none at the end."""
         while self._left:
             piece = await self._next(min(limit, _PIECE, self._left))
@@ -119,7 +120,7 @@ class MemberConnection:
                 return piece
         return b""
 
-    async def _next(self, limit: int) -> bytes:
+    async def _next(self, limit: int) -> Buffer:
         unpacker = self._unpacker
         if unpacker is None:
             return await self._packed(limit)
@@ -133,7 +134,7 @@ class MemberConnection:
         self._pending = unpacker.unconsumed_tail
         return piece
 
-    async def _packed(self, limit: int) -> bytes:
+    async def _packed(self, limit: int) -> Buffer:
         if not self._left_packed:
             raise SourceFailed("the member's packed bytes end early", again=False)
         piece = await self._inner.read(min(limit, self._left_packed))
@@ -142,7 +143,7 @@ class MemberConnection:
         self._left_packed -= len(piece)
         return piece
 
-    def _count(self, piece: bytes) -> None:
+    def _count(self, piece: Buffer) -> None:
         if self._crc is None:
             return
         self._crc = zlib.crc32(piece, self._crc)

@@ -1,6 +1,7 @@
 """The harvester whole: an order is planned, reserved, carried out, registered and settled, by a journal on disk."""
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ import msgspec
 from benchmarks.harvest.servers import ACCESS, BUCKET, SECRET
 from benchmarks.harvest.work import Job
 from edges.catalogues.memory import MemoryCatalogue
+from edges.lines.lines import Lines
 from edges.model import Json, Query
 from edges.settings import Secret, StorageSettings
 from edges.storage.s3 import S3Store
@@ -40,9 +42,10 @@ async def copied(job: Job) -> tuple[float, float]:
                 cookie_jar=aiohttp.DummyCookieJar(), connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4)
             )
         )
-        places = {"target": await _place(stack, session, "target", job.endpoint)}
+        lines = await stack.enter_async_context(Lines())
+        places = {"target": await _place(stack, lines, "target", job.endpoint)}
         if job.kind == "s3":
-            places["hub"] = await _place(stack, session, "hub", job.source)
+            places["hub"] = await _place(stack, lines, "hub", job.source)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         ledger = await stack.enter_async_context(SqliteLedger(folder / "quota.sqlite", []))
         world = World(
@@ -51,11 +54,14 @@ async def copied(job: Job) -> tuple[float, float]:
             places=places,
             ledger=ledger,
             session=session,
+            lines=lines,
             check=lambda _: None,
         )
         settings = HarvestSettings(workers=job.at_once, idle_seconds=0.2)
         harvester = Harvester(database=SqliteDatabase(folder / "harvest.sqlite"), settings=settings, world=world)
         await stack.enter_async_context(harvester)
+        gc.freeze()  # as the gateway does
+        gc.set_threshold(10_000, 20, 20)
         began, cpu = time.monotonic(), time.process_time()
         request = OrderRequest(query=Query(collections=("bench",)), target="target")
         order = await harvester.submit(request, Charge(group="bench", user="bench"))
@@ -67,7 +73,7 @@ async def copied(job: Job) -> tuple[float, float]:
         return time.monotonic() - began, time.process_time() - cpu
 
 
-async def _place(stack: AsyncExitStack, session: aiohttp.ClientSession, site: str, endpoint: str) -> Place:
+async def _place(stack: AsyncExitStack, lines: Lines, site: str, endpoint: str) -> Place:
     os.environ["BENCH_ACCESS"], os.environ["BENCH_SECRET"] = ACCESS, SECRET
     settings = StorageSettings(
         endpoint=endpoint,
@@ -76,7 +82,7 @@ async def _place(stack: AsyncExitStack, session: aiohttp.ClientSession, site: st
         secret_key=Secret(env="BENCH_SECRET"),
         connections=64,
     )
-    store = await stack.enter_async_context(S3Store(site=site, settings=settings, session=session))
+    store = await stack.enter_async_context(S3Store(site=site, settings=settings, lines=lines))
     catalogue = MemoryCatalogue() if site == "target" else None
     return Place(site=site, store=store, bucket=BUCKET, endpoint=endpoint, region=settings.region, catalogue=catalogue)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds of the wall clock and of CPU, and the most memory held (bytes)."""
+    """Seconds of the wall clock and of CPU, and the most memory held at once by the program itself (bytes)."""
 
     seconds: float
     cpu: float
@@ -57,7 +58,7 @@ def measured(command: Sequence[str], *, log: Path, environment: Mapping[str, str
     with log.open("wb") as output:
         started = time.monotonic()
         with subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | (environment or {})) as process:
-            _, status, usage = os.wait4(process.pid, 0)
+            memory, status, usage = _watched(process.pid)
             seconds = time.monotonic() - started
             process.returncode = os.waitstatus_to_exitcode(status)
     lines = log.read_text(errors="replace").splitlines()
@@ -67,5 +68,28 @@ def measured(command: Sequence[str], *, log: Path, environment: Mapping[str, str
     return Cost(
         seconds=told.get("seconds", seconds),
         cpu=told.get("cpu", usage.ru_utime + usage.ru_stime),
-        memory=usage.ru_maxrss * 1024,
+        memory=memory,
     )
+
+
+def _watched(pid: int) -> tuple[int, int, resource.struct_rusage]:
+    """Wait for a program; return its most memory in bytes, its status and its use of resources.
+
+    ``ru_maxrss`` would tell of the process that started it too: it counts what there was before ``exec``.
+    """
+    memory = 0
+    while True:
+        ended, status, usage = os.wait4(pid, os.WNOHANG)
+        if ended:
+            return memory, status, usage
+        memory = max(memory, _most_memory(pid))
+        time.sleep(0.02)
+
+
+def _most_memory(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # it has just ended
+        return 0
+    told = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(told[0]) * 1024 if told else 0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from edges.errors import Conflict, NotFound, SiteMisbehaved, SiteUnavailable
+from edges.lines.sockets import Buffer
 from edges.model import ObjectInfo, Part, Stored
 
 
@@ -58,14 +59,14 @@ class MemoryStore:
     async def put_stream(
         self,
         key: str,
-        body: AsyncIterable[bytes],
+        body: AsyncIterable[Buffer],
         size: int,
         *,
         metadata: dict[str, str] | None = None,
         if_absent: bool = False,
     ) -> Stored:
         """Stream an object of exactly ``size`` bytes; raise Conflict where one is there, with ``if_absent``."""
-        whole = b"".join([piece async for piece in body])
+        whole = b"".join([bytes(piece) async for piece in body])
         if len(whole) != size:
             raise SiteUnavailable(self.site, f"the body has {len(whole)} of the announced {size} bytes")
         if if_absent and key in self._objects:
@@ -87,10 +88,10 @@ class MemoryStore:
         self._uploads[upload_id] = _Upload(key, dict(metadata or {}), {})
         return upload_id
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: AsyncIterable[bytes], size: int) -> Part:
+    async def put_part(self, key: str, upload_id: str, number: int, body: AsyncIterable[Buffer], size: int) -> Part:
         """Stream one part of exactly ``size`` bytes; repeating a number replaces that part."""
         upload = self._upload(key, upload_id)
-        whole = b"".join([piece async for piece in body])
+        whole = b"".join([bytes(piece) async for piece in body])
         if len(whole) != size:
             raise SiteMisbehaved(self.site, f"part {number} has {len(whole)} of the announced {size} bytes")
         upload.parts[number] = whole

@@ -2,19 +2,21 @@
 
 import asyncio
 import base64
+import random
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
-import aiohttp
 import boto3
 import tenacity
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from edges.errors import Conflict, EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
+from edges.lines.lines import Lines
+from edges.lines.sockets import Buffer
 from edges.model import ObjectInfo, Part, Stored
 from edges.settings import StorageSettings
 from edges.storage.s3_errors import copied_etag, refusal
@@ -48,7 +50,7 @@ class S3Store:
         *,
         site: str,
         settings: StorageSettings,
-        session: aiohttp.ClientSession,
+        lines: Lines,
         stall_seconds: float = 30.0,
         attempts: int = 5,
         pause_seconds: float = 5.0,
@@ -59,7 +61,7 @@ class S3Store:
         self._stall = stall_seconds
         self._attempts = attempts
         self._pause = pause_seconds
-        self._wire = S3Wire(site=site, settings=settings, session=session, stall=stall_seconds)
+        self._wire = S3Wire(site=site, settings=settings, lines=lines, stall=stall_seconds)
         self._threads = ThreadPoolExecutor(settings.connections, thread_name_prefix=f"s3-{site}")
         self._client: S3Client | None = None
 
@@ -251,7 +253,7 @@ class S3Store:
     async def put_stream(
         self,
         key: str,
-        body: AsyncIterable[bytes],
+        body: AsyncIterable[Buffer],
         size: int,
         *,
         metadata: dict[str, str] | None = None,
@@ -265,7 +267,7 @@ class S3Store:
         told = await self._send("PutObject", key, {}, headers, body, size)
         return Stored(etag=told.get("ETag", ""), crc64nvme=_crc(told.get("x-amz-checksum-crc64nvme", "")))
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: AsyncIterable[bytes], size: int) -> Part:
+    async def put_part(self, key: str, upload_id: str, number: int, body: AsyncIterable[Buffer], size: int) -> Part:
         """Stream one part of exactly ``size`` bytes; repeating a number replaces that part."""
         query = {"uploadId": upload_id, "partNumber": str(number)}
         told = await self._send("UploadPart", key, query, {}, body, size)
@@ -322,7 +324,7 @@ class S3Store:
         key: str,
         query: dict[str, str],
         headers: dict[str, str],
-        body: AsyncIterable[bytes],
+        body: AsyncIterable[Buffer],
         size: int,
     ) -> Mapping[str, str]:
         def once() -> Awaitable[Mapping[str, str]]:
@@ -354,8 +356,14 @@ class S3Store:
         return await self._repeated(once)
 
     async def _repeated(self, act: Callable[[], Awaitable[_T]]) -> _T:
+        try:
+            return await act()
+        except SiteUnavailable:  # the everyday case costs no machinery
+            if self._attempts <= 1:
+                raise
+        await asyncio.sleep(random.uniform(0.0, min(0.1, self._pause)))  # noqa: S311 - jitter
         async for attempt in tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self._attempts),
+            stop=tenacity.stop_after_attempt(self._attempts - 1),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=self._pause),
             retry=tenacity.retry_if_exception_type(SiteUnavailable),
             reraise=True,

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import ClassVar
 
-import aiohttp
-
 from edges.errors import EdgeError, SiteUnavailable
+from edges.lines.lines import Lines
 from edges.settings import Secret, StorageSettings
 from edges.storage.s3 import S3Store
 from gateway.hook.model import HookOrder
@@ -66,12 +65,12 @@ class OwnBuckets(Mapping[str, Place]):
         fixed: Mapping[str, Place],
         orders: RecordTable[HookOrder],
         sealer: Sealer,
-        session: aiohttp.ClientSession,
+        lines: Lines,
     ) -> None:
         self._fixed = dict(fixed)
         self._orders = orders
         self._sealer = sealer
-        self._session = session
+        self._lines = lines
         self._open: dict[str, tuple[Place, AsyncExitStack]] = {}
         self._lock = asyncio.Lock()
 
@@ -145,7 +144,7 @@ class OwnBuckets(Mapping[str, Place]):
                 connections=_CONNECTIONS,
             )
             stack = AsyncExitStack()
-            store = S3Store(site="the user's bucket", settings=settings, session=self._session)
+            store = S3Store(site="the user's bucket", settings=settings, lines=self._lines)
             place = Place(
                 site=order.target,
                 store=await stack.enter_async_context(store),

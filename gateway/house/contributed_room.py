@@ -102,7 +102,7 @@ async def _trees(house: House, writing: Writing, data: TreeData) -> TreeReading:
 
 
 async def _tree(house: House, told: TreeSettings) -> tuple[Tree, ObjectStore]:
-    store = S3Store(site=told.name, settings=told.storage, session=house.outbound.session)
+    store = S3Store(site=told.name, settings=told.storage, lines=house.outbound.lines)
     address = told.address or f"s3://{told.storage.bucket}/"
     tree = Tree(name=told.name, group=told.group, prefix=told.prefix, address=address)
     return tree, await house.stack.enter_async_context(store)

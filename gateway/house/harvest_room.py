@@ -36,6 +36,7 @@ async def add_harvests(house: House) -> None:
         places=books.buckets,
         ledger=house.ledger,
         session=house.outbound.session,
+        lines=house.outbound.lines,
         check=house.outbound.check,
         webhooks=Webhooks(
             source=house.base,
@@ -71,7 +72,7 @@ async def _place(house: House, site: Site) -> Place:
     storage = site.settings.storage
     if storage is None:
         raise ValueError(f"{site.id} has no storage")
-    store = S3Store(site=site.id, settings=storage, session=house.outbound.session)
+    store = S3Store(site=site.id, settings=storage, lines=house.outbound.lines)
     house.buckets.add(SiteBucket(site=site.id, bucket=storage.bucket, store=store))
     writable = site.settings.catalogue.write_token is not None
     return Place(
@@ -87,7 +88,7 @@ async def _place(house: House, site: Site) -> Place:
 
 async def _private(house: House, bucket: PrivateBucket) -> Place:
     name = PRIVATE + bucket.name
-    store = S3Store(site=name, settings=bucket.storage, session=house.outbound.session)
+    store = S3Store(site=name, settings=bucket.storage, lines=house.outbound.lines)
     return Place(
         site=name,
         store=await house.stack.enter_async_context(store),

@@ -26,7 +26,7 @@ async def open_hook_books(house: House, places: Mapping[str, Place]) -> Books:
     numbers = await house.stack.enter_async_context(records_of(house.settings, "hook_numbers", Numbers))
     former = [secret.reveal().encode() for secret in house.settings.auth.former_signing_keys]
     sealer = Sealer(house.key, former=former)
-    buckets = OwnBuckets(fixed=places, orders=orders, sealer=sealer, session=house.outbound.session)
+    buckets = OwnBuckets(fixed=places, orders=orders, sealer=sealer, lines=house.outbound.lines)
     await house.stack.enter_async_context(buckets.running())
     sources = house.settings.harvest.hook.sources
     externals = Externals(orders=orders, sealer=sealer, outbound=house.outbound, sources=sources)

@@ -17,6 +17,7 @@ from edges.compute.dask_gateway import DaskGateway
 from edges.compute.jupyter import JupyterGateway
 from edges.errors import EdgeError
 from edges.http import Outbound, read_bounded
+from edges.lines.lines import Lines
 from edges.model import EdgeUser, Frozen, Json
 from edges.settings import CatalogueSettings, DaskSettings, KernelSettings, SiteSettings, StorageSettings
 from edges.storage.s3 import S3Store
@@ -57,7 +58,7 @@ async def look_at(site: SiteSettings) -> list[Finding]:
         if kernels is not None:
             looks.append(("kernels", lambda: _kernels(site.id, kernels, session)))
         if storage is not None:
-            looks.append(("storage", lambda: _storage(site.id, storage, session)))
+            looks.append(("storage", lambda: _storage(site.id, storage, outbound.lines)))
         found = await asyncio.gather(*(_looked(part, look) for part, look in looks))
     return [finding for findings in found for finding in findings]
 
@@ -190,9 +191,9 @@ async def _kernels(edge: str, settings: KernelSettings, session: aiohttp.ClientS
     ]
 
 
-async def _storage(edge: str, settings: StorageSettings, session: aiohttp.ClientSession) -> list[Finding]:
+async def _storage(edge: str, settings: StorageSettings, lines: Lines) -> list[Finding]:
     key = f".lakegate-join/{secrets.token_hex(8)}"
-    async with S3Store(site=edge, settings=settings, session=session) as store:
+    async with S3Store(site=edge, settings=settings, lines=lines) as store:
         await store.put(key, b"lakegate")
         try:
             there = await store.head(key)

@@ -3,23 +3,17 @@
 import asyncio
 import hashlib
 import os
-import shutil
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import aiohttp
-import boto3
 import pytest
 from aiohttp import web
-from botocore.config import Config
-from ceph_server import ACCESS, SECRET, ceph, wait_for_port
-from free_ports import free_port
+from ceph_server import ceph
+from s3_bucket import ACCESS, SECRET, make_buckets, rclone
 
 from edges.errors import Conflict, NotFound, SiteMisbehaved, SiteUnavailable
+from edges.lines.lines import Lines
 from edges.settings import Secret, StorageSettings
 from edges.storage.memory import MemoryStore
 from edges.storage.s3 import S3Store, Whole
@@ -28,26 +22,6 @@ pytestmark = pytest.mark.seam
 
 MIB = 1 << 20
 PART = 5 * MIB
-
-
-@contextmanager
-def rclone(folder: Path) -> Iterator[str]:
-    binary = Path(sys.executable).parent / "rclone"
-    if not binary.exists():
-        pytest.skip("rclone is not installed")
-    port = free_port()
-    command = [
-        str(binary), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS},{SECRET}",
-        "--config", "/dev/null", "--vfs-cache-mode", "off",
-    ]  # fmt: skip
-    with (folder.parent / "rclone.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            wait_for_port(port, process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
-            process.wait(10)
 
 
 @pytest.fixture(scope="session")
@@ -60,12 +34,6 @@ def rclone_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def ceph_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if shutil.which("radosgw") is None:
-        if "radosgw" in os.environ.get("LAKEGATE_REQUIRE", ""):
-            pytest.fail("radosgw is required here and not installed")
-        pytest.skip("radosgw is not installed")
-    if os.geteuid() != 0:
-        pytest.skip("the Ceph daemons here want root")
     with ceph(tmp_path_factory.mktemp("ceph")) as running:
         yield running.endpoint
 
@@ -80,32 +48,17 @@ def settings(endpoint: str, bucket: str) -> StorageSettings:
     )
 
 
-def make_bucket(endpoint: str) -> str:
-    bucket = f"b{uuid.uuid4().hex[:12]}"
-    config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"total_max_attempts": 3})
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=ACCESS,
-        aws_secret_access_key=SECRET,
-        config=config,
-    )
-    client.create_bucket(Bucket=bucket)
-    client.close()
-    return bucket
-
-
 @pytest.fixture(params=["memory", "rclone", "ceph"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStore | S3Store]:
     if request.param == "memory":
         yield MemoryStore()
         return
     endpoint = request.getfixturevalue(f"{request.param}_endpoint")
-    bucket = await asyncio.to_thread(make_bucket, endpoint)
+    bucket = f"b{uuid.uuid4().hex[:12]}"
+    await asyncio.to_thread(make_buckets, endpoint, bucket)
     async with (
-        aiohttp.ClientSession() as session,
-        S3Store(site=request.param, settings=settings(endpoint, bucket), session=session, stall_seconds=10) as opened,
+        Lines() as lines,
+        S3Store(site=request.param, settings=settings(endpoint, bucket), lines=lines, stall_seconds=10) as opened,
     ):
         yield opened
 
@@ -327,11 +280,11 @@ async def moody() -> AsyncIterator[tuple[Moody, S3Store]]:
     await site.start()
     port = runner.addresses[0][1]
     async with (
-        aiohttp.ClientSession() as session,
+        Lines() as lines,
         S3Store(
             site="moody",
             settings=settings(f"http://127.0.0.1:{port}", "b"),
-            session=session,
+            lines=lines,
             stall_seconds=0.5,
             attempts=3,
             pause_seconds=0.01,
@@ -392,11 +345,11 @@ async def test_a_service_that_takes_no_more_bytes_is_left_after_the_stall_time()
     server = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=1024)
     port = server.sockets[0].getsockname()[1]
     async with (
-        aiohttp.ClientSession() as session,
+        Lines() as lines,
         S3Store(
             site="deaf",
             settings=settings(f"http://127.0.0.1:{port}", "b"),
-            session=session,
+            lines=lines,
             stall_seconds=0.2,
             attempts=1,
         ) as store,

@@ -15,6 +15,7 @@ from waiting import until
 
 from edges.catalogues.memory import MemoryCatalogue
 from edges.downloads.ways import Way
+from edges.lines.lines import Lines
 from edges.model import Json, Query
 from edges.settings import Secret, StorageSettings
 from edges.storage.s3 import S3Store
@@ -204,11 +205,12 @@ class Scene:
         await catalogue.load()
         async with (
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+            Lines() as lines,
             SqliteLedger(self.folder / "quota.db", policies(**self.limits)) as ledger,
             S3Store(
                 site=EDGE,
                 settings=storage(self.endpoint, self.bucket),
-                session=session,
+                lines=lines,
                 stall_seconds=10,
                 attempts=3,
                 pause_seconds=0.05,
@@ -228,6 +230,7 @@ class Scene:
                 places={EDGE: place},
                 ledger=ledger,
                 session=session,
+                lines=lines,
                 check=self.check,
                 webhooks=webhooks or Webhooks(),
                 folders=self.folders,

@@ -4,12 +4,12 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
 from free_ports import free_port
 
+from edges.lines.lines import Lines
 from edges.settings import PolitenessSettings
 from harvest.errors import LeftAlone
 from harvest.means import Means
@@ -68,8 +68,8 @@ async def counting():
 async def read_all(counting, times, **wanted):
     manners = Manners({"hub": PolitenessSettings(**wanted)})
     patience = Patience(stall=10.0, attempts=3, pause=0.1)
-    async with aiohttp.ClientSession() as session:
-        means = Means(session=session, check=lambda _: None, places={}, manners=manners)
+    async with Lines() as lines:
+        means = Means(lines=lines, check=lambda _: None, places={}, manners=manners)
         sources = Sources(means=means, patience=patience)
         seen = []
 

@@ -5,7 +5,6 @@ import os
 import re
 import zipfile
 
-import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
@@ -14,6 +13,7 @@ from harvest_scene import HUB, PART, make_item, sha256
 
 from edges.downloads.eodag_way import EodagWay
 from edges.downloads.http_way import HttpWay
+from edges.lines.lines import Lines
 from edges.settings import EodagSettings, Secret, SiteCredentials
 from harvest.errors import SourceChanged, SourceFailed
 from harvest.files import Folder
@@ -27,13 +27,13 @@ pytestmark = pytest.mark.service
 
 async def read(source, *, start=0, validator=None, **means):
     """Return all bytes of a source and its validator."""
-    async with aiohttp.ClientSession() as session:
-        given = {"session": session, "check": lambda _: None, "places": {}} | means
+    async with Lines() as lines:
+        given = {"lines": lines, "check": lambda _: None, "places": {}} | means
         sources = Sources(means=Means(**given), patience=Patience(stall=5.0, attempts=3, pause=0.05))
         async with sources.reading(source, start=start, validator=validator) as reading:
             pieces = []
             while piece := await reading.read(1 << 20):
-                pieces.append(piece)
+                pieces.append(bytes(piece))
             return b"".join(pieces), reading.validator
 
 

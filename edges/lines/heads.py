@@ -1,0 +1,91 @@
+"""Heads of HTTP/1.1 messages, written and read. Pure.
+
+Source: RFC 9112 sections 3 to 6 (framing: 6.3). What is ambiguous is refused: there is no second guess to make.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from multidict import CIMultiDict
+
+MAX_HEAD = 64 * 1024
+"""Bytes of a head, at most."""
+
+_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f]*)?")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_BODILESS = frozenset({204, 304})
+
+
+class LineError(ConnectionError):
+    """The other side broke off, or does not keep to HTTP/1.1. The text holds nothing that it said."""
+
+
+class Head(NamedTuple):
+    """An answer's head: ``length`` of the body in bytes (None: chunked, or to the end), ``keep``: the line can stay."""
+
+    status: int
+    headers: CIMultiDict[str]
+    length: int | None
+    chunked: bool
+    keep: bool
+
+
+def request_head(method: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    r"""Return a request's head, with its empty line.
+
+    >>> request_head("GET", "/a?b", [("Host", "x")])
+    b'GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n'
+
+    Raises:
+        LineError: a header would break out of its line.
+    """
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+    text = "\r\n".join(lines)
+    breaks = len(lines) - 1
+    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
+        raise LineError("a header to be sent holds a line break")
+    return text.encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+
+
+def response_head(raw: bytes, *, bodiless: bool = False) -> Head:
+    r"""Read an answer's head, without its empty line; ``bodiless``: it answers a HEAD request.
+
+    >>> response_head(b"HTTP/1.1 200 OK\r\nContent-Length: 5").length
+    5
+
+    Raises:
+        LineError: it is none, or does not tell for certain where its body ends.
+    """
+    first, *lines = raw.split(b"\r\n")
+    status = _STATUS.fullmatch(first)
+    if status is None:
+        raise LineError("the answer is not HTTP/1.1")
+    headers: CIMultiDict[str] = CIMultiDict()
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+            raise LineError("the answer has a header that cannot be read")
+        headers.add(name.decode("ascii"), value.strip(b" \t").decode("utf-8", "surrogateescape"))
+    code = int(status.group(2))
+    keep = status.group(1) == b"1" and "close" not in headers.get("Connection", "").lower()
+    length, chunked = _framing(headers)
+    if bodiless or code < 200 or code in _BODILESS:
+        return Head(code, headers, 0, chunked=False, keep=keep)
+    return Head(code, headers, length, chunked=chunked, keep=keep and (chunked or length is not None))
+
+
+def _framing(headers: CIMultiDict[str]) -> tuple[int | None, bool]:
+    codings = headers.getall("Transfer-Encoding", [])
+    lengths = set(headers.getall("Content-Length", []))
+    if codings:
+        if [coding.lower() for coding in codings] != ["chunked"] or lengths:
+            raise LineError("the answer's length cannot be told for certain")
+        return None, True
+    if not lengths:
+        return None, False
+    told = lengths.pop()
+    if lengths or not (told.isascii() and told.isdigit() and len(told) <= 18):
+        raise LineError("the answer's length cannot be told for certain")
+    return int(told), False

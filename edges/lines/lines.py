@@ -1,0 +1,283 @@
+"""Lines to origins, kept and used again: one request after the other on each."""
+
+import asyncio
+import ipaddress
+import re
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
+from contextlib import aclosing
+from types import TracebackType
+from typing import NamedTuple, Self
+from urllib.parse import urlsplit
+
+import aiohappyeyeballs
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
+from edges.lines.answers import PIECE, Answer
+from edges.lines.heads import MAX_HEAD, Head, LineError, request_head, response_head
+from edges.lines.sockets import Buffer, PlainSocket, Socket, TlsSocket
+
+KEPT_SECONDS = 4.0
+"""Below the 5 s after which many servers close: a line that is about to be closed is not picked."""
+
+_KEPT_BUFFERS = 16
+_PORTS = {"http": 80, "https": 443}
+_ENCODED = re.compile(r"[!-~]+")
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+
+
+class Stream(NamedTuple):
+    """A body of exactly ``size`` bytes that is sent as it comes, once."""
+
+    pieces: AsyncIterable[Buffer]
+    size: int
+
+
+Body = Buffer | Stream
+
+
+class _Origin(NamedTuple):
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def named(self) -> str:
+        """Return it as a Host header does."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if _PORTS[self.scheme] == self.port else f"{host}:{self.port}"
+
+
+class _Asked(NamedTuple):
+    method: str
+    head: bytes
+    body: Body
+
+
+class Shelf:
+    """Buffers that are not in use."""
+
+    def __init__(self) -> None:
+        self._free: list[bytearray] = []
+
+    def take(self) -> bytearray:
+        """Return one of :data:`PIECE` bytes."""
+        return self._free.pop() if self._free else bytearray(PIECE)
+
+    def put(self, buffer: bytearray) -> None:
+        """Take one back."""
+        if len(self._free) < _KEPT_BUFFERS:
+            self._free.append(buffer)
+
+
+def unchecked(url: str) -> None:
+    """Let any address be called: only where all are configured by hand."""
+
+
+def untold() -> Mapping[str, str]:
+    """Tell nothing with requests."""
+    return {}
+
+
+class Lines:
+    """Exchanges with HTTP/1.1 servers; enter it, and leaving it closes what is kept.
+
+    ``check`` refuses addresses before they are dialled, ``resolver`` finds and refuses names' addresses; ``told`` are
+    headers that each request carries. ``stall`` is how long in seconds the other side may be silent. Redirects are not
+    followed, cookies not kept, proxies of the environment not used.
+    """
+
+    def __init__(
+        self,
+        *,
+        check: Callable[[str], None] = unchecked,
+        resolver: AbstractResolver | None = None,
+        told: Callable[[], Mapping[str, str]] = untold,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._check = check
+        self._resolver = resolver
+        self._told = told
+        self._tls = tls
+        self._kept: dict[_Origin, list[tuple[float, Socket]]] = {}
+        self._shelf = Shelf()
+        self._open = True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        for kept in self._kept.values():
+            for _, each in kept:
+                each.close()
+        self._kept.clear()
+
+    async def ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: Body = b"", *, stall: float = 30.0
+    ) -> Answer:
+        """Make one request; return its answer, which is to be closed. ``url`` is encoded.
+
+        A body that is a stream is sent once, and only as long as the server listens; one that fails leaves the request
+        unfinished. Its pieces may be used for something else as soon as the next is asked for.
+
+        Raises:
+            DestinationRefused: the address must not be called.
+            LineError: the server does not keep to HTTP/1.1, or broke off.
+            TimeoutError: it is silent for ``stall`` seconds.
+            OSError: it cannot be reached.
+        """
+        origin, target = _parted(url)
+        sent = {"Host": origin.named, "User-Agent": "lakegate", "Accept": "*/*", **self._told(), **headers}
+        size = body.size if isinstance(body, Stream) else len(body)
+        if size or method == "PUT":
+            sent["Content-Length"] = str(size)
+        asked = _Asked(method, request_head(method, target, sent.items()), body)
+        kept = self._take(origin)
+        if kept is not None:
+            kept.stall = stall
+            again = method in _REPEATABLE and not isinstance(body, Stream)
+            try:
+                return await self._exchanged(kept, asked, origin)
+            except TimeoutError:
+                raise
+            except ConnectionError:  # it was closed while it lay there, at the worst moment
+                if not again:
+                    raise
+        return await self._exchanged(await self._dial(url, origin, stall), asked, origin)
+
+    # -- one exchange --------------------------------------------------------------------------------------
+
+    async def _exchanged(self, line: Socket, asked: _Asked, origin: _Origin) -> Answer:
+        try:
+            whole = await _sent(line, asked)
+            head, first = await _answered(line, bodiless=asked.method == "HEAD")
+        except BaseException:
+            line.close()
+            raise
+        if not whole and head.status < 300:
+            line.close()
+            raise LineError("the answer came before the end of the request")
+        head = head if whole else head._replace(keep=False)
+        return Answer(head, line, first, shelf=self._shelf, over=lambda line, keep: self._over(origin, line, keep=keep))
+
+    def _over(self, origin: _Origin, line: Socket, *, keep: bool) -> None:
+        if keep and self._open:
+            self._kept.setdefault(origin, []).append((asyncio.get_running_loop().time(), line))
+        else:
+            line.close()
+
+    def _take(self, origin: _Origin) -> Socket | None:
+        kept = self._kept.get(origin)
+        now = asyncio.get_running_loop().time()
+        while kept:
+            since, line = kept.pop()
+            if now - since < KEPT_SECONDS and not line.speaks():
+                return line
+            line.close()
+        return None
+
+    # -- connecting ----------------------------------------------------------------------------------------
+
+    async def _dial(self, url: str, origin: _Origin, stall: float) -> Socket:
+        self._check(url)
+        async with asyncio.timeout(stall):
+            raw = await aiohappyeyeballs.start_connection(await self._addresses(origin), happy_eyeballs_delay=0.25)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if origin.scheme == "http":
+                return PlainSocket(raw, stall=stall)
+            if self._tls is None:
+                self._tls = ssl.create_default_context()
+            try:
+                reader, writer = await asyncio.open_connection(
+                    sock=raw, ssl=self._tls, server_hostname=origin.host, limit=PIECE
+                )
+            except BaseException:
+                raw.close()
+                raise
+            return TlsSocket(reader, writer, stall=stall)
+
+    async def _addresses(self, origin: _Origin) -> list[aiohappyeyeballs.AddrInfoType]:
+        try:
+            literal = ipaddress.ip_address(origin.host)
+        except ValueError:
+            if self._resolver is None:
+                self._resolver = aiohttp.ThreadedResolver()
+            found = await self._resolver.resolve(origin.host, origin.port, socket.AF_UNSPEC)
+            return [_address(each["family"], each["host"], each["port"]) for each in found]
+        family = socket.AF_INET if literal.version == 4 else socket.AF_INET6
+        return [_address(family, origin.host, origin.port)]
+
+
+def _address(family: int, host: str, port: int) -> aiohappyeyeballs.AddrInfoType:
+    where = (host, port) if family == socket.AF_INET else (host, port, 0, 0)
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where
+
+
+async def _sent(line: Socket, asked: _Asked) -> bool:
+    """Send a request; tell False where the server answered before its end."""
+    if not isinstance(asked.body, Stream):
+        await line.send(asked.head, asked.body)
+        return True
+    head, left = asked.head, asked.body.size
+    async with aclosing(_pieces(asked.body.pieces)) as pieces:
+        async for piece in pieces:
+            left -= len(piece)
+            if left < 0:
+                raise LineError("the body is longer than was announced")
+            try:
+                await line.send(head, piece)
+            except ConnectionError:
+                if line.speaks():  # it may have said why, before it closed
+                    return False
+                raise
+            head = b""
+            if left and line.speaks():
+                return False
+    if left:
+        raise LineError("the body is shorter than was announced")
+    if head:
+        await line.send(head)
+    return True
+
+
+async def _pieces(body: AsyncIterable[Buffer]) -> AsyncGenerator[Buffer, None]:
+    async for piece in body:
+        yield piece
+
+
+async def _answered(line: Socket, *, bodiless: bool) -> tuple[Head, Buffer]:
+    """Read an answer's head, past those that only tell to wait (1xx); return it with what came after."""
+    raw = b""
+    while True:
+        end = raw.find(b"\r\n\r\n")
+        if end >= 0:
+            head = response_head(raw[:end], bodiless=bodiless)
+            raw = raw[end + 4 :]
+            if head.status >= 200:
+                return head, raw
+            if head.status == 101:
+                raise LineError("the server wants to speak something else")
+            continue
+        if len(raw) > MAX_HEAD:
+            raise LineError("the answer's head is too long")
+        more = await line.receive()
+        if not more:
+            raise LineError("the line was closed before the answer")
+        raw += more
+
+
+def _parted(url: str) -> tuple[_Origin, str]:
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None or not _ENCODED.fullmatch(url):
+        raise LineError("the address is none that can be asked")
+    try:
+        port = parts.port or _PORTS[parts.scheme]
+    except ValueError as error:
+        raise LineError("the address has no port that can be") from error
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return _Origin(parts.scheme, parts.hostname, port), target

@@ -1,0 +1,153 @@
+"""Connected sockets as exchanges use them: plain ones straight from the kernel, TLS ones by asyncio's streams."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+READ_AT_ONCE = 64 * 1024
+"""Bytes of the first read of an answer: its head, and often all of it."""
+
+_TURN = 2 << 20
+"""Bytes after which others get their turn, however fast both sides are."""
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Socket(Protocol):
+    """A connected socket. Whoever waits ``stall`` seconds without a byte gets TimeoutError; other failures: OSError."""
+
+    stall: float
+
+    async def receive(self) -> bytes:
+        """Return what is there, at most :data:`READ_AT_ONCE` bytes; none at the end."""
+        ...
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Fill a buffer with what is there; return how much, 0 at the end."""
+        ...
+
+    async def send(self, first: Buffer, then: Buffer = b"") -> None:
+        """Send all; afterwards the buffers can be used for something else."""
+        ...
+
+    def speaks(self) -> bool:
+        """Tell whether something can be read now, or the other side has closed."""
+        ...
+
+    def close(self) -> None:
+        """Close at once. Idempotent."""
+        ...
+
+
+class PlainSocket:
+    """A :class:`Socket` without TLS: no transport between, nothing is copied."""
+
+    def __init__(self, raw: socket.socket, *, stall: float) -> None:
+        self._raw = raw
+        self.stall = stall
+        self._loop = asyncio.get_running_loop()
+        self._ran = 0
+
+    async def receive(self) -> bytes:
+        while True:
+            try:
+                return self._raw.recv(READ_AT_ONCE)
+            except (BlockingIOError, InterruptedError):
+                await self._readable()
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        while True:
+            try:
+                count = self._raw.recv_into(buffer)
+            except (BlockingIOError, InterruptedError):
+                await self._readable()
+                continue
+            self._ran += count
+            if self._ran >= _TURN:
+                self._ran = 0
+                await asyncio.sleep(0)
+            return count
+
+    async def send(self, first: Buffer, then: Buffer = b"") -> None:
+        left = [memoryview(piece) for piece in (first, then) if len(piece)]
+        while left:
+            try:
+                count = self._raw.sendmsg(left)
+            except (BlockingIOError, InterruptedError):
+                await self._writable()
+                continue
+            while left and count >= len(left[0]):
+                count -= len(left.pop(0))
+            if count:
+                left[0] = left[0][count:]
+
+    def speaks(self) -> bool:
+        try:
+            self._raw.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def close(self) -> None:
+        self._raw.close()
+
+    async def _readable(self) -> None:
+        await self._ready(self._loop.add_reader, self._loop.remove_reader)
+
+    async def _writable(self) -> None:
+        await self._ready(self._loop.add_writer, self._loop.remove_writer)
+
+    async def _ready(self, watch: Callable[..., None], leave: Callable[[int], bool]) -> None:
+        self._ran = 0
+        number = self._raw.fileno()
+        ready = self._loop.create_future()
+        watch(number, _tell, ready)
+        late = self._loop.call_later(self.stall, _tell_late, ready)
+        try:
+            await ready
+        finally:
+            late.cancel()
+            leave(number)
+
+
+class TlsSocket:
+    """A :class:`Socket` over TLS."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, stall: float) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.stall = stall
+
+    async def receive(self) -> bytes:
+        async with asyncio.timeout(self.stall):
+            return await self._reader.read(READ_AT_ONCE)
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        async with asyncio.timeout(self.stall):
+            piece = await self._reader.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    async def send(self, first: Buffer, then: Buffer = b"") -> None:
+        self._writer.write(bytes(first) + bytes(then))
+        async with asyncio.timeout(self.stall):
+            await self._writer.drain()
+
+    def speaks(self) -> bool:
+        return self._reader.at_eof() or self._writer.is_closing()
+
+    def close(self) -> None:
+        self._writer.transport.abort()
+
+
+def _tell(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def _tell_late(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_exception(TimeoutError())
