@@ -3,11 +3,10 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Collection, Iterable
 from typing import Any
 
-import msgspec
 import pytest
+from copies_scene import ABLE, Counted, Named, federation_of, filled, item, name_of, raw, walked
 from hypothesis import given
 from hypothesis import strategies as st
 from random_examples import examples
@@ -15,59 +14,14 @@ from random_examples import examples
 from edges.catalogues.memory import MemoryCatalogue
 from edges.errors import InvalidInput, SiteUnavailable
 from edges.model import Batch, Capabilities, Dedup, Json, Members, Query, SortKey
-from edges.registry import Registry, Site
-from edges.settings import CatalogueSettings, SiteSettings
 from edges.stac.matching import compile_query
 from edges.stac.order import compile_key, total_order
 from edges.stac.request import search_from_get, search_from_post
-from gateway.search.copies import Copies
-from gateway.search.copies_trust import CopiesTrust
-from gateway.search.cursor import Cursors
 from gateway.search.federation import Federation
 from gateway.search.identity import identify
 from gateway.search.merge import Row
-from gateway.search.stages import Stage
 
-NOW = 1_790_000_000.0
 STRONG = "1220" + "ab" * 32
-
-
-class Counted(MemoryCatalogue):
-    """A memory catalogue that can do less, counts what it is asked, and fails when told to."""
-
-    def __init__(self, *, can: Capabilities, page: int = 100) -> None:
-        super().__init__()
-        self.can = can
-        self.page = page
-        self.asked: list[Query] = []
-        self.down = False
-
-    async def capabilities(self) -> Capabilities:
-        return self.can
-
-    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
-        self.asked.append(query)
-        if self.down:
-            raise SiteUnavailable("x", "refused")
-        if not self.can.filter:
-            query = msgspec.structs.replace(query, filter=None)
-        if not self.can.sort:
-            query = msgspec.structs.replace(query, sortby=(SortKey(field="id"),))
-        return await super().search(query, limit=min(limit, self.page), after=after)
-
-
-ABLE = Capabilities(filter=True, sort=True)
-
-
-def item(
-    item_id: str, collection: str = "c", *, at: str | None = None, checksum: str = "", told: Json | None = None
-) -> Json:
-    assets = {"red": {"href": f"s3://x/{item_id}", "file:checksum": checksum}} if checksum else {}
-    return {
-        "type": "Feature", "stac_version": "1.0.0", "id": item_id, "collection": collection,
-        "geometry": {"type": "Point", "coordinates": [10.0, 50.0]}, "bbox": [10.0, 50.0, 10.0, 50.0],
-        "properties": {"datetime": at} | (told or {}), "assets": assets, "links": [],
-    }  # fmt: skip
 
 
 def scene(style: int, tile: str, strip: int, produced: int) -> Json:
@@ -104,65 +58,6 @@ SITES = st.lists(
     max_size=4,
 )
 ORDERS = st.sampled_from([(), (SortKey(field="datetime"),), (SortKey(field="eo:cloud_cover"),), (SortKey(field="id"),)])
-
-
-async def filled(catalogue: MemoryCatalogue, items: Iterable[Json]) -> MemoryCatalogue:
-    for each in items:
-        await catalogue.put_collection({"id": each["collection"], "type": "Collection"})
-        await catalogue.put_items(each["collection"], [each])
-    return catalogue
-
-
-def registry_of(catalogues: dict[str, Any], *, disjoint: Collection[str] = ()) -> Registry:
-    settings_of = {
-        name: SiteSettings(
-            id=name,
-            kind="hub",
-            catalogue=CatalogueSettings(url="http://x.example", max_page=50, disjoint=name in disjoint),
-        )
-        for name in catalogues
-    }
-    sites = [Site(settings_of[name], catalogue) for name, catalogue in catalogues.items()]
-    return Registry(sites, probe_seconds=60, clock=lambda: NOW)
-
-
-async def federation_of(
-    catalogues: dict[str, MemoryCatalogue], *, most: int = 4_000, stages: tuple[Stage, ...] | None = None
-) -> Federation:
-    registry = registry_of(catalogues)
-    await registry.probe()
-    trust = CopiesTrust(registry=registry, audit_seconds=60)
-    return Federation(
-        registry=registry,
-        cursors=Cursors(key=b"k" * 32, lifetime_seconds=60),
-        deadline_seconds=5.0,
-        stages=stages if stages is not None else (Copies(trust=trust, most=most),),
-        clock=lambda: NOW,
-    )
-
-
-Named = tuple[str, str]
-
-
-def name_of(members: Members) -> Named:
-    return msgspec.json.decode(members["collection"]), msgspec.json.decode(members["id"])
-
-
-async def walked(federation: Federation, query: Query) -> list[list[tuple[str, Named]]]:
-    """Return all groups of all pages, each row by its site and name."""
-    found, token = [], None
-    while True:
-        page = await federation.search(query, user="u", token=token, strict=True)
-        assert len(page.groups) <= query.limit
-        assert page.groups or page.next is None, "an empty page with a next link"
-        found += [[(row.site, name_of(row.item)) for row in group] for group in page.groups]
-        token = page.next
-        if token is None:
-            return found
-
-
-def raw(document: Json) -> Members:
-    return msgspec.json.decode(json.dumps(document).encode(), type=Members)
 
 
 def expected(union: list[tuple[str, Members]], query: Query) -> list[list[tuple[str, Named]]]:
@@ -356,16 +251,6 @@ def test_the_rung_is_taken_by_get_and_post_alike(rung: str) -> None:
         search_from_get({"dedup": "Replica"}, **limits)
 
 
-async def test_a_pair_that_is_caught_is_told_at_both_sites() -> None:
-    items = [item("a", at="2024-04-01T00:00:00Z")]
-    registry = registry_of({f"s{n}": await filled(Counted(can=ABLE), items) for n in range(2)})
-    await registry.probe()
-    trust = CopiesTrust(registry=registry, audit_seconds=60)
-    (pair,) = trust.pairs()
-    trust.caught(pair)
-    assert [[quirk.kind for quirk in site.quirk_report] for site in registry.sites()] == [["copies"], ["copies"]]
-
-
 async def test_requests_for_copies_are_counted_and_told_apart() -> None:
     ours = [item(f"i{n}", at=f"2024-04-0{n}T00:00:00Z") for n in range(1, 5)]
     theirs = [item(f"i{n}", at=f"2024-04-0{n}T00:15:00Z") for n in range(1, 5)]
@@ -376,102 +261,3 @@ async def test_requests_for_copies_are_counted_and_told_apart() -> None:
     probes = {report.site: report.probes for report in page.reports}
     assert sum(probes.values()) >= 1
     assert all(report.requests > report.probes for report in page.reports)
-
-
-async def test_a_site_that_shares_nothing_by_its_operators_word_is_not_asked_until_it_is_caught() -> None:
-    ours = [item(f"i{n}", at=f"2024-04-0{n}T00:00:00Z") for n in range(1, 5)]
-    others = [item(f"j{n}", at=f"2024-04-0{n}T00:15:00Z") for n in range(1, 5)]
-    lone = await filled(Counted(can=ABLE), others)
-    registry = registry_of({"s0": await filled(Counted(can=ABLE), ours), "s1": lone}, disjoint={"s1"})
-    await registry.probe()
-    trust = CopiesTrust(registry=registry, audit_seconds=60)
-    federation = Federation(
-        registry=registry,
-        cursors=Cursors(key=b"k" * 32, lifetime_seconds=60),
-        deadline_seconds=5.0,
-        stages=(Copies(trust=trust),),
-        clock=lambda: NOW,
-    )
-    assert trust.pairs() == []
-    for dedup in ("replica", "observation"):
-        found = await walked(federation, Query(limit=3, dedup=dedup))
-        assert len(found) == 8
-        page = await federation.search(Query(limit=3, dedup=dedup), user="u")
-        assert sum(report.probes for report in page.reports) == 0
-    await lone.put_items("c", [item("i1", at="2024-04-02T12:00:00Z")])
-    found = await walked(federation, Query(limit=20))
-    assert len(found) == 8  # both copies were on one page, and gave it away
-
-
-async def test_audits_in_the_background_end_with_their_context() -> None:
-    items = [item("a", at="2024-04-01T00:00:00Z"), item("b", at="2024-04-01T01:00:00Z")]
-    sites = {f"s{n}": await filled(Counted(can=ABLE), items) for n in range(2)}
-    registry = registry_of(sites)
-    await registry.probe()
-    trust = CopiesTrust(registry=registry, audit_seconds=0.001)
-    (pair,) = trust.pairs()
-    assert trust.need(pair, total_order(())).ids
-    async with trust.running(), asyncio.timeout(5):
-        while trust.need(pair, total_order(())).ids:  # noqa: ASYNC110  # a bounded poll: an audit tells nobody
-            await asyncio.sleep(0)
-    assert not trust.need(pair, total_order(())).bytes
-
-
-async def test_a_pair_is_relied_on_for_orders_by_what_its_copies_agree_on() -> None:
-    ours = [item("a", at="2024-04-01T00:00:00Z", told={"gsd": 10})]
-    theirs = [item("a", at="2024-04-01T02:00:00+02:00", told={"gsd": 20})]
-    registry = registry_of({"s0": await filled(Counted(can=ABLE), ours), "s1": await filled(Counted(can=ABLE), theirs)})
-    await registry.probe()
-    trust = CopiesTrust(registry=registry, audit_seconds=60)
-    (pair,) = trust.pairs()
-    await trust.audit(pair)
-    assert not trust.need(pair, total_order(())).ids
-    assert trust.need(pair, total_order((SortKey(field="properties.gsd"),))).ids
-    trust.caught(pair)
-    assert trust.need(pair, total_order(())).ids
-    assert not trust.need(pair, total_order((SortKey(field="id"),))).ids
-
-
-async def test_a_copy_on_another_page_that_the_audit_did_not_see_ends_the_trust_after_the_walk() -> None:
-    agreed = [item(f"i{n}", at=f"2024-04-02T00:{n:02d}:00Z") for n in range(40)]
-    one = await filled(Counted(can=ABLE), [*agreed, item("old", at="2020-01-01T00:00:01Z")])
-    two = await filled(Counted(can=ABLE), [*agreed, item("old", at="2019-01-01T00:00:02Z"), item("b", at=None)])
-    registry = registry_of({"s0": one, "s1": two})
-    await registry.probe()
-    trust = CopiesTrust(registry=registry, audit_seconds=60)
-    federation = Federation(
-        registry=registry,
-        cursors=Cursors(key=b"k" * 32, lifetime_seconds=60),
-        deadline_seconds=5.0,
-        stages=(Copies(trust=trust),),
-        clock=lambda: NOW,
-    )
-    (pair,) = trust.pairs()
-    query = Query(limit=41)
-    assert len(await walked(federation, query)) == 43  # "old" twice: its copies stand on two pages
-    assert not trust.need(pair, total_order(())).ids
-    await trust.look_again()
-    assert trust.need(pair, total_order(())).ids
-    assert not trust.need(pair, total_order((SortKey(field="eo:cloud_cover"),))).ids
-    assert len(await walked(federation, query)) == 42
-
-
-async def test_looking_again_at_copies_that_agree_or_at_a_site_that_is_gone_changes_nothing(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    days = [item(f"i{day}", at=f"2024-04-{day:02}T00:00:00Z") for day in range(1, 9)]
-    other = Counted(can=ABLE)
-    registry = registry_of({"s0": await filled(Counted(can=ABLE), days), "s1": await filled(other, days[::2])})
-    await registry.probe()
-    trust = CopiesTrust(registry=registry, audit_seconds=60)
-    (pair,) = trust.pairs()
-    await trust.audit(pair)
-    for down in (False, True):
-        assert trust.curious(pair)
-        trust.keep({pair: {"s0": [raw(days[1])]}})
-        assert not trust.curious(pair)
-        other.down = down
-        with caplog.at_level("INFO"):
-            await trust.look_again()
-        assert not trust.need(pair, total_order(())).ids
-    assert [record.message for record in caplog.records] == ["copies could not be compared"]
