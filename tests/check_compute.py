@@ -25,6 +25,7 @@ POINTS = {
     "clusters: waiting for room, in order": ("tests/service/compute/test_compute_dask_waiting.py",),
     "clusters: 50 at once, two users, HTTPS, dashboards of their own origin": (
         "tests/service/compute/test_compute_dask_many.py",
+        "tests/service/compute/test_compute_dask_dashboard.py",
     ),
     "clusters: GPUs reserved and kept to": (
         "tests/unit/test_compute_gpus.py",
@@ -41,6 +42,7 @@ POINTS = {
     "kernels: a real Jupyter server at two real edges": (
         "tests/service/compute/test_compute_kernel_face.py",
         "tests/service/compute/test_compute_kernel_lives.py",
+        "tests/service/compute/test_compute_kernel_ends.py",
     ),
     "kernels: a cell's cluster at its own edge": ("tests/service/compute/test_compute_dask_from_a_kernel.py",),
     "one computation over several edges": (
