@@ -89,12 +89,14 @@ class Balancer:
         finally:
             probing.cancel()
             server.close()
-            await asyncio.gather(probing, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await probing  # one that ended by itself looked at nobody since: its error is the test's
 
     async def _probe(self):
         while True:
-            found = await asyncio.gather(*(each.ready() for each in self.replicas))
-            self._ready = [each for each, good in zip(self.replicas, found, strict=True) if good]
+            asked = list(self.replicas)  # others may come while these are asked
+            found = await asyncio.gather(*(each.ready() for each in asked))
+            self._ready = [each for each, good in zip(asked, found, strict=True) if good]
             await asyncio.sleep(0.1)
 
     async def _pass(self, reader, writer):
