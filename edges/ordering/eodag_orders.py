@@ -20,7 +20,7 @@ from edges.catalogues.eodag_hub_threads import BoundedThreads
 from edges.errors import SiteMisbehaved, SiteUnavailable
 from edges.model import Json
 from edges.narrowing import Chosen
-from edges.ordering.model import OrderRefused, OrderReport, OrderStatus, status_of
+from edges.ordering.model import OrderRefused, OrderReport, OrderStatus, OrderUnknown, status_of
 from edges.settings import EodagSettings, OrderSettings
 
 T = TypeVar("T")
@@ -52,10 +52,25 @@ class EodagOrders:
         self._threads = BoundedThreads(site=site, workers=eodag.workers, seconds=settings.timeout_seconds)
         self._idle: list[Desk] = []
 
+    @property
+    def repeats(self) -> bool:
+        """Tell that orders may not be given again: EODAG passes no key on, and lists no orders."""
+        return False
+
     async def place(self, collection: str, parameters: Json, *, key: str = "") -> OrderReport:
-        """Search for the product that stands for the order, and order it."""
+        """Search for the product that stands for the order, and order it.
+
+        Raises:
+            OrderUnknown: the provider was asked, and what it said did not come.
+        """
         name = next(iter(self._native(collection)), collection)
-        return await self._run(lambda desk: desk.place(name, parameters))
+        asking = _Asking()
+        try:
+            return await self._run(lambda desk: desk.place(name, parameters, asking))
+        except (SiteUnavailable, SiteMisbehaved) as error:
+            if asking.open:
+                raise OrderUnknown(self._site, error.reason) from error
+            raise
 
     async def look(self, handle: Json) -> OrderReport:
         """Ask how an ordered product is."""
@@ -89,6 +104,12 @@ class EodagOrders:
         return Desk(self._site, self._eodag.provider, library)
 
 
+class _Asking:
+    """Whether a provider was asked for an order, and has not answered: told by the thread that asks."""
+
+    open = False
+
+
 class Desk:
     """A session of the library, as calls that block. Not for two threads at once."""
 
@@ -97,9 +118,11 @@ class Desk:
         self._provider = provider
         self._library = library
         self._errors: Any = importlib.import_module("eodag.utils.exceptions")
+        below: Any = importlib.import_module("urllib3.exceptions")
+        self._unsent = (below.ConnectTimeoutError, below.NewConnectionError)
         self._product: Any = importlib.import_module("eodag.api.product").EOProduct
 
-    def place(self, collection: str, parameters: Json) -> OrderReport:
+    def place(self, collection: str, parameters: Json, asking: _Asking) -> OrderReport:
         product = self._found(collection, parameters)
         status = status_of(product.properties.get("order:status"))
         if status == "succeeded" and not product.properties.get("eodag:order_link"):
@@ -107,9 +130,12 @@ class Desk:
         if not product.properties.get("eodag:order_link"):
             raise OrderRefused(self._site, "the product cannot be ordered")
         try:
-            product.downloader._order(product, self._signed_in(product))  # noqa: SLF001 - its public verb waits until the end
+            auth = self._signed_in(product)
+            asking.open = True
+            product.downloader._order(product, auth)  # noqa: SLF001 - its public verb waits until the end
         except Exception as error:
             # the boundary to a library whose plugins let all kinds of errors through
+            asking.open = asking.open and _status(error) is None and not _is_unsent(error, self._unsent)
             raise self._refusal(error) from error
         return self._report(product, "ordered")
 
@@ -220,6 +246,18 @@ def _status(error: Exception) -> int | None:
         if isinstance(status, int):
             return status
     return None
+
+
+def _is_unsent(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:
+    """Tell whether behind an error of the library no connection was made."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        reason = getattr(next(iter(error.args), None), "reason", None)  # what urllib3 wraps
+        if isinstance(error, kinds) or isinstance(reason, kinds):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _prefixed(parameters: Json) -> Json:

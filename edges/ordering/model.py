@@ -48,6 +48,11 @@ class Ordering(Protocol):
     :class:`edges.errors.SiteMisbehaved`.
     """
 
+    @property
+    def repeats(self) -> bool:
+        """Tell whether an order may be given again under its key where nobody knows whether it was taken."""
+        ...
+
     async def place(self, collection: str, parameters: Json, *, key: str = "") -> OrderReport:
         """Give an order. ``parameters`` are in the provider's words, or name an item by ``id``.
 
@@ -56,6 +61,7 @@ class Ordering(Protocol):
 
         Raises:
             OrderRefused: the provider does not take it, and will not if it is asked again.
+            OrderUnknown: it was asked, and it is not known whether it took it; only where it does not ``repeat``.
         """
         ...
 
@@ -79,3 +85,15 @@ class OrderRefused(EdgeError):
         self.site = site
         self.reason = reason
         self.members: Json = {"sites": {site: {"code": "refused", "status": 400, "reason": reason}}}
+
+
+class OrderUnknown(EdgeError):
+    """A provider was asked, and nobody knows whether it took the order: given again it might be done twice."""
+
+    status: ClassVar[int] = 504
+    title: ClassVar[str] = "It is not known whether the provider took the order"
+
+    def __init__(self, site: str, reason: str) -> None:
+        self.site = site
+        self.reason = f"{reason}; the provider may have taken the order, and was not asked again: order anew if needed"
+        super().__init__(f"{site}: {self.reason}")

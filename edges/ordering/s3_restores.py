@@ -66,6 +66,11 @@ class S3Restores:
         self._timeout = aiohttp.ClientTimeout(total=settings.timeout_seconds)
         self._places = asyncio.Semaphore(_AT_ONCE)
 
+    @property
+    def repeats(self) -> bool:
+        """Tell that orders may be given again: a restore that is under way is told as such."""
+        return True
+
     async def place(self, collection: str, parameters: Json, *, key: str = "") -> OrderReport:
         """Ask for the archived objects of an item."""
         if parameters.keys() != {ITEM}:

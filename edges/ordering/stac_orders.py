@@ -58,6 +58,11 @@ class StacOrders:
         token = settings.token or catalogue.token
         self._headers = {"Authorization": f"Bearer {token.reveal()}"} if token is not None else {}
 
+    @property
+    def repeats(self) -> bool:
+        """Tell that orders may be given again: an order names its key, by which a provider can tell."""
+        return True
+
     async def place(self, collection: str, parameters: Json, *, key: str = "") -> OrderReport:
         """Give an order: as the item's own link says, or with these parameters. ``key`` goes along (``KEY``)."""
         native = next(iter(self._native(collection)), collection)

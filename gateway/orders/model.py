@@ -45,6 +45,11 @@ class Staging(Frozen):
     orders: tuple[str, ...] = ()
 
     @property
+    def interrupted(self) -> bool:
+        """Tell whether its provider may have been asked for it, by who did not live to note the answer."""
+        return self.handle is None and self.holder != ""
+
+    @property
     def ended(self) -> bool:
         """Tell whether nothing more will come of it."""
         return self.status in ENDED

@@ -11,7 +11,7 @@ import msgspec
 
 from edges.errors import EdgeError, NotFound
 from edges.model import Frozen, Json
-from edges.ordering.model import Ordering, OrderRefused
+from edges.ordering.model import Ordering, OrderRefused, OrderUnknown
 from edges.settings import OrderSettings
 from gateway.orders.model import Notify, Order, Staging, digest_of, key_of
 from gateway.orders.states import advanced, ended, held, overdue, postponed, usable
@@ -167,10 +167,14 @@ class Orders:
             provider = self._providers.get(current.site) if current is not None else None
             if current is None or provider is None:
                 return None
+            unknown = current.interrupted and not provider.ordering.repeats
             mine = held(current, self._holder, now, seconds=provider.lease_seconds)
             if mine is None:
                 return None
             await self._stagings.put(mine)
+        if unknown:
+            error = OrderUnknown(mine.site, "the gateway was stopped while it asked")
+            return current, await self._unknown(mine, error)
         try:
             return current, await self._asked(mine)
         except OrderRefused:
@@ -287,9 +291,16 @@ class Orders:
         except OrderRefused as error:
             await self._moved(staging, partial(ended, status="failed", reason=error.reason, keep_seconds=keep))
             raise
+        except OrderUnknown as error:
+            return await self._unknown(staging, error)
         except EdgeError as error:
             return await self._moved(staging, partial(postponed, reason=str(error)))
         return await self._moved(staging, partial(advanced, report=report, keep_seconds=keep))
+
+    async def _unknown(self, staging: Staging, error: OrderUnknown) -> Staging:
+        """End an order of which nobody knows whether the provider took it: given again it might be done twice."""
+        keep = self._providers[staging.site].keep_seconds
+        return await self._moved(staging, partial(ended, status="failed", reason=error.reason, keep_seconds=keep))
 
     async def _moved(self, mine: Staging, change: Callable[..., Staging]) -> Staging:
         """Write what came of asking, if the lease is still ours: who was too slow has nothing more to say."""

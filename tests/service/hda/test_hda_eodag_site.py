@@ -149,6 +149,20 @@ async def test_a_failure_and_a_refusal_of_the_provider_are_told(tmp_path: Path) 
         assert (status, error["errors"][0]["provider"]) == (400, "cds")
 
 
+async def test_an_order_whose_answer_is_lost_is_told_as_unknown_and_not_given_again(tmp_path: Path) -> None:
+    async with staging(tmp_path) as (provider, client):
+        provider.drops = 1
+        status, order = await client.post({"variable": ["t2m"]}, ORDER)
+        told = order["properties"]
+        assert (status, told["order:status"]) == (200, "failed"), order
+        assert "may have taken the order" in told["order:message"]
+        assert len(provider.placed) == 1
+        status, again = await client.post({"variable": ["t2m"]}, ORDER)  # who knows better may order anew
+        assert (status, again["properties"]["order:status"]) == (200, "ordered")
+        assert again["id"] != order["id"]
+        assert len(provider.placed) == 2
+
+
 async def test_queryables_come_from_eodag_and_narrow(tmp_path: Path) -> None:
     async with staging(tmp_path) as (_, client):
         _, told = await client.get("/stac/v2/collections/ERA5_SL/queryables", **{"ecmwf:year": "2020"})
