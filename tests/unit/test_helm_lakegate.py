@@ -21,7 +21,6 @@ SEVERAL = {
     },
 }
 OPERATOR = {"enabled": True, "tokenSecret": {"name": "op", "key": "token"}}
-PUBLIC = {"server": {"public_url": "https://lake.example.org"}}
 
 
 def gateway(objects: list[dict[str, Any]]) -> dict[str, Any]:
