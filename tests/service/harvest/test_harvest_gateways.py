@@ -33,7 +33,7 @@ async def started(folder, name, *arguments):
         )
 
 
-async def answered(session, url, seconds=90.0):
+async def answered(session, url, seconds=300.0):
     for _ in range(int(seconds / 0.1)):
         with contextlib.suppress(aiohttp.ClientError):
             async with session.get(url) as response:

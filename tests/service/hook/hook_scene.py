@@ -53,6 +53,8 @@ class World:
     port: int = field(default_factory=free_port)
     hook: dict[str, Any] = field(default_factory=dict)
     harvest: dict[str, Any] = field(default_factory=dict)
+    database: str = ""
+    state: str = "state"
 
     def settings(self) -> Settings:
         """Return the gateway's configuration."""
@@ -77,12 +79,16 @@ class World:
             }
             | self.hook
         )
+        database = self._secret("database", self.database) if self.database else None
         return Settings(
             sites=(edge,),
-            server=ServerSettings(port=self.port, state=str(self.folder / "state"), shutdown_seconds=0.5),
-            auth=AuthSettings(tokens=tuple(self._token(*each) for each in USERS)),
+            server=ServerSettings(port=self.port, state=str(self.folder / self.state), shutdown_seconds=0.5),
+            auth=AuthSettings(
+                tokens=tuple(self._token(*each) for each in USERS),
+                signing_key=self._secret("signing", "k" * 40) if self.database else None,
+            ),
             limits=LimitSettings(probe_seconds=3600.0),
-            quotas=QuotaSettings(policies=self.policies),
+            quotas=QuotaSettings(policies=self.policies, database=database),
             harvest=HarvestSettings(
                 **{
                     "workers": 2,
