@@ -34,6 +34,9 @@ class Progress:
     total: int
     reason: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.edge}: {self.state}, {self.done} of {self.total}" + (f" ({self.reason})" if self.reason else "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeCost:
@@ -43,6 +46,9 @@ class EdgeCost:
     items: int
     seconds: float
     core_hours: float
+
+    def __str__(self) -> str:
+        return f"{self.edge}: {self.items} items, {self.seconds:.1f} s, {self.core_hours:.4f} core hours"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +109,8 @@ class Computation:
         """Compute over items as the gateway gave them.
 
         Raises:
-            Exception: what the function, or a reduction, raised.
+            ExceptionGroup: of :class:`FunctionFailed`, with what the function, or a reduction, raised.
+            NothingComputed: there were items, and no edge computed any of them.
         """
         work = _Work()
         edges = await self.lake.edges()
@@ -115,6 +122,8 @@ class Computation:
             parts = split(work.lost, edges, without=work.failed)
             work.lost = []
             missing += parts.nowhere
+        if items and not work.partial:
+            raise NothingComputed(_why(work.failed, missing))
         partial = {edge: _one_or_all(results) for edge, results in work.partial.items()}
         flat = [result for edge in sorted(work.partial) for result in work.partial[edge]]
         value = self.combine(flat) if self.combine is not None else flat
@@ -215,6 +224,16 @@ async def _checked(future: Future[Any]) -> Any:
 
 class FunctionFailed(Exception):
     """What the user's function, or the reduction, raised at an edge; the cause is the error itself."""
+
+
+class NothingComputed(Exception):
+    """No edge computed anything; the message says of each why. A sum over nothing would look like a result."""
+
+
+def _why(failed: Mapping[str, str], missing: Sequence[Item]) -> str:
+    if not failed:
+        return f"no edge that computes holds any of the {len(missing)} items; harvest them to one first"
+    return "; ".join(f"{edge}: {reason}" for edge, reason in sorted(failed.items()))
 
 
 def _one_or_all(results: list[Any]) -> Any:

@@ -1,5 +1,6 @@
 """The gateway as a notebook sees it: search, the edges that compute, and Dask Gateway clients of them."""
 
+import json
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -50,13 +51,15 @@ class Lake:
         """Return the edges that compute."""
         return sorted(await self._call("GET", "/bridges.json"))
 
-    async def search(self, search: Mapping[str, Any], *, limit: int = MAX_ITEMS) -> list[Item]:
+    async def search(self, search: Mapping[str, Any], *, limit: int = MAX_ITEMS, strict: bool = True) -> list[Item]:
         """Return all items that match a STAC search, ``limit`` at most.
+
+        With ``strict=False``, those of the sites that answer: a sum over them may lack what the others hold.
 
         Raises:
             LakeRefused: the search is wrong, or not allowed; or a site that may hold matches does not answer.
         """
-        body: dict[str, Any] | None = {**search, "limit": min(PAGE_ITEMS, limit)}
+        body: dict[str, Any] | None = {"strict": strict, **search, "limit": min(PAGE_ITEMS, limit)}
         items: list[Item] = []
         while body is not None and len(items) < limit:
             page = await self._call("POST", "/search", body)
@@ -73,8 +76,20 @@ class Lake:
         if self._session is None:
             raise RuntimeError("use `async with Lake(...)`")
         async with self._session.request(method, self._url + path, json=body) as response:
-            answer: dict[str, Any] = await response.json(content_type=None)
+            answer = _object(await response.read())
             if response.status >= 400:
-                said = answer.get("detail") or answer.get("error") or answer.get("title")
+                told = answer or {}
+                said = told.get("detail") or told.get("error") or told.get("title") or response.reason
                 raise LakeRefused(f"{method} {path}: {response.status}: {said}")
+            if answer is None:
+                raise LakeRefused(f"{method} {path}: {self._url} answers no JSON: is it the address of a gateway?")
             return answer
+
+
+def _object(content: bytes) -> dict[str, Any] | None:
+    """Return a JSON object, or None where an answer is something else."""
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

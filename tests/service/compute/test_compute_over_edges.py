@@ -10,7 +10,7 @@ from compute_clients import nothing_held
 from compute_edges import make_dask_edge
 from waiting import until
 
-from gateway.client import Computation, Lake, LakeRefused, Progress
+from gateway.client import Computation, EdgeCost, Lake, LakeRefused, NothingComputed, Progress
 from gateway.client.computation import FunctionFailed
 from quotas.memory import MemoryLedger
 
@@ -103,6 +103,19 @@ async def test_an_error_of_the_function_ends_all_and_leaves_nothing(dask_edges, 
         assert await running.ledger.leases() == []
 
 
+async def test_where_nothing_was_computed_each_edge_says_why(dask_edges, serve_dask) -> None:
+    items = [item(1, "edge-a"), item(2, "edge-b")]
+    async with serve_dask(dask_edges) as running, lake(running) as used:
+        for wrong, words in (({"options": {"racks": 1}}, "unknown option"), ({"worker_cores": 99}, "worker_cores")):
+            computation = Computation(lake=used, function=cells().summed, **wrong)
+            with pytest.raises(NothingComputed, match=rf"edge-a: .*{words}.*; edge-b: .*{words}"):
+                await asyncio.wait_for(computation.over_items(items), 60)
+        with pytest.raises(NothingComputed, match="no edge that computes holds any of the 1 items"):
+            await Computation(lake=used, function=cells().summed).over_items([item(3, "hub")])
+        assert (await Computation(lake=used, function=cells().summed, combine=sum).over_items([])).value == 0
+        await nothing_held(running)
+
+
 async def test_a_search_is_read_to_its_end_and_refusals_are_told() -> None:
     async def search(request: web.Request) -> web.Response:
         body = await request.json()
@@ -113,8 +126,11 @@ async def test_a_search_is_read_to_its_end_and_refusals_are_told() -> None:
         features = [{"id": f"{page}-{n}", "collections": body["collections"]} for n in range(2)]
         return web.json_response({"features": features, "links": links})
 
+    async def no_gateway(_: web.Request) -> web.Response:
+        return web.Response(text="<html>", status=200)
+
     app = web.Application()
-    app.add_routes([web.post("/search", search)])
+    app.add_routes([web.post("/search", search), web.get("/bridges.json", no_gateway)])
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -125,6 +141,11 @@ async def test_a_search_is_read_to_its_end_and_refusals_are_told() -> None:
             found = await used.search({"collections": ["c"]})
             assert [each["id"] for each in found] == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"]
             assert len(await used.search({"collections": ["c"]}, limit=3)) == 3
+            with pytest.raises(LakeRefused, match="is it the address of a gateway"):
+                await used.edges()
+        async with Lake(url + "/other", user="u", token="t") as used:
+            with pytest.raises(LakeRefused, match="404: Not Found"):
+                await used.search({})
         async with Lake(url, user="u", token="x") as used:
             with pytest.raises(LakeRefused, match="401: no such token"):
                 await used.search({})
@@ -132,3 +153,10 @@ async def test_a_search_is_read_to_its_end_and_refusals_are_told() -> None:
             await used.search({})
     finally:
         await runner.cleanup()
+
+
+def test_progress_and_costs_are_lines_to_print() -> None:
+    assert str(Progress(edge="a", state="failed", done=0, total=8, reason="lost")) == "a: failed, 0 of 8 (lost)"
+    assert (
+        str(EdgeCost(edge="a", items=8, seconds=12.34, core_hours=0.00684)) == "a: 8 items, 12.3 s, 0.0068 core hours"
+    )
