@@ -21,10 +21,8 @@ from edges.settings import DirectSettings
 from gateway.bodies import read_object
 from gateway.data.direct import AccessRequest, AskedItem, Wanted, access_request, objects_of, place_of, told_keys
 from gateway.data.disposition import attachment, name_of
-from gateway.data.egress import Egress
-from gateway.data.finding import Asset, Finder
-from gateway.data.grants import Grants
-from gateway.data.metrics import DownloadMetrics
+from gateway.data.finding import Asset
+from gateway.data.means import Means
 from gateway.principal import Principal, user_of
 from gateway.search.access import DataRefused
 
@@ -90,23 +88,13 @@ class _Found:
 class DirectFace:
     """Serves direct access. ``most`` is how many assets one answer is about; ``clock`` gives epoch seconds."""
 
-    def __init__(  # noqa: PLR0913 - what direct access needs, each of it once
-        self,
-        *,
-        finder: Finder,
-        sites: Mapping[str, DirectSite],
-        items_of: ItemsOf,
-        egress: Egress,
-        grants: Grants,
-        metrics: DownloadMetrics,
-        most: int,
-    ) -> None:
-        self._finder = finder
+    def __init__(self, *, means: Means, sites: Mapping[str, DirectSite], items_of: ItemsOf, most: int) -> None:
+        self._finder = means.finder
+        self._egress = means.egress
+        self._grants = means.grants
+        self._metrics = means.metrics
         self._sites = sites
         self._items_of = items_of
-        self._egress = egress
-        self._grants = grants
-        self._metrics = metrics
         self._most = most
         self._clock: Callable[[], float] = time.time
 

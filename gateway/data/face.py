@@ -12,12 +12,11 @@ from edges.downloads.ranges import ByteRange, RangeNotSatisfiable, range_of
 from edges.errors import EdgeError, NotFound, SiteMisbehaved
 from gateway.data.conditions import Conditions, conditions_of, range_holds, verdict
 from gateway.data.disposition import attachment, name_of
-from gateway.data.egress import Egress
-from gateway.data.finding import Asset, Finder
-from gateway.data.grants import Grants
+from gateway.data.finding import Asset
 from gateway.data.hrefs import DataPlace, data_place
 from gateway.data.limits import InFlight, TooManyOfSite, TooManyOfUser
-from gateway.data.metrics import DownloadMetrics, End
+from gateway.data.means import Means
+from gateway.data.metrics import End
 from gateway.data.sending import send
 from gateway.data.sites import DataSite, DataSites
 from gateway.principal import Principal, principal_of, user_of
@@ -66,23 +65,13 @@ class _Asking(NamedTuple):
 class DownloadFace:
     """Serves downloads of all sites."""
 
-    def __init__(  # noqa: PLR0913 - what a download needs, each of it once
-        self,
-        *,
-        finder: Finder,
-        sites: DataSites,
-        egress: Egress,
-        grants: Grants,
-        in_flight: InFlight,
-        metrics: DownloadMetrics,
-        settings: DataSettings,
-    ) -> None:
-        self._finder = finder
+    def __init__(self, *, means: Means, sites: DataSites, in_flight: InFlight, settings: DataSettings) -> None:
+        self._finder = means.finder
+        self._egress = means.egress
+        self._grants = means.grants
+        self._metrics = means.metrics
         self._sites = sites
-        self._egress = egress
-        self._grants = grants
         self._in_flight = in_flight
-        self._metrics = metrics
         self._settings = settings
 
     def routes(self) -> list[web.RouteDef]:

@@ -19,6 +19,7 @@ from gateway.data.face import DownloadFace
 from gateway.data.finding import Finder, Keep, OtherItems
 from gateway.data.grants import Grants
 from gateway.data.limits import InFlight
+from gateway.data.means import Means
 from gateway.data.metrics import DownloadMetrics
 from gateway.data.sites import DataSite, DataSites, KeyedData
 from gateway.house.house import House
@@ -46,27 +47,22 @@ async def add_data(house: House, *, others: Sequence[OtherItems] = (), keyed: Ke
         keep=Keep(items=settings.data.items, seconds=settings.data.item_seconds),
     )
     metrics = DownloadMetrics(house.metrics, sites=sites, in_flight=in_flight.at)
+    means = Means(finder=finder, egress=egress, grants=grants, metrics=metrics)
     face = DownloadFace(
-        finder=finder,
+        means=means,
         sites=DataSites(
             sites,
             home=settings.contributed.site,
             keyed=keyed,
             trees={tree.name: await _tree_site(house, tree) for tree in settings.contributed.trees if tree.data},
         ),
-        egress=egress,
-        grants=grants,
         in_flight=in_flight,
-        metrics=metrics,
         settings=settings.data,
     )
     direct = DirectFace(
-        finder=finder,
+        means=means,
         sites={site.id: _direct_site(site, sites[site.id]) for site in told if site.downloads.direct},
         items_of=CollectionItems(house.federation),
-        egress=egress,
-        grants=grants,
-        metrics=metrics,
         most=settings.data.signed_urls,
     )
     house.routes += [*face.routes(), *direct.routes()]
