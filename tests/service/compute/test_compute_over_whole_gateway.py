@@ -5,11 +5,14 @@ import os
 from types import SimpleNamespace
 
 import aiohttp
+import msgspec
 import pytest
 from compute_edges import make_dask_edge
+from free_ports import free_port
 from whole_lake import COLLECTION, TOKEN, USER, whole_lake
 
-from gateway.client import Computation, Lake, Progress
+from edges.settings import CatalogueSettings, SiteSettings
+from gateway.client import Computation, Lake, LakeRefused, Progress
 
 pytestmark = pytest.mark.service
 
@@ -109,3 +112,21 @@ async def test_what_a_killed_edge_did_not_do_is_done_where_its_replicas_are(dask
             assert [item["id"] for item in outcome.missing] == ["2"]
             with lost.running():  # what could not be ended there is ended when it is back
                 await nothing_left(url)
+
+
+async def test_a_search_that_lacks_a_site_is_refused_unless_told_otherwise(dask_edges, tmp_path) -> None:
+    silent = SiteSettings(
+        id="silent", kind="hub", catalogue=CatalogueSettings(url=f"http://127.0.0.1:{free_port()}", timeout_seconds=2)
+    )
+    held = {"edge-a": range(3), "edge-b": range(3, 5)}
+    async with whole_lake(
+        dask_edges,
+        held,
+        tmp_path,
+        changed=lambda settings: msgspec.structs.replace(settings, sites=(*settings.sites, silent)),
+    ) as url:
+        await known(url, 5)
+        async with Lake(url, user=USER, token=TOKEN) as lake:
+            with pytest.raises(LakeRefused, match=r"POST /search: 50\d: .*silent"):
+                await lake.search({"collections": [COLLECTION]})
+            assert len(await lake.search({"collections": [COLLECTION]}, strict=False)) == 5
