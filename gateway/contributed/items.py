@@ -1,11 +1,12 @@
 """Writing items into users' collections: whole batches or nothing, under the collection's own lock."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import msgspec
 
-from edges.errors import Conflict, InvalidInput, NotFound
+from edges.catalogues.stac_writing import PartlyWritten
+from edges.errors import Conflict, InvalidInput, NotFound, SiteMisbehaved, SiteUnavailable
 from edges.model import Frozen, Json, Members, Query
 from edges.stac.tags import members_of, size_of, tag_of
 from gateway.contributed.changes import check_match, replaced_members
@@ -28,11 +29,15 @@ class Written(Frozen):
 
 
 class ItemWriting:
-    """Writes items; all that it is given has been checked to be items of that collection, or is checked here."""
+    """Writes items; all that it is given has been checked to be items of that collection, or is checked here.
 
-    def __init__(self, *, ground: Ground, storage: StorageCharge) -> None:
+    ``doubt`` is told of a collection where a write failed, so that nobody knows what is there.
+    """
+
+    def __init__(self, *, ground: Ground, storage: StorageCharge, doubt: Callable[[str], None]) -> None:
         self._ground = ground
         self._storage = storage
+        self._doubt = doubt
 
     async def add(self, principal: Principal, home: str, bodies: Sequence[Json]) -> list[Json]:
         """Add new items, all or none; return them as they are kept.
@@ -126,15 +131,25 @@ class ItemWriting:
         size = sum(size_of(members_of(item)) for item in items) - sum(map(size_of, there.values()))
         why = f"items of collection {record.id}"
         async with self._storage.changing(record.payer, size, why=why):
-            await self._ground.catalogue.put_items(record.id, items)
+            with self._doubtful(record.id):
+                await self._ground.catalogue.put_items(record.id, items)
             await self._count(record, len(items) - len(there), size)
 
     async def _gone(self, record: Collection, there: dict[str, Members]) -> None:
-        for name in there:
-            await self._ground.catalogue.delete_item(record.id, name)
+        with self._doubtful(record.id):
+            for name in there:
+                await self._ground.catalogue.delete_item(record.id, name)
         size = sum(map(size_of, there.values()))
         await self._count(record, -len(there), -size)
         await self._storage.give_back(record.payer, size, why=f"items of collection {record.id} were removed")
+
+    @contextmanager
+    def _doubtful(self, home: str) -> Iterator[None]:
+        try:
+            yield
+        except (SiteUnavailable, SiteMisbehaved, PartlyWritten):
+            self._doubt(home)
+            raise
 
     async def _count(self, record: Collection, items: int, size: int) -> None:
         changed = msgspec.structs.replace(record, items=max(0, record.items + items), bytes=max(0, record.bytes + size))

@@ -1,5 +1,7 @@
 """Sets right what the book says of collections, where a gateway was killed between writing items and counting them.
 
+Or where the site failed in between, so that it is not known which were written.
+
 How many items a collection has is a cheap question; only where the answer is another one are they looked at.
 """
 
@@ -23,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _PAGE = 1_000
 AGAIN_SECONDS = 3_600.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 
 class Recounting:
@@ -32,25 +35,51 @@ class Recounting:
         self._ground = ground
         self._storage = storage
         self._again = again_seconds
+        self._doubted: set[str] = set()
+        self._doubt = asyncio.Event()
+
+    def soon(self, name: str) -> None:
+        """Compare a collection soon: nobody knows what became of a write."""
+        self._doubted.add(name)
+        self._doubt.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Compare while the context lasts."""
-        async with beside(self._compare_for_ever(), name="recount users' collections"):
+        async with (
+            beside(self._compare_for_ever(), name="recount users' collections"),
+            beside(self._settle_doubts(), name="recount after failed writes"),
+        ):
             yield
 
     async def _compare_for_ever(self) -> None:
         while True:
             for record in list(self._ground.book.shared()):
-                try:
-                    if await self._differs(record):
-                        await self.recount(record.id)
-                except (EdgeError, QuotaError) as error:
-                    _log.warning(
-                        "a collection could not be recounted",
-                        extra={"collection": record.id, "reason": str(error)[:300]},
-                    )
+                await self._compare(record.id)
             await asyncio.sleep(self._again)
+
+    async def _settle_doubts(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            await self._doubt.wait()
+            await asyncio.sleep(pause)  # its site has just failed
+            self._doubt.clear()
+            doubted, self._doubted = self._doubted, set()
+            for name in doubted:
+                if not await self._compare(name, whole=True):
+                    self.soon(name)
+            pause = min(2 * pause, _LONGEST_PAUSE) if self._doubted else _FIRST_PAUSE
+
+    async def _compare(self, name: str, *, whole: bool = False) -> bool:
+        """Set a collection right where it is wrong, or ``whole`` (also its bytes); tell whether that could be done."""
+        record = self._ground.book.get(name)
+        try:
+            if record is not None and (whole or await self._differs(record)):
+                await self.recount(name)
+        except (EdgeError, QuotaError) as error:
+            _log.warning("a collection could not be recounted", extra={"collection": name, "reason": str(error)[:300]})
+            return isinstance(error, QuotaError)
+        return True
 
     async def _differs(self, record: Collection) -> bool:
         query = Query(collections=(record.id,), limit=1)

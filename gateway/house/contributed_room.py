@@ -74,10 +74,11 @@ async def _writing(house: House, book: Book) -> Writing:
     await house.stack.enter_async_context(Following(ground=ground).running())
     lease = house.settings.quotas.lease_seconds
     storage = StorageCharge(ledger=house.ledger, edge=settings.site, lease_seconds=lease)
-    await house.stack.enter_async_context(Recounting(ground=ground, storage=storage).running())
+    recounting = Recounting(ground=ground, storage=storage)
+    await house.stack.enter_async_context(recounting.running())
     return Writing(
         collections=CollectionWriting(ground=ground, storage=storage, settings=settings),
-        items=ItemWriting(ground=ground, storage=storage),
+        items=ItemWriting(ground=ground, storage=storage, doubt=recounting.soon),
         charging=house.charging,
         body_bytes=settings.body_bytes,
     )
