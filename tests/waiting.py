@@ -14,6 +14,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_BUSY = 5
+"""How many times as long a busy machine may take."""
+
 
 def wait_until(condition: Callable[[], T], *, seconds: float = 60.0, what: str = "the condition") -> T:
     """Return the first answer that is true.
@@ -66,8 +69,10 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]", *, seconds: flo
 
 
 def _pauses(seconds: float, what: str, longest: float = 0.1) -> Iterator[float]:
-    end, pause = time.monotonic() + seconds, 0.005
-    while time.monotonic() < end:
+    """Give the pauses: so many seconds of them, since on a busy machine each look takes its time, too."""
+    end, pause, paused = time.monotonic() + _BUSY * seconds, 0.005, 0.0
+    while paused < seconds and time.monotonic() < end:
         yield pause
+        paused += pause
         pause = min(pause * 1.5, longest)
     raise TimeoutError(f"{what} did not come true within {seconds:g} s")
