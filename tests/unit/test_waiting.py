@@ -19,7 +19,7 @@ async def test_the_first_true_answer_is_given_of_functions_and_of_coroutine_func
 
 
 async def test_what_does_not_come_true_ends_with_its_name() -> None:
-    with pytest.raises(TimeoutError, match="the moon did not come true within 0.01 s"):
+    with pytest.raises(TimeoutError, match=r"the moon did not come true within 0\.01 s"):
         await until(lambda: False, seconds=0.01, what="the moon")
     with pytest.raises(TimeoutError, match="the sun"):
         wait_until(lambda: False, seconds=0.01, what="the sun")
