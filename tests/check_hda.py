@@ -75,6 +75,8 @@ def downloads(checks: Checks) -> None:
 def contributed(checks: Checks) -> None:
     """Run collections of users and groups, roles, and who sees what."""
     _shown(checks, "collections of users: visibility, transactions, bulk, trees", "tests/service/contributed")
+    _shown(checks, "items written together at a site, or told how far", "tests/service/site/test_site_batches.py")
+    _shown(checks, "roles, of tokens of a real provider", "tests/service/auth/test_auth_roles.py")
 
 
 PARTS: dict[str, Callable[[Checks], None]] = {
