@@ -5,6 +5,14 @@ Needs the extra ``parquet``. Nothing here is imported by a server: conversions r
 """
 
 from importlib.util import find_spec
+from typing import ClassVar
+
+
+class NotInstalled(Exception):
+    """Lakegate was installed without what the format needs."""
+
+    status: ClassVar[int] = 501
+    title: ClassVar[str] = "Format not installed"
 
 
 def installed() -> bool:

@@ -12,7 +12,7 @@ import aiohttp
 
 from edges import geoparquet
 from edges.errors import InvalidInput
-from edges.geoparquet import installed
+from edges.geoparquet import NotInstalled, installed
 
 _READ_BYTES = 1 << 18
 _SAID_BYTES = 500
@@ -30,13 +30,6 @@ class TooSlow(Exception):
 
     status: ClassVar[int] = 408
     title: ClassVar[str] = "Request timeout"
-
-
-class NotInstalled(Exception):
-    """The gateway was installed without what the format needs."""
-
-    status: ClassVar[int] = 501
-    title: ClassVar[str] = "Format not installed"
 
 
 async def pieces(content: aiohttp.StreamReader, *, most: int, pause_seconds: float) -> AsyncIterator[bytes]:

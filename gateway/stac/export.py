@@ -15,8 +15,8 @@ from typing import Any, Literal, cast
 import msgspec
 from aiohttp import hdrs, web
 
-from edges import geoparquet
 from edges.errors import EdgeError, InvalidInput
+from edges.geoparquet import installed
 from edges.model import Frozen, Json, Members
 from edges.registry import Registry
 from edges.stac.fields import apply_fields
@@ -57,13 +57,6 @@ _TYPES = {NDJSON_TYPE: "ndjson", "application/ndjson": "ndjson", PARQUET_TYPE: "
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 Records = Literal["items", "trailer", "checkpoints"]
-
-
-class NotInstalled(Exception):
-    """The gateway was installed without what the format needs."""
-
-    status = 501
-    title = "Format not installed"
 
 
 class Wanted(Frozen):
@@ -266,11 +259,13 @@ def kind_of(told: Any, accept: str) -> str:
 
     Raises:
         InvalidInput, NotAcceptable: it is none of ours.
-        NotInstalled: see there.
+        NotInstalled: GeoParquet cannot be made here.
     """
     kind = _asked(told, accept)
-    if kind == "geoparquet" and not geoparquet.installed():
-        raise NotInstalled("GeoParquet needs the extra `parquet` at the gateway; format=ndjson is always there")
+    if kind == "geoparquet" and not installed():
+        raise geoparquet.NotInstalled(
+            "GeoParquet needs the extra `parquet` at the gateway; format=ndjson is always there"
+        )
     return kind
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from edges import geoparquet
-from gateway.stac.export import NotInstalled, kind_of
+from edges.geoparquet import NotInstalled
+from gateway.stac.export import kind_of
 
 
 @pytest.fixture
