@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from contextlib import aclosing
 from types import TracebackType
 from typing import NamedTuple, Self
-from urllib.parse import urlsplit
 
 import aiohappyeyeballs
 import aiohttp
@@ -24,7 +23,13 @@ KEPT_SECONDS = 4.0
 
 _KEPT_BUFFERS = 16
 _PORTS = {"http": 80, "https": 443}
-_ENCODED = re.compile(r"[!-~]+")
+_URL = re.compile(
+    r"(?P<scheme>https?)://(?:\[(?P<literal>[0-9a-f:.]+)\]|(?P<host>[a-z0-9._-]+))(?::(?P<port>[0-9]{0,5}))?"
+    r"(?P<target>(?:[/?][!-\"$-~]*)?)(?:#[!-~]*)?",
+    re.IGNORECASE,
+)
+"""What can be asked (RFC 3986): nothing but host and port between ``//`` and the path, nothing that must be encoded."""
+
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 
@@ -272,12 +277,12 @@ async def _answered(line: Socket, *, bodiless: bool) -> tuple[Head, Buffer]:
 
 
 def _parted(url: str) -> tuple[_Origin, str]:
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname or parts.username is not None or not _ENCODED.fullmatch(url):
+    told = _URL.fullmatch(url)
+    if told is None:
         raise LineError("the address is none that can be asked")
-    try:
-        port = parts.port or _PORTS[parts.scheme]
-    except ValueError as error:
-        raise LineError("the address has no port that can be") from error
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return _Origin(parts.scheme, parts.hostname, port), target
+    scheme, host = told["scheme"].lower(), (told["literal"] or told["host"]).lower()
+    port = int(told["port"]) if told["port"] else _PORTS[scheme]
+    if not 0 < port < 65_536:
+        raise LineError("the address has no port that can be")
+    target = told["target"]
+    return _Origin(scheme, host, port), target if target.startswith("/") else f"/{target}"

@@ -242,7 +242,18 @@ async def test_addresses_are_checked_before_they_are_dialled():
     async with served(script.serve) as url, Lines(check=refuse) as lines:
         with pytest.raises(DestinationRefused):
             await lines.ask("GET", url, {})
-        for wrong in ("ftp://x/", "http://", "http://a:b@x/", "http://x/a b", "http://x:99999/", "http://x/\r\nY: z"):
+        for wrong in (
+            "ftp://x/",
+            "http://",
+            "http://x@y/",
+            "http://x\\@y/",
+            "http://[::1/",
+            "http://x:0/",
+            "http://a:b@x/",
+            "http://x/a b",
+            "http://x:99999/",
+            "http://x/\r\nY: z",
+        ):
             with pytest.raises(LineError):
                 await lines.ask("GET", wrong, {})
     assert script.connections == 0
@@ -272,3 +283,14 @@ async def test_nobody_waits_for_two_that_are_fast():
         assert len(await all_of(lines, url)) == 64 << 20
         counting.cancel()
     assert turns > 20
+
+
+@pytest.mark.parametrize(
+    ("tail", "target"),
+    [("", "/"), ("/", "/"), ("?a=b", "/?a=b"), ("/a%20b/?c=/d?e#f?g", "/a%20b/?c=/d?e"), ("/@:80//x", "/@:80//x")],
+)
+async def test_what_stands_behind_the_host_is_asked_for_as_it_is(tail, target):
+    script = Scripted([OK])
+    async with served(script.serve) as url, Lines() as lines:
+        assert await all_of(lines, url.replace("http", "HTTP") + tail) == b"hello"
+    assert script.requests[0][0] == f"GET {target} HTTP/1.1"
