@@ -58,7 +58,8 @@ class Call(Frozen):
     ``sorted``: the site's order can be relied on. ``ties``: also among equal values of the asked order. ``holds``:
     the collections that the site tells of, None while unknown; items of others are not the site's to give.
     ``filtered``: the query's filter is pushed down. ``resumed``: a filter asks the site to go on where the last page
-    ended. ``residual``: a part of the query is evaluated here. ``narrowed``: it holds more, that must not be seen.
+    ended, which ``bounded`` of the order's leading keys say. ``residual``: a part of the query is evaluated here.
+    ``narrowed``: it holds more, that must not be seen.
     """
 
     site: str
@@ -69,6 +70,7 @@ class Call(Frozen):
     residual: bool
     filtered: bool = False
     resumed: bool = False
+    bounded: int = 0
     holds: frozenset[str] | None = None
     narrowed: bool = False
 
@@ -139,6 +141,7 @@ def _call(query: Query, order: tuple[SortKey, ...], site: SiteView, anchor: Anch
         or any(getattr(query, part, None) is not None for part in site.ignores),
         filtered=query.filter is not None and can.filter,
         resumed=segments not in ((), (pushed,)),
+        bounded=_bounded(order, anchor, ties=can.ties, kinds=site.kinds) if anchor and resumes else 0,
         holds=site.collections,
         narrowed=site.narrowed,
     )
@@ -163,8 +166,7 @@ def after(
     plain conjuncts that an index serves. Where the anchor is among those nulls, the next key takes the first one's
     place. What is not after the anchor is dropped where the answers are read.
     """
-    known = zip(order, anchor.values, strict=False)  # a cursor may hold the leading values only
-    pairs = list(itertools.takewhile(lambda pair: _usable(*pair, ties=ties, kinds=kinds), known))
+    pairs = _pairs(order, anchor, ties=ties, kinds=kinds)
     closed = len(pairs) < len(order) or anchor.within != ""
     if anchor.beginning and len(pairs) == len(anchor.values):
         pairs += _from_beginning(order[len(pairs)], anchor.beginning, ties=ties, kinds=kinds)
@@ -180,6 +182,19 @@ def after(
     if field_path(first.field) not in NAMING_FIELDS:
         segments.append(_with(query, _is_null(first)))
     return tuple(segments)
+
+
+def _pairs(order: tuple[SortKey, ...], anchor: Anchor, *, ties: bool, kinds: Kinds) -> list[tuple[SortKey, Any]]:
+    """Return the leading keys, with the anchor's values, that the site can compare as we do."""
+    known = zip(order, anchor.values, strict=False)  # a cursor may hold the leading values only
+    return list(itertools.takewhile(lambda pair: _usable(*pair, ties=ties, kinds=kinds), known))
+
+
+def _bounded(order: tuple[SortKey, ...], anchor: Anchor, *, ties: bool, kinds: Kinds) -> int:
+    """Return how many leading keys the filter of :func:`after` says: among equal ones, what is before may come."""
+    pairs = _pairs(order, anchor, ties=ties, kinds=kinds)
+    first = next((place for place, (_, value) in enumerate(pairs) if value is not None), len(pairs))
+    return min(first + 1, len(pairs)) if anchor.alone else len(pairs)
 
 
 def _from_beginning(key: SortKey, beginning: str, *, ties: bool, kinds: Kinds) -> list[tuple[SortKey, str]]:

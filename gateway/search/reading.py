@@ -72,6 +72,7 @@ class RowReader:
         self._reading = reading
         self._tests = tuple(test for _, test in reading.parts)
         self._last: Key | None = None
+        self._bounded = min(reading.prefix, call.bounded)
         self._split = _split(reading.after) if len(call.segments) > 1 else None
         self.seen = 0
         self.passed_over = 0
@@ -145,7 +146,7 @@ class RowReader:
         """Tell a site that ignores the filter by which it was asked to go on, before its rows are relied on."""
         if self._split is not None and stands_last(key[self._split]) is not (segment == 1):
             raise FilterIgnored(self._call.site)
-        if key < after and key[: self._reading.prefix] != after[: self._reading.prefix]:
+        if key < after and key[: self._bounded] != after[: self._bounded]:
             self.passed_over += 1
             # Some sites compare times less exactly than they tell them; one that ignores the filter starts anew.
             if self.passed_over * 2 > max(self.seen, _FEW):

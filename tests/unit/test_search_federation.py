@@ -111,6 +111,10 @@ FILTERS = st.sampled_from(
 
 
 async def federation_of(catalogues: dict[str, MemoryCatalogue], *, deadline: float = 5.0) -> Federation:
+    return federation_over(await registry_of(catalogues), deadline=deadline)
+
+
+async def registry_of(catalogues: dict[str, MemoryCatalogue]) -> Registry:
     sites = [
         Site(
             SiteSettings(id=name, kind="hub", catalogue=CatalogueSettings(url="http://x.example", max_page=50)),
@@ -120,6 +124,10 @@ async def federation_of(catalogues: dict[str, MemoryCatalogue], *, deadline: flo
     ]
     registry = Registry(sites, probe_seconds=60, clock=lambda: NOW)
     await registry.probe()
+    return registry
+
+
+def federation_over(registry: Registry, *, deadline: float = 5.0) -> Federation:
     cursors = Cursors(key=b"k" * 32, lifetime_seconds=60)
     return Federation(registry=registry, cursors=cursors, deadline_seconds=deadline, clock=lambda: NOW)
 
@@ -171,15 +179,32 @@ def test_a_walk_is_the_sorted_union_each_item_once(pool: Any, sites: Any, order:
         query = Query(sortby=order, filter=filter_, limit=limit)
         matches, key = compile_query(query), compile_key(total_order(order))
         expected = [name for name, members in sorted(union.items(), key=lambda pair: key(pair[1])) if matches(members)]
-        federation = await federation_of(catalogues)
+        registry = await registry_of(catalogues)
+        federation = federation_over(registry)
         if any(wrong == "ignores sort" for _, _, wrong, _ in sites):
             # What a lie hides on the pages before it is caught cannot be given any more; on one page nothing is lost.
             found = await walked(federation, query)
             assert found == [name for name in expected if name in found]
             query = msgspec.structs.replace(query, limit=len(union) + 1)
         assert await walked(federation, query) == expected
+        honest = {f"s{number}" for number, (_, _, wrong, _) in enumerate(sites) if not wrong}
+        assert not [site.id for site in registry.sites() if site.ignored and site.id in honest]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("cloud", [None, 7.0])
+async def test_a_site_is_not_taken_to_ignore_a_filter_that_says_the_first_of_two_keys_only(cloud: float | None) -> None:
+    items = [
+        item("a", f"x{n}", datetime=f"2020-01-{n:02d}T00:00:00Z", **{"eo:cloud_cover": cloud}) for n in range(1, 31)
+    ]
+    items.append(item("a", "y", datetime="some day", **{"eo:cloud_cover": cloud}))  # so that times do not compare there
+    order = (SortKey(field="eo:cloud_cover"), SortKey(field="datetime", descending=True))
+    registry = await registry_of({"s": await filled(MemoryCatalogue(), items)})
+    found = await walked(federation_over(registry), Query(sortby=order, limit=10))
+    key = compile_key(total_order(order))
+    assert found == [decoded(each) for each in sorted(map(raw, items), key=key)]
+    assert registry.sites()[0].ignored == frozenset()
 
 
 async def test_copies_stand_together_as_one_item() -> None:
