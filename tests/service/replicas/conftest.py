@@ -43,7 +43,7 @@ class Replica:
                 env=dict(os.environ) | self.environment,
                 cwd=self.folder,
             )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):  # beside the load of a test, and of others
             while not await self.ready():
                 assert self.process.returncode is None, (self.folder / "log").read_text()[-2_000:]
                 await asyncio.sleep(0.05)

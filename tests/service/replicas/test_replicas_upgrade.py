@@ -51,6 +51,7 @@ class Load:
         while not self.done.is_set():
             await self.ask("search", "/search?limit=3")
             await self.ask("jobs", "/jobs")
+            await asyncio.sleep(0.02)  # more would keep the replicas that start from starting
 
     async def ordering(self):
         while not self.done.is_set():

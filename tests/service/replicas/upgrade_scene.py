@@ -79,7 +79,7 @@ class Origin:
 def next_release(folder):
     """Make the packages of the next release; return the environment in which ``lakegate`` is that one."""
     for name in PACKAGES:
-        shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(CHECKOUT / name, folder / name)  # with what is compiled: times are copied, so it holds there
     (folder / "harvest" / "migrations" / f"{len(migrations()) + 1:04}_next.sql").write_text(ADDED_TO_HARVESTS)
     number = scripts("quotas.postgres.migrations")[-1][0] + 1
     (folder / "quotas" / "postgres" / "migrations" / f"{number:04}_next.sql").write_text(ADDED_TO_LEDGER)
