@@ -263,9 +263,7 @@ def kind_of(told: Any, accept: str) -> str:
     """
     kind = _asked(told, accept)
     if kind == "geoparquet" and not installed():
-        raise geoparquet.NotInstalled(
-            "GeoParquet needs the extra `parquet` at the gateway; format=ndjson is always there"
-        )
+        raise NotInstalled("GeoParquet needs the extra `parquet` at the gateway; format=ndjson is always there")
     return kind
 
 
