@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from edges.errors import EdgeError, InvalidInput
-from edges.geoparquet import installed
+from edges.geoparquet import NotInstalled, installed
 from edges.model import Frozen, Json, Members
 from edges.registry import Registry
 from edges.stac.fields import apply_fields
