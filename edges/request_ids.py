@@ -6,7 +6,8 @@
 import logging
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from aiohttp import web
@@ -75,6 +76,16 @@ def read_traced(
 def traced() -> Traced | None:
     """Return what the request at hand is known by, if there is one."""
     return _CURRENT.get()
+
+
+@contextmanager
+def knowing(known: Traced) -> Iterator[None]:
+    """Know what is done in the context, and tasks that begin in it, by these ids: work that no request waits for."""
+    token = _CURRENT.set(known)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
 
 
 def travelling_headers() -> Mapping[str, str]:

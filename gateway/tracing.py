@@ -1,4 +1,4 @@
-"""Spans of what a request does, for OpenTelemetry: the request, what is asked of sites for it, and the ledger.
+"""Spans for OpenTelemetry: each request, what is asked of sites for it, and the ledger; and each harvested object.
 
 Off unless the configuration names a collector; then a part of the requests is recorded, chosen by their trace id, or
 by who calls (W3C Trace Context, the flag ``sampled``). Ids are those of :mod:`edges.request_ids`, so logs, headers and
@@ -7,7 +7,8 @@ spans tell of the same. Nothing that users choose is in a span: routes, sites, m
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 import aiohttp
@@ -17,7 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from edges.http import origin_of
 from edges.model import Frozen
-from edges.request_ids import TRACED, Traced, traced
+from edges.request_ids import TRACED, Traced, knowing, traced
 from gateway.middleware import METHODS, route_of
 
 Result = TypeVar("Result")
@@ -105,6 +106,27 @@ class Spans:
             known = self._below(parent)
             self._export(Span(name=name, kind="internal", known=known, start=start, end=time.time_ns(), failed=failed))
         return result
+
+    @contextmanager
+    def beginning(self, name: str, attributes: Mapping[str, str]) -> Iterator[Callable[[str], None]]:
+        """Let work that no request waits for be a trace of its own; what is yielded is told how the work ended.
+
+        What is asked of sites meanwhile is part of it. The span has failed where the end is ``failed`` or is not told.
+        """
+        known, start, end = self._below(None), time.time_ns(), "failed"
+
+        def told(ending: str) -> None:
+            nonlocal end
+            end = ending
+
+        try:
+            with knowing(known):
+                yield told
+        finally:
+            if known.flags == SAMPLED:
+                span = Span(name=name, kind="internal", known=known, start=start, end=time.time_ns())
+                ended = {**attributes, "lakegate.end": end, "lakegate.request_id": known.request_id}
+                self._export(msgspec.structs.replace(span, attributes=ended, failed=end == "failed"))
 
     def _served(self, request: web.Request, known: Traced, start: int, status: int) -> None:
         route, method = route_of(request), request.method if request.method in METHODS else "other"

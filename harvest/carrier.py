@@ -3,17 +3,22 @@
 import asyncio
 import contextlib
 import logging
+from typing import Literal
 
 from edges.errors import EdgeError, SiteUnavailable
 from harvest.claims import ObjectClaim
 from harvest.desk import Desk
 from harvest.errors import ClaimLost, NotYet, SourceFailed, WrongBytes
 from harvest.model import Source
+from harvest.seams import Recorded, unrecorded
 from harvest.states import ObjectEvent
 from harvest.transfer import Transfer
 from quotas.errors import LedgerUnavailable, QuotaExceeded
 
 logger = logging.getLogger(__name__)
+
+Ending = Literal["done", "deleted", "failed", "put off", "held", "waiting", "lost"]
+"""How a worker's turn with an object ended."""
 
 SMALL_AT_ONCE = 8
 """Small objects that one worker has in hand: each waits for its round trips, and all for the same commits."""
@@ -26,17 +31,27 @@ class Carrier:
     """Carries out claims on objects, some at a time; any number of them, anywhere, share the work.
 
     A claim lasts ``claim_seconds`` unless it is renewed. ``attempts`` refusals by the target's store end the work on
-    an object; ``pause_seconds`` is the longest wait between two questions for quota.
+    an object; ``pause_seconds`` is the longest wait between two questions for quota. ``recorded`` is the context of
+    the work on each object: its end is ``done``, ``deleted``, ``failed``, ``put off``, ``held``, ``waiting`` (for
+    quota), or ``lost`` to another.
     """
 
     def __init__(
-        self, *, desk: Desk, transfer: Transfer, claim_seconds: float, attempts: int, pause_seconds: float
+        self,
+        *,
+        desk: Desk,
+        transfer: Transfer,
+        claim_seconds: float,
+        attempts: int,
+        pause_seconds: float,
+        recorded: Recorded = unrecorded,
     ) -> None:
         self._desk = desk
         self._transfer = transfer
         self._claim_seconds = claim_seconds
         self._attempts = attempts
         self._pause = pause_seconds
+        self._recorded = recorded
         self._nudged = asyncio.Event()
 
     def nudge(self) -> None:
@@ -47,13 +62,17 @@ class Carrier:
     async def step(self) -> bool:
         """Carry out the next claims; tell whether there were any."""
         taken = await self._desk.take(SMALL_AT_ONCE)
-        ends = await asyncio.gather(*(self._under_claim(each) for each in taken), return_exceptions=True)
+        ends = await asyncio.gather(*(self._carried(each) for each in taken), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException):
                 raise end
         return bool(taken)
 
-    async def _under_claim(self, claim: ObjectClaim) -> None:
+    async def _carried(self, claim: ObjectClaim) -> None:
+        with self._recorded("harvest object", {"lakegate.site": claim.target}) as told:
+            told(await self._under_claim(claim))
+
+    async def _under_claim(self, claim: ObjectClaim) -> Ending:
         """Carry out a claim on an object while renewing it; whoever loses it stops at once."""
         work = asyncio.create_task(self._settle(claim), name=f"harvest-object-{claim.id}")
         renewal = asyncio.create_task(self._renew(claim), name=f"harvest-renew-{claim.id}")
@@ -68,6 +87,7 @@ class Carrier:
                 logger.info("an object was taken over", extra={"key": claim.key, "edge": claim.target})
             elif isinstance(end, Exception):
                 raise end
+        return "lost" if isinstance(ends[0], BaseException) else ends[0]
 
     async def _renew(self, claim: ObjectClaim) -> None:
         while True:
@@ -76,70 +96,77 @@ class Carrier:
                     await self._nudged.wait()
             await self._desk.renew(claim)
 
-    async def _settle(self, claim: ObjectClaim) -> None:
+    async def _settle(self, claim: ObjectClaim) -> Ending:
         """Carry out a claim; each failure becomes a state with a reason."""
         try:
             if claim.state == "DELETING":
-                await self._delete(claim)
-            elif claim.state == "VERIFYING":
-                if not await self._transfer.publish_again(claim):
-                    await self._transfer.discard(claim)
-                    await self._put_off(claim, "what was checked is no longer there", 0.0)
-            else:
-                await self._fetch(claim)
+                return await self._delete(claim)
+            if claim.state == "VERIFYING":
+                return await self._publish(claim)
+            return await self._fetch(claim)
         except QuotaExceeded as error:
-            await self._wait_for_quota(claim, error)
+            return await self._wait_for_quota(claim, error)
         except (SiteUnavailable, LedgerUnavailable) as error:
-            await self._put_off(claim, str(error), min(LONGEST_PAUSE, 0.5 * 2.0**claim.attempts))
+            return await self._put_off(claim, str(error), min(LONGEST_PAUSE, 0.5 * 2.0**claim.attempts))
         except EdgeError as error:
-            await self._refused(claim, error)
+            return await self._refused(claim, error)
 
-    async def _delete(self, claim: ObjectClaim) -> None:
+    async def _publish(self, claim: ObjectClaim) -> Ending:
+        if await self._transfer.publish_again(claim):
+            return "done"
+        await self._transfer.discard(claim)
+        return await self._put_off(claim, "what was checked is no longer there", 0.0)
+
+    async def _delete(self, claim: ObjectClaim) -> Ending:
         await self._transfer.discard(claim)
         await self._transfer.sweep(claim)
         if claim.visible:
             await self._transfer.erase(claim)
         await self._desk.deleted(claim)
+        return "deleted"
 
-    async def _fetch(self, claim: ObjectClaim) -> None:
+    async def _fetch(self, claim: ObjectClaim) -> Ending:
         """Try the sources in turn, the one that an earlier run used first."""
         failures: list[tuple[Source, SourceFailed]] = []
         for source in sorted(claim.sources, key=lambda each: each != claim.source):
             try:
-                return await self._transfer.fetch(claim, source)
+                await self._transfer.fetch(claim, source)
             except NotYet as error:
                 reason = f"{source.site}: {error.reason}"
-                return await self._desk.put_off(claim, "hold", reason, error.after or 0.0)
+                await self._desk.put_off(claim, "hold", reason, error.after or 0.0)
+                return "held"
             except SourceFailed as error:
                 extra = {"key": claim.key, "site": source.site, "reason": error.reason}
                 logger.warning("a source did not deliver", extra=extra)
                 failures.append((source, error))
                 claim = await self._transfer.discard(claim)
+            else:
+                return "done"
         wrong = any(isinstance(error, WrongBytes) for _, error in failures)
         reason = "; ".join(f"{source.site or 'source'}: {error.reason}" for source, error in failures)
-        await self._end(claim, "spoiled" if wrong else "no-source", reason)
-        return None
+        return await self._end(claim, "spoiled" if wrong else "no-source", reason)
 
-    async def _end(self, claim: ObjectClaim, event: ObjectEvent, reason: str) -> None:
+    async def _end(self, claim: ObjectClaim, event: ObjectEvent, reason: str) -> Ending:
         claim = await self._transfer.discard(claim)
         await self._desk.ended(claim, event, reason)
+        return "failed"
 
-    async def _put_off(self, claim: ObjectClaim, reason: str, pause: float) -> None:
+    async def _put_off(self, claim: ObjectClaim, reason: str, pause: float) -> Ending:
         extra = {"key": claim.key, "edge": claim.target, "reason": reason}
         logger.warning("work on an object is put off", extra=extra)
         await self._desk.put_off(claim, "give-up-claim", reason, pause)
+        return "put off"
 
-    async def _refused(self, claim: ObjectClaim, error: EdgeError) -> None:
+    async def _refused(self, claim: ObjectClaim, error: EdgeError) -> Ending:
         """Put off an object that the target's store refuses, and after some tries give it up."""
         if claim.attempts + 1 < self._attempts:
-            await self._put_off(claim, str(error), min(LONGEST_PAUSE, 0.5 * 2.0**claim.attempts))
-        else:
-            await self._end(claim, "spoiled", str(error))
+            return await self._put_off(claim, str(error), min(LONGEST_PAUSE, 0.5 * 2.0**claim.attempts))
+        return await self._end(claim, "spoiled", str(error))
 
-    async def _wait_for_quota(self, claim: ObjectClaim, error: QuotaExceeded) -> None:
+    async def _wait_for_quota(self, claim: ObjectClaim, error: QuotaExceeded) -> Ending:
         """Let the order wait for quota; where waiting never helps, the object has failed."""
         if all(each.available_at is None for each in error.refusal.violated) and error.refusal.retry_after is None:
-            await self._end(claim, "spoiled", str(error))
-            return
+            return await self._end(claim, "spoiled", str(error))
         pause = min(error.refusal.retry_after or self._pause, self._pause)
         await self._desk.wait_for_quota(claim, str(error), pause)
+        return "waiting"

@@ -7,7 +7,7 @@ from harvest.desk import Desk
 from harvest.means import Means
 from harvest.model import Value
 from harvest.reading import Patience
-from harvest.seams import Checkpoint, unobserved
+from harvest.seams import Checkpoint, Recorded, unobserved, unrecorded
 from harvest.settings import HarvestSettings
 from harvest.sources import Sources
 from harvest.transfer import Manner, Transfer
@@ -29,7 +29,13 @@ class CarryingTerms(Value, frozen=True):
         return cls(**{name: getattr(settings, name) for name in cls.__struct_fields__})
 
 
-def carrier_of(desk: Desk, terms: CarryingTerms, means: Means, checkpoint: Checkpoint = unobserved) -> Carrier:
+def carrier_of(
+    desk: Desk,
+    terms: CarryingTerms,
+    means: Means,
+    checkpoint: Checkpoint = unobserved,
+    recorded: Recorded = unrecorded,
+) -> Carrier:
     """Return a carrier of what a desk gives out."""
     patience = Patience(stall=terms.stall_seconds, attempts=terms.attempts, pause=terms.pause_seconds)
     sources = Sources(means=means, patience=patience)
@@ -46,4 +52,5 @@ def carrier_of(desk: Desk, terms: CarryingTerms, means: Means, checkpoint: Check
         claim_seconds=terms.claim_seconds,
         attempts=terms.attempts,
         pause_seconds=terms.pause_seconds,
+        recorded=recorded,
     )

@@ -368,7 +368,7 @@ def _worker(
     )
     return Worker(
         journal=journal,
-        carrier=carrier_of(desk, CarryingTerms.of(settings), means, journal.checkpoint),
+        carrier=carrier_of(desk, CarryingTerms.of(settings), means, journal.checkpoint, world.recorded),
         registrar=Registrar(journal=journal, places=world.places, describe=world.describe, attempts=settings.attempts),
         claim_seconds=settings.claim_seconds,
         progressed=progressed,

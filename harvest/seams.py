@@ -1,6 +1,7 @@
 """What harvest asks of the rest of the house: narrow Protocols, and the places that it reads and writes."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import aiohttp
 from edges.downloads.ways import Way
 from edges.lines.lines import Lines
 from edges.model import Json, Part, Query
+from edges.request_ids import knowing, read_traced
 from edges.seams import ObjectStore, WritableCatalogue
 from edges.settings import PolitenessSettings
 from harvest.admission_ledger import HarvestLedger
@@ -58,6 +60,25 @@ class Checkpoint(Protocol):
 
 def unobserved(name: str) -> None:
     """Take note of nothing: the checkpoint of everyday runs."""
+
+
+class Recorded(Protocol):
+    """What a piece of work is known by, in logs and at the sites that are asked for it, and who is told of it."""
+
+    def __call__(self, name: str, attributes: Mapping[str, str]) -> AbstractContextManager[Callable[[str], None]]:
+        """Return the context of a piece of work; what it yields is told in a word how the work ended."""
+        ...
+
+
+def _untold(ending: str) -> None:
+    """Take note of nothing."""
+
+
+@contextmanager
+def unrecorded(name: str, attributes: Mapping[str, str]) -> Iterator[Callable[[str], None]]:
+    """Give a piece of work ids of its own, and tell nobody."""
+    with knowing(read_traced({})):
+        yield _untold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +149,7 @@ class World:
     that must not be called. ``authorize`` gives the headers that a source wants.
     ``politeness`` is how sites want to be read, by name, and ``origins`` (``scheme://host:port``) whose they are;
     ``ways`` are how those are asked that want credentials, and ``folders`` where the files are that a site names by
-    ``file:``.
+    ``file:``. ``recorded`` is the context of each object's work.
     """
 
     search: Search
@@ -144,3 +165,4 @@ class World:
     origins: Mapping[str, str] = field(default_factory=dict)
     ways: Mapping[str, Way] = field(default_factory=dict)
     folders: Mapping[str, Folder] = field(default_factory=dict)
+    recorded: Recorded = unrecorded

@@ -20,7 +20,7 @@ from gateway.search.harvest_sources import FederatedSources
 from harvest.files import Folder
 from harvest.harvester import Harvester
 from harvest.places import PRIVATE
-from harvest.seams import Place, Webhooks, World
+from harvest.seams import Place, Webhooks, World, unrecorded
 from harvest.settings import PrivateBucket
 
 
@@ -50,6 +50,7 @@ async def add_harvests(house: House) -> None:
         folders={
             site.id: Folder(Path(site.settings.folder)) for site in house.registry.sites() if site.settings.folder
         },
+        recorded=house.spans.beginning if house.spans else unrecorded,
     )
     harvester = Harvester(
         database=harvests_of(house.settings),

@@ -73,7 +73,7 @@ class House:
         self.stack = stack
         self.outbound = outbound = calls.data
         self.compute = calls.compute
-        self._spans = calls.spans
+        self.spans = calls.spans
         self.base = base
         self.key = key
         self.state = Path(settings.server.state)
@@ -174,7 +174,7 @@ class House:
         app = web.Application(
             client_max_size=settings.limits.body_bytes,
             middlewares=[
-                *([request_ids(spans.sampled), spans.middleware()] if (spans := self._spans) else [request_ids()]),
+                *([request_ids(spans.sampled), spans.middleware()] if (spans := self.spans) else [request_ids()]),
                 *([access_log_middleware] if settings.server.access_log else []),
                 RequestMetrics(self.metrics).middleware(),
                 *self.gatekeepers,

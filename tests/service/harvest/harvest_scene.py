@@ -26,7 +26,7 @@ from harvest.files import Folder
 from harvest.harvester import Harvester
 from harvest.model import FoundItem, Order, OrderRequest
 from harvest.runs import Elsewhere
-from harvest.seams import Place, Webhooks, World, unobserved
+from harvest.seams import Place, Recorded, Webhooks, World, unobserved, unrecorded
 from harvest.settings import HarvestSettings
 from quotas.model import Charge, Policy
 from quotas.sqlite import SqliteLedger
@@ -162,6 +162,7 @@ class Scene:
     allowed: list[str] = field(default_factory=list)
     folders: dict[str, Folder] = field(default_factory=dict)
     ways: dict[str, Way] = field(default_factory=dict)
+    recorded: Recorded = unrecorded
 
     def portable(self) -> "Scene":
         """Return what another process needs of this scene."""
@@ -235,6 +236,7 @@ class Scene:
                 webhooks=webhooks or Webhooks(),
                 folders=self.folders,
                 ways=self.ways,
+                recorded=self.recorded,
             )
             harvester = Harvester(
                 database=self.database(),
