@@ -165,7 +165,7 @@ async def replicas(postgresql, tmp_path):
 
 
 async def answered(url):
-    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(180), aiohttp.ClientSession() as session:  # as for a replica
         while True:
             with contextlib.suppress(aiohttp.ClientError):
                 async with session.get(url) as response:
