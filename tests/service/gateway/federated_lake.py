@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from free_ports import free_port
+from plain_client import PlainClient
 from waiting import until
 
 from edges.catalogues.sources import collection_of
@@ -57,20 +58,8 @@ def expected(items: Mapping[Name, Members], query: Query) -> list[Name]:
     return [name_of(item) for item in sorted((each for each in items.values() if matches(each)), key=key)]
 
 
-class Client:
+class Client(PlainClient):
     """A gateway, as a plain client sees it."""
-
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self.url = url
-        self.session = session
-
-    async def get(self, path: str, **parameters: Any) -> tuple[int, Any]:
-        async with self.session.get(self.url + path, params=parameters) as response:
-            return response.status, msgspec.json.decode(await response.read())
-
-    async def post(self, body: Any, path: str = "/search", **options: Any) -> tuple[int, Any]:
-        async with self.session.post(self.url + path, json=body, **options) as response:
-            return response.status, msgspec.json.decode(await response.read())
 
     async def found(self, **body: Any) -> list[Name]:
         """Return the names on the first page of a search that every site answers."""

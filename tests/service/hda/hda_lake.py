@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import msgspec
 from free_ports import free_port
+from plain_client import PlainClient
 
 from edges.catalogues.sqlite import SqliteCatalogue
 from edges.settings import CatalogueSettings, Secret, SiteSettings
@@ -65,20 +65,10 @@ def item(item_id: str, collection: str, *, day: int = 1, assets: Any = None, **p
     }
 
 
-class Client:
+class Client(PlainClient):
     """A gateway, as a plain client sees it."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self.url = url
-        self.session = session
-
-    async def get(self, path: str, **parameters: Any) -> tuple[int, Any]:
-        async with self.session.get(self.url + path, params=parameters) as response:
-            return response.status, msgspec.json.decode(await response.read())
-
-    async def post(self, body: Any, path: str = "/stac/v2/search", **options: Any) -> tuple[int, Any]:
-        async with self.session.post(self.url + path, json=body, **options) as response:
-            return response.status, msgspec.json.decode(await response.read())
+    search = "/stac/v2/search"
 
     async def found(self, **body: Any) -> list[str]:
         """Return the ids on the first page of a search."""
