@@ -71,6 +71,10 @@ class ObjectStore(Protocol):
         """Stream an object from byte ``start`` up to ``stop`` (not included), in pieces of at most ``chunk`` bytes."""
         ...
 
+    def lend(self, key: str, *, start: int = 0) -> AsyncIterator[Buffer]:
+        """Stream an object as :meth:`get` does, to be passed on at once: a piece holds until the next is asked."""
+        ...
+
     async def put(self, key: str, body: bytes, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""
         ...

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Literal
 
 from edges.errors import EdgeError, SiteUnavailable
@@ -25,6 +26,10 @@ SMALL_AT_ONCE = 8
 
 LONGEST_PAUSE = 300.0
 """Seconds after which a store or ledger that did not answer is tried again, at most."""
+
+
+def quietly() -> None:
+    """Tell nobody."""
 
 
 class Carrier:
@@ -59,9 +64,11 @@ class Carrier:
         nudged, self._nudged = self._nudged, asyncio.Event()
         nudged.set()
 
-    async def step(self) -> bool:
-        """Carry out the next claims; tell whether there were any."""
+    async def step(self, found: Callable[[], None] = quietly) -> bool:
+        """Carry out the next claims; tell whether there were any. ``found`` is called before, where there are."""
         taken = await self._desk.take(SMALL_AT_ONCE)
+        if taken:
+            found()
         ends = await asyncio.gather(*(self._carried(each) for each in taken), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException):

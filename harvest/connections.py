@@ -50,12 +50,12 @@ class HttpConnection:
 class StoreConnection:
     """The bytes of one object of a store."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], opened: Opened) -> None:
+    def __init__(self, pieces: AsyncIterator[Buffer], opened: Opened) -> None:
         self._pieces = pieces
-        self._left = b""
+        self._left: Buffer = b""
         self.opened = opened
 
-    async def read(self, limit: int) -> bytes:
+    async def read(self, limit: int) -> Buffer:
         """Return at most ``limit`` bytes, none at the end."""
         if not self._left:
             try:

@@ -34,6 +34,7 @@ from harvest.outbox import Outbox
 from harvest.planner import Planner, fingerprint
 from harvest.politeness import Manners, Politeness, shared
 from harvest.registrar import Registrar
+from harvest.rest import Rest
 from harvest.rules_book import RuleBook
 from harvest.rules_keeper import RulesKeeper
 from harvest.runs import Elsewhere, Runs, nowhere
@@ -46,6 +47,9 @@ from quotas.errors import QuotaError
 from quotas.model import Charge
 
 logger = logging.getLogger(__name__)
+
+Resting = Callable[[float], Awaitable[None]]
+"""Rests for so many seconds at most."""
 
 FAULT_PAUSE = 1.0
 """Seconds that a background task rests after an unforeseen error."""
@@ -88,6 +92,7 @@ class Harvester:
         self._clock: Callable[[], float] = time.time
         self._meter = Meter()
         self._wake = asyncio.Event()
+        self._rest = Rest()
         self._tasks: list[asyncio.Task[None]] = []
         self._database = database
         self._journal = journal = Journal(database=self._database, clock=self._clock, checkpoint=checkpoint)
@@ -119,7 +124,9 @@ class Harvester:
         self.outbox = Outbox(journal=journal, world=world, bucket_of=lambda target: self._places[target].bucket)
         self._runs = Runs(journal=journal, elsewhere=elsewhere)
         self._manners = Manners(world.politeness, origins=world.origins)
-        self._worker = _worker(settings, world, journal, self._admission, self._manners, self._progressed)
+        self._worker = _worker(
+            settings, world, journal, self._admission, self._manners, (self._rest.call, self._progressed)
+        )
         self._upkeep = Upkeep(
             journal=journal,
             admission=self._admission,
@@ -131,7 +138,7 @@ class Harvester:
     async def __aenter__(self) -> Self:
         await self._database.__aenter__()
         for number in range(self._settings.workers):
-            self._start(self._worker.step, f"harvest-worker-{number}")
+            self._start(self._worker.step, f"harvest-worker-{number}", rest=self._rest.rest)
         self._start(self._keep_up, "harvest-upkeep")
         self._start(self._keep_rules, "harvest-rules")
         self._start(self.audits.turn, "harvest-audits")
@@ -304,9 +311,10 @@ class Harvester:
         """Wake whoever waits for something to happen."""
         woken, self._wake = self._wake, asyncio.Event()
         woken.set()
+        self._rest.call()
 
-    def _start(self, step: Callable[[], Awaitable[bool]], name: str) -> None:
-        self._tasks.append(asyncio.create_task(self._repeat(step), name=name))
+    def _start(self, step: Callable[[], Awaitable[bool]], name: str, rest: Resting | None = None) -> None:
+        self._tasks.append(asyncio.create_task(self._repeat(step, rest), name=name))
 
     async def _keep_rules(self) -> bool:
         await self._keeper.turn()
@@ -316,8 +324,8 @@ class Harvester:
         await self._upkeep.turn()
         return False
 
-    async def _repeat(self, step: Callable[[], Awaitable[bool]]) -> None:
-        """Take step after step; rest when there was nothing to do, until something happens."""
+    async def _repeat(self, step: Callable[[], Awaitable[bool]], rest: Resting | None) -> None:
+        """Take step after step; rest when there was nothing to do, until something happens or ``rest`` ends."""
         while True:
             wake = self._wake
             try:
@@ -330,7 +338,9 @@ class Harvester:
                 logger.exception("harvest work broke")
                 worked = False
                 await asyncio.sleep(FAULT_PAUSE)
-            if not worked:
+            if not worked and rest is not None:
+                await rest(self._settings.idle_seconds)
+            elif not worked:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._settings.idle_seconds):
                         await wake.wait()
@@ -354,8 +364,9 @@ def _worker(
     journal: Journal,
     admission: Admission,
     manners: Manners,
-    progressed: Callable[[], None],
+    told: tuple[Callable[[], None], Callable[[], None]],
 ) -> Worker:
+    """Return the worker; ``told`` are called when it has found a piece of work, and when it has done one."""
     desk = OwnDesk(journal=journal, admission=admission, claim_seconds=settings.claim_seconds)
     means = Means(
         lines=world.lines,
@@ -371,5 +382,6 @@ def _worker(
         carrier=carrier_of(desk, CarryingTerms.of(settings), means, journal.checkpoint, world.recorded),
         registrar=Registrar(journal=journal, places=world.places, describe=world.describe, attempts=settings.attempts),
         claim_seconds=settings.claim_seconds,
-        progressed=progressed,
+        found=told[0],
+        progressed=told[1],
     )

@@ -166,7 +166,7 @@ class Sources:
         if validator is not None and info.etag != validator:
             raise SourceChanged
         opened = Opened(total=info.size, validator=info.etag or None, skip=0)
-        return StoreConnection(place.store.get(key, start=start), opened)
+        return StoreConnection(place.store.lend(key, start=start), opened)
 
     async def _connect_file(self, source: Source, start: int, validator: str | None) -> Connection:
         folder = self._means.folders.get(source.site) if source.own else None

@@ -12,8 +12,8 @@ from harvest.registrar import Registrar
 class Worker:
     """Carries out work, one piece at a time; several of them share the database, in any number of processes.
 
-    Items are told to catalogues before objects are fetched. A claim on items lasts ``claim_seconds``. ``progressed``
-    is called after each piece, so that what waits for it can look.
+    Items are told to catalogues before objects are fetched. A claim on items lasts ``claim_seconds``. ``found`` is
+    called before each piece, so that another can look for more, and ``progressed`` after it.
     """
 
     def __init__(
@@ -23,6 +23,7 @@ class Worker:
         carrier: Carrier,
         registrar: Registrar,
         claim_seconds: float,
+        found: Callable[[], None],
         progressed: Callable[[], None],
     ) -> None:
         self._database = journal.database
@@ -30,6 +31,7 @@ class Worker:
         self._carrier = carrier
         self._registrar = registrar
         self._claim_seconds = claim_seconds
+        self._found = found
         self._progressed = progressed
 
     def nudge(self) -> None:
@@ -40,11 +42,11 @@ class Worker:
         """Carry out one piece of work; tell whether there was any."""
         now = self._clock()
         until = now + self._claim_seconds
-        enlisted = await self._database.run(orders.enlist)
-        items = await self._database.run(lambda c: claim_items(c, now, until))
+        enlisted, items = await self._database.run(lambda c: (orders.enlist(c), claim_items(c, now, until)))
         if items:
+            self._found()
             await self._registrar.register(items)
-        worked = bool(items) or await self._carrier.step() or bool(enlisted)
+        worked = bool(items) or await self._carrier.step(self._found) or bool(enlisted)
         if worked:
             self._progressed()
         return worked

@@ -15,12 +15,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from edges.errors import Conflict, EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
+from edges.lines.answers import PIECE
 from edges.lines.lines import Lines
 from edges.lines.sockets import Buffer
 from edges.model import ObjectInfo, Part, Stored
 from edges.settings import StorageSettings
 from edges.storage.s3_errors import copied_etag, refusal
-from edges.storage.s3_wire import S3Wire, Whole
+from edges.storage.s3_wire import S3Wire, Whole, kept
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -242,7 +243,11 @@ class S3Store:
             NotFound: there is no such object.
             SiteUnavailable: the stream broke off or stalled; go on with ``start`` at what has arrived.
         """
-        return self._wire.get(key, start=start, stop=stop, chunk=chunk)
+        return kept(self._wire.get(key, start=start, stop=stop, chunk=chunk))
+
+    def lend(self, key: str, *, start: int = 0) -> AsyncIterator[Buffer]:
+        """Stream an object as :meth:`get` does, without a copy: each piece holds until the next is asked for."""
+        return self._wire.get(key, start=start, stop=None, chunk=PIECE)
 
     async def put(self, key: str, body: bytes, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""

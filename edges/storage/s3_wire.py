@@ -6,8 +6,8 @@ the CPU). Whoever needs integrity checks it on the stream, and withholds the end
 
 import asyncio
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -104,8 +104,11 @@ class S3Wire:
                 raise refusal(self._site, operation, 500, error_code(told))
             return told
 
-    async def get(self, key: str, *, start: int, stop: int | None, chunk: int) -> AsyncIterator[bytes]:
-        """Stream an object's bytes from ``start`` up to ``stop`` (not included; None: to its end)."""
+    async def get(self, key: str, *, start: int, stop: int | None, chunk: int) -> AsyncGenerator[Buffer, None]:
+        """Stream an object's bytes from ``start`` up to ``stop`` (not included; None: to its end).
+
+        Each piece holds until the next is asked for.
+        """
         last = "" if stop is None else str(stop - 1)
         headers = {"Range": f"bytes={start}-{last}"} if start or last else {}
         left = None if stop is None else stop - start
@@ -115,7 +118,7 @@ class S3Wire:
             await self._expect(answer, "GetObject", 206 if answer.status == 206 else 200)
             ahead = start - self._first_byte(answer, start)
             while piece := await answer.read(chunk):
-                wanted = bytes(piece[max(0, ahead) :][:left])
+                wanted = piece if ahead <= 0 and left is None else piece[max(0, ahead) :][:left]
                 ahead -= len(piece)
                 if wanted:
                     left = None if left is None else left - len(wanted)
@@ -153,3 +156,10 @@ class S3Wire:
         if first > start:
             raise SiteMisbehaved(self._site, f"GetObject from byte {start} was answered from byte {first}")
         return first
+
+
+async def kept(pieces: AsyncGenerator[Buffer, None]) -> AsyncGenerator[bytes, None]:
+    """Pass on copies of pieces that hold only until the next is asked for."""
+    async with aclosing(pieces):
+        async for piece in pieces:
+            yield bytes(piece)

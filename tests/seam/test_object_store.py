@@ -359,3 +359,13 @@ async def test_a_service_that_takes_no_more_bytes_is_left_after_the_stall_time()
     gate.set()
     server.close()
     await server.wait_closed()
+
+
+async def test_lent_pieces_are_the_object_from_any_byte(store):
+    body = os.urandom((1 << 20) + 7)
+    await store.put_stream("lent", pieces_of(body), len(body))
+    for start in (0, 5, len(body) - 1):
+        read = b"".join([bytes(piece) async for piece in store.lend("lent", start=start)])
+        assert read == body[start:]
+    with pytest.raises(NotFound):
+        await anext(store.lend("nothing"))
