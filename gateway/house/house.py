@@ -43,8 +43,8 @@ from gateway.placement.placer import FederatedPlacer
 from gateway.placement.words import Moving
 from gateway.proxying import EdgeProxy, ProxyLimits
 from gateway.quota.charging import Charging
-from gateway.quota.holders import holders_middleware
 from gateway.quota.metrics import LevelMetrics, RefusalMetrics
+from gateway.quota.naming import holders_middleware
 from gateway.readiness import Readiness
 from gateway.search.access import Access
 from gateway.search.copies import Copies

@@ -1,18 +1,15 @@
 """Who holds what stands in the way, as far as the asker may see it."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Protocol
 
 import msgspec
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 from msgspec import UNSET
 
-from gateway.principal import PRINCIPAL, Principal
+from gateway.principal import Principal
 from gateway.quota.access import groups_of
 from quotas.binding import covers, covers_edge
-from quotas.errors import LedgerUnavailable, QuotaExceeded
+from quotas.errors import LedgerUnavailable
 from quotas.model import Charge, Explanation, Held, Holders, Lease, Refusal
 
 MOST = 10
@@ -34,30 +31,15 @@ async def with_holders(refusal: Refusal, principal: Principal, ledger: Leases) -
     """
     if not any(_unnamed(each) for each in refusal.violated):
         return refusal
-    with suppress(LedgerUnavailable):
+    try:
         leases = await ledger.leases()
-        named = (
-            msgspec.structs.replace(each, holders=holders_of(each, leases, principal)) if _unnamed(each) else each
-            for each in refusal.violated
-        )
-        return msgspec.structs.replace(refusal, violated=tuple(named))
-    return refusal
-
-
-def holders_middleware(ledger: Leases) -> Middleware:
-    """Return a middleware that lets refusals of whatever face name who holds; it stands within the authentication."""
-
-    @web.middleware
-    async def named(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except QuotaExceeded as error:
-            principal: Principal | None = request.get(PRINCIPAL)
-            if principal is None:
-                raise
-            raise QuotaExceeded(await with_holders(error.refusal, principal, ledger)) from error
-
-    return named
+    except LedgerUnavailable:
+        return refusal
+    named = (
+        msgspec.structs.replace(each, holders=holders_of(each, leases, principal)) if _unnamed(each) else each
+        for each in refusal.violated
+    )
+    return msgspec.structs.replace(refusal, violated=tuple(named))
 
 
 def holders_of(explanation: Explanation, leases: Iterable[Lease], principal: Principal) -> Holders:
