@@ -77,6 +77,9 @@ class ItemPage(Sequence[Members]):
         return len(self._stretches) + 1 if self._whole is None else len(self._whole)
 
     def __iter__(self) -> Iterator[Members]:
+        if self._whole is not None:  # somebody who reads the same page has found that its items cannot be guessed
+            yield from self._whole
+            return
         view, place = self._view, 0
         while place < len(self._stretches):
             start, end = self._stretches[place]
@@ -97,7 +100,8 @@ class ItemPage(Sequence[Members]):
             return False
         self._exact = True
         found = _stretches(self._content, self._stretches[place][0], self._head, stride=0)
-        self._stretches[place:] = found[:-1]
+        if len(found) > 1:  # else what was guessed stays for those who read this page, too, and fail here as well
+            self._stretches[place:] = found[:-1]
         return len(found) > 1
 
     @overload

@@ -67,6 +67,19 @@ def test_items_inside_of_items_are_not_taken_for_items() -> None:
     assert decoded(found) == features
 
 
+def test_several_who_read_one_page_get_all_items_each_whoever_comes_first() -> None:
+    features = items(40)
+    features[38]["nested"] = items(3)  # where items are guessed to begin, too
+    found, _ = read_page("s", page(features))
+    assert isinstance(found, ItemPage)
+    early, late = iter(found), iter(found)
+    begun = [next(early) for _ in range(3)]
+    assert decoded(found) == features
+    assert decoded(found) == features
+    assert decoded([*begun, *early]) == features
+    assert decoded(late) == features
+
+
 @pytest.mark.parametrize("place", [3, 20, 39])
 def test_an_item_that_is_no_json_breaks_the_page_before_it_is_given(place: int) -> None:
     content = page(items(40)).replace(b'"id":"i%d"' % place, b'"id":nonsense')
