@@ -102,6 +102,8 @@ def test_in_process_clusters_are_not_kept_over_a_restart(tmp_path) -> None:
     text = render_dask_config(edge(tmp_path, backend="in-process"), tmp_path, dask="/bin/dask")
     assert "sqlite:///:memory:" in text
     assert "stop_clusters_on_shutdown = True" in text
+    assert "cluster_status_period = 86400.0" in text
+    assert "status_period" not in render_dask_config(edge(tmp_path), tmp_path, dask="/bin/dask")
 
 
 def test_a_scheduler_that_is_busy_for_minutes_is_not_taken_for_dead(tmp_path) -> None:
