@@ -208,19 +208,18 @@ class Lines:
 
     async def _addresses(self, origin: _Origin) -> list[aiohappyeyeballs.AddrInfoType]:
         try:
-            literal = ipaddress.ip_address(origin.host)
-        except ValueError:
+            return [_address(origin.host, origin.port)]
+        except ValueError:  # a name
             if self._resolver is None:
                 self._resolver = aiohttp.ThreadedResolver()
-            found = await self._resolver.resolve(origin.host, origin.port, socket.AF_UNSPEC)
-            return [_address(each["family"], each["host"], each["port"]) for each in found]
-        family = socket.AF_INET if literal.version == 4 else socket.AF_INET6
-        return [_address(family, origin.host, origin.port)]
+        found = await self._resolver.resolve(origin.host, origin.port, socket.AF_UNSPEC)
+        return [_address(each["host"], each["port"]) for each in found]
 
 
-def _address(family: int, host: str, port: int) -> aiohappyeyeballs.AddrInfoType:
-    where = (host, port) if family == socket.AF_INET else (host, port, 0, 0)
-    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where
+def _address(host: str, port: int) -> aiohappyeyeballs.AddrInfoType:
+    if ipaddress.ip_address(host).version == 4:
+        return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port)
+    return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port, 0, 0)
 
 
 async def _sent(line: Socket, asked: _Asked) -> bool:
