@@ -171,7 +171,7 @@ async def doomed(state: Path, port: int) -> AsyncIterator[asyncio.subprocess.Pro
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             assert (await process.stdout.readline()).startswith(b"http")
         yield process
     finally:
