@@ -161,7 +161,7 @@ class Lines:
         try:
             whole = await _sent(line, asked)
             head, first = await _answered(line, bodiless=asked.method == "HEAD")
-        except BaseException:
+        except BaseException:  # cancelled, too: a line in the middle of an exchange can carry no other one
             line.close()
             raise
         if not whole and head.status < 300:
@@ -201,7 +201,7 @@ class Lines:
                 reader, writer = await asyncio.open_connection(
                     sock=raw, ssl=self._tls, server_hostname=origin.host, limit=PIECE
                 )
-            except BaseException:
+            except BaseException:  # cancelled, too: nobody else knows of the socket yet
                 raw.close()
                 raise
             return TlsSocket(reader, writer, stall=stall)

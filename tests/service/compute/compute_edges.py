@@ -203,7 +203,7 @@ async def dask_gateway_of(
     queue_seconds: float = 60.0,
     dashboard_url: str = "",
     tls: ssl.SSLContext | None = None,
-    edge_seconds: float = 5,
+    edge_seconds: float = 30,
 ) -> AsyncIterator[RunningGateway]:
     """Run the Dask face on one port in front of real edges."""
     ledger = ledger or MemoryLedger(POLICIES)

@@ -27,7 +27,7 @@ AUTH = {"Authorization": "Bearer t-alice"}
 async def test_fifty_clusters_at_once_start_run_and_leave_nothing(dask_edges, serve_dask) -> None:
     small = ClusterCap(cores=2.0, memory=2 << 30)
     async with (
-        serve_dask(dask_edges, ledger=MemoryLedger(()), cap=small, reconcile_seconds=1.0, edge_seconds=30) as running,
+        serve_dask(dask_edges, ledger=MemoryLedger(()), cap=small, reconcile_seconds=1.0) as running,
         ended(client(running.url)) as gateway,
     ):
         names = await asyncio.gather(*(gateway.submit(edge=f"edge-{'ab'[number % 2]}") for number in range(50)))
