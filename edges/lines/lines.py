@@ -198,13 +198,10 @@ class Lines:
             if self._tls is None:
                 self._tls = ssl.create_default_context()
             try:
-                reader, writer = await asyncio.open_connection(
-                    sock=raw, ssl=self._tls, server_hostname=origin.host, limit=PIECE
-                )
+                return await TlsSocket.over(raw, self._tls, origin.host, stall=stall, limit=PIECE)
             except BaseException:  # cancelled, too: nobody else knows of the socket yet
                 raw.close()
                 raise
-            return TlsSocket(reader, writer, stall=stall)
 
     async def _addresses(self, origin: _Origin) -> list[aiohappyeyeballs.AddrInfoType]:
         try:

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
-from typing import Protocol
+import ssl
+from collections.abc import Callable, Iterable
+from typing import Protocol, Self, SupportsIndex
 
 READ_AT_ONCE = 64 * 1024
 """Bytes of the first read of an answer: its head, and often all of it."""
@@ -113,21 +114,47 @@ class PlainSocket:
             leave(number)
 
 
+class UnreadReader(asyncio.StreamReader):
+    """A reader that tells how many bytes came that nobody has read yet."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit=limit)
+        self.unread = 0
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        """Take what came."""
+        piece = bytes(data)  # the same object, as TLS gives bytes
+        self.unread += len(piece)
+        super().feed_data(piece)
+
+
 class TlsSocket:
     """A :class:`Socket` over TLS."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, stall: float) -> None:
+    def __init__(self, reader: UnreadReader, writer: asyncio.StreamWriter, *, stall: float) -> None:
         self._reader = reader
         self._writer = writer
         self.stall = stall
 
+    @classmethod
+    async def over(cls, raw: socket.socket, tls: ssl.SSLContext, host: str, *, stall: float, limit: int) -> Self:
+        """Greet a server by its name; about ``limit`` bytes are read ahead.
+
+        Raises:
+            ssl.SSLError: its certificate is not trusted, or not of that name.
+        """
+        loop = asyncio.get_running_loop()
+        reader = UnreadReader(limit)
+        transport, protocol = await loop.create_connection(
+            lambda: asyncio.StreamReaderProtocol(reader), sock=raw, ssl=tls, server_hostname=host
+        )
+        return cls(reader, asyncio.StreamWriter(transport, protocol, reader, loop), stall=stall)
+
     async def receive(self) -> bytes:
-        async with asyncio.timeout(self.stall):
-            return await self._reader.read(READ_AT_ONCE)
+        return await self._read(READ_AT_ONCE)
 
     async def receive_into(self, buffer: memoryview) -> int:
-        async with asyncio.timeout(self.stall):
-            piece = await self._reader.read(len(buffer))
+        piece = await self._read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
@@ -137,10 +164,16 @@ class TlsSocket:
             await self._writer.drain()
 
     def speaks(self) -> bool:
-        return self._reader.at_eof() or self._writer.is_closing()
+        return self._reader.unread > 0 or self._reader.at_eof() or self._writer.is_closing()
 
     def close(self) -> None:
         self._writer.transport.abort()
+
+    async def _read(self, most: int) -> bytes:
+        async with asyncio.timeout(self.stall):
+            piece = await self._reader.read(most)
+        self._reader.unread -= len(piece)
+        return piece
 
 
 def _tell(ready: "asyncio.Future[None]") -> None:

@@ -1,16 +1,13 @@
 """A scheduler that answers what it likes: nothing of it is unpickled, and nothing grows without end."""
 
 import asyncio
-import datetime as dt
 import pickle
 import ssl
 import struct
 
 import msgspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from self_signed import self_signed
 
 from edges.compute.dask_scheduler import SchedulerComm
 from edges.errors import SiteMisbehaved, SiteUnavailable
@@ -19,23 +16,7 @@ from edges.errors import SiteMisbehaved, SiteUnavailable
 @pytest.fixture(scope="module")
 def pair():
     """A cluster's self-signed certificate and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dask-gateway")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    plain = serialization.NoEncryption()
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    return made.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+    return self_signed("dask-gateway")
 
 
 def framed(*frames):
