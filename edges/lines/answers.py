@@ -93,7 +93,8 @@ class Answer:
 
     def _room(self, most: int) -> memoryview:
         if self._buffer is None:
-            self._shelved = self._left is None or self._left >= PIECE
+            # The first chunk says nothing of how large the next ones are.
+            self._shelved = self._chunked or self._left is None or self._left >= PIECE
             self._buffer = self._shelf.take() if self._shelved else bytearray(max(most, self._left or 0))
         return memoryview(self._buffer)[:most]
 

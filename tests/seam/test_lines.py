@@ -299,6 +299,19 @@ async def test_what_stands_behind_the_host_is_asked_for_as_it_is(tail, target):
     assert script.requests[0][0] == f"GET {target} HTTP/1.1"
 
 
+async def test_a_small_chunk_does_not_make_the_readings_after_it_small():
+    large = b"x" * 100_000
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n186a0\r\n%s\r\n0\r\n\r\n" % large
+    pieces = []
+    async with served(Scripted([chunked[:60], chunked[60:]]).serve) as url, Lines() as lines:
+        answer = await lines.ask("GET", url, {})
+        while piece := await answer.read():
+            pieces.append(bytes(piece))
+        answer.close()
+    assert b"".join(pieces) == b"a" + large
+    assert len(pieces) < 1000
+
+
 @pytest.fixture
 def secured(tmp_path):
     """What a server of localhost needs, and what trusts it."""
