@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 Check = Callable[[], Awaitable[str]]
 """Returns why it is not ready, or nothing; may raise OSError or time out."""
@@ -38,6 +38,20 @@ class Readiness:
         if self._draining.is_set():
             reasons["draining"] = "the gateway is about to stop"
         return _told(503 if any(reasons.values()) else 200, reasons)
+
+
+def parting(draining: asyncio.Event) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Return what ends connections with their next answer while the gateway drains (RFC 9112 section 9.6).
+
+    Who keeps connections then goes to another replica, and does not send a request on one that is being closed.
+    """
+
+    async def part(request: web.Request, response: web.StreamResponse) -> None:
+        if draining.is_set() and response.status != 101:
+            response.headers[hdrs.CONNECTION] = "close"
+            response.force_close()
+
+    return part
 
 
 async def _outcome(check: Check) -> str:

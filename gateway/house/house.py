@@ -45,7 +45,7 @@ from gateway.proxying import EdgeProxy, ProxyLimits
 from gateway.quota.charging import Charging
 from gateway.quota.metrics import LevelMetrics, RefusalMetrics
 from gateway.quota.naming import holders_middleware
-from gateway.readiness import Readiness
+from gateway.readiness import Readiness, parting
 from gateway.search.access import Access
 from gateway.search.copies import Copies
 from gateway.search.copies_trust import CopiesTrust
@@ -80,6 +80,7 @@ class House:
         self.routes: list[web.RouteDef] = []
         self.hang_ups: list[Callable[[], Awaitable[None]]] = []
         self.gatekeepers: list[Middleware] = []
+        self.draining = asyncio.Event()
         self.metrics = CollectorRegistry()
         self.watched = SiteMetrics(self.metrics)
         self._embedded = embedded_site(settings)
@@ -158,7 +159,8 @@ class House:
         return proxy
 
     def add_readiness(self, draining: asyncio.Event) -> None:
-        """Add the answers to whether the gateway lives and can serve; not while ``draining`` is set."""
+        """Add the answers to whether the gateway lives and can serve; while ``draining`` is set, clients leave."""
+        self.draining = draining
         self.routes += Readiness({"state": self._state_open, "sites": self._sites_known}, draining=draining).routes()
 
     async def _state_open(self) -> str:
@@ -197,6 +199,7 @@ class House:
         app.on_response_prepare.append(kept_apart(lambda: self.access.restricts))
         app.on_response_prepare.append(open_to_browsers)
         app.on_response_prepare.append(tell_request_id)
+        app.on_response_prepare.append(parting(self.draining))
         app.on_shutdown.append(self._hang_up)
         return app
 

@@ -76,6 +76,8 @@ async def test_at_sigterm_it_says_so_first_and_finishes_what_is_under_way(tmp_pa
         base = await url
         slow = True
         async with aiohttp.ClientSession() as session:
+            async with session.get(f"{base}/livez") as response:
+                assert "Connection" not in response.headers
             under_way = asyncio.create_task(session.get(f"{base}/search?limit=1"))
             await reached.wait()
             os.kill(os.getpid(), signal.SIGTERM)
@@ -87,9 +89,10 @@ async def test_at_sigterm_it_says_so_first_and_finishes_what_is_under_way(tmp_pa
                             break
             async with session.get(f"{base}/livez") as response:
                 assert response.status == 200
+                assert response.headers["Connection"] == "close"  # who keeps connections finds another gateway
             let_go.set()
             async with await under_way as answer:
-                assert answer.status == 200
+                assert (answer.status, answer.headers["Connection"]) == (200, "close")
                 assert len((await answer.json(content_type=None))["features"]) == 1
         async with asyncio.timeout(20):
             await serving
