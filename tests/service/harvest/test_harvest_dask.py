@@ -46,10 +46,10 @@ def dask_edge(tmp_path_factory):
         environment = os.environ | {"PYTHONWARNINGS": "ignore"}
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True)
     try:
-        _answering(url, server)
+        _answering(url, server, folder / "log")
         yield url, secret
     finally:
-        left = psutil.Process(server.pid).children(recursive=True)
+        left = psutil.Process(server.pid).children(recursive=True) if server.poll() is None else []
         server.send_signal(signal.SIGTERM)
         try:
             server.wait(20)
@@ -61,9 +61,9 @@ def dask_edge(tmp_path_factory):
                 each.kill()
 
 
-def _answering(url, server):
+def _answering(url, server, log):
     for _ in range(600):
-        assert server.poll() is None, "the Dask Gateway did not start"
+        assert server.poll() is None, f"the Dask Gateway did not start: {log.read_text(errors='replace')[-2000:]}"
         try:
             with urllib.request.urlopen(f"{url}/api/health", timeout=2):  # noqa: S310 - our own loopback address
                 return

@@ -93,10 +93,19 @@ class Balancer:
                 await probing  # one that ended by itself looked at nobody since: its error is the test's
 
     async def _probe(self):
+        watched = set()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for each in set(self.replicas) - watched:
+                    watched.add(each)
+                    group.create_task(self._watch(each))
+                await asyncio.sleep(0.1)
+
+    async def _watch(self, replica):
+        """Ask one replica again and again: another that answers slowly keeps nobody at this one."""
         while True:
-            asked = list(self.replicas)  # others may come while these are asked
-            found = await asyncio.gather(*(each.ready() for each in asked))
-            self._ready = [each for each, good in zip(asked, found, strict=True) if good]
+            good = await replica.ready()
+            self._ready = [each for each in self._ready if each is not replica] + [replica] * good
             await asyncio.sleep(0.1)
 
     async def _pass(self, reader, writer):
