@@ -68,7 +68,8 @@ async def test_gateways_in_a_circle_give_everything_once(tmp_path: Path) -> None
             assert status == 404
             status, page = await client.post({"limit": 50, "strict": True})
             assert (status, page["federation:missing"]) == (200, [])
-            assert page["federation"]["neighbour"]["requests"] == 1
+            neighbour = page["federation"]["neighbour"]
+            assert neighbour["requests"] - neighbour["probes"] == 1  # until copies are known to meet
 
 
 async def test_a_gateway_that_federates_itself_answers(tmp_path: Path) -> None:
