@@ -23,7 +23,7 @@ from benchmarks.harness import Row
 from benchmarks.harvest.servers import BUCKET, data_of, nginx, work_folder
 
 GB = 1_000_000_000
-MOST_CPU = 3.0
+MOST_CPU = 2.5
 """Processor seconds for a gigabyte, as a multiple of nginx's."""
 LEAST_SHARE = 0.4
 """Of the speed of nginx as a proxy, by eight clients at once."""
