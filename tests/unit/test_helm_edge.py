@@ -80,6 +80,8 @@ def test_the_values_for_the_dask_gateway_chart_configure_our_authenticator(tmp_p
     assert Path(settings.LakegateAuthenticator.secret_file).read_text() == "x" * 32
     assert Path(settings.LakegateAuthenticator.secret_file).stat().st_mode & 0o077 == 0
     assert settings.ClusterConfig.idle_timeout == 1800
+    assert settings.ClusterConfig.scheduler_cmd == ["dask", "scheduler"]  # distributed has no dask-scheduler any more
+    assert settings.ClusterConfig.worker_cmd == ["dask", "worker"]
 
 
 def test_the_kernel_gateway_runs_as_the_gateway_needs_it():
