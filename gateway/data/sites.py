@@ -22,7 +22,7 @@ class KeyedData(Protocol):
         ...
 
 
-class DataRefused(Exception):
+class DataNotGiven(Exception):
     """The site's data is not given out by this gateway, or not in this way, or not to this user."""
 
     status: ClassVar[int] = 403
@@ -82,13 +82,13 @@ class DataSites:
 
         Raises:
             NotFound: there is none.
-            DataRefused: it gives no data.
+            DataNotGiven: it gives no data.
         """
         site = self._sites.get(place.site)
         if site is None:
             raise NotFound(f"no site {place.site[:80]!r} here")
         if site.settings.give == "refuse":
-            raise DataRefused(f"{site.id}: its data is not given out by this gateway")
+            raise DataNotGiven(f"{site.id}: its data is not given out by this gateway")
         return site
 
     def holding(self, place: DataPlace, asset: Asset) -> DataSite:

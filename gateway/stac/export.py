@@ -7,7 +7,7 @@ missing, and how to go on. ``records=checkpoints`` adds a record after each page
 """
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -28,8 +28,8 @@ from gateway.search.export import PAGE_ITEMS, Export, walk
 from gateway.search.federation import Federation
 from gateway.search.merge import Group
 from gateway.search.page import Page
-from gateway.search.render import preference, render_item
-from gateway.search.safety import safe_item
+from gateway.search.render import render_item
+from gateway.search.showing import Showing
 from gateway.settings import LimitSettings
 from gateway.stac.demand import demand_of
 from gateway.stac.export_file import chunks, spooled
@@ -84,7 +84,7 @@ class ExportFace:
         folder: Path,
     ) -> None:
         self._federation = federation
-        self._registry = registry
+        self._showing = Showing(registry)
         self._charging = charging
         self._limits = limits
         self._harmonised = harmonised
@@ -193,31 +193,15 @@ class ExportFace:
             _log.error("export failed", exc_info=error, extra={"items": outcome.items})
         outcome.fail(error)
 
-    def _render(self, wanted: Wanted) -> "_Rendering":
-        priorities = {site.id: site.settings.priority for site in self._registry.sites()}
-        return _Rendering(priorities, wanted, self._caught)
+    def _render(self, wanted: Wanted) -> Callable[[Group], Members]:
+        """Return what turns a group of copies into the item that is given, as things stand at this page."""
+        prefer, fields = self._showing.prefer(wanted.near), wanted.export.query.fields
 
-    def _caught(self, name: str, count: int) -> None:
-        site = self._registry.get(name)
-        if site is not None:
-            site.caught("unsafe", count=count)
+        def rendered(group: Group) -> Members:
+            item = apply_fields(render_item(group, base=wanted.base, prefer=prefer), fields)
+            return self._showing.one(item, group)
 
-
-class _Rendering:
-    """Turns a group of copies into the item that is given; ``caught`` is told of sites with unsafe addresses."""
-
-    def __init__(self, priorities: Mapping[str, int], wanted: Wanted, caught: Callable[[str, int], None]) -> None:
-        self._base = wanted.base
-        self._prefer = preference(priorities, wanted.near)
-        self._fields = wanted.export.query.fields
-        self._caught = caught
-
-    def __call__(self, group: Group) -> Members:
-        item = apply_fields(render_item(group, base=self._base, prefer=self._prefer), self._fields)
-        safe, left_out = safe_item(item)
-        if left_out:
-            self._caught(group[0].site, left_out)
-        return safe
+        return rendered
 
 
 def _told(outcome: Outcome) -> dict[str, str]:
