@@ -17,6 +17,7 @@ from free_ports import free_port
 from harvest_elsewhere import far
 from harvest_scene import EDGE
 from test_harvest_far import publish, whole
+from waiting import until
 
 from edges.compute.dask_gateway import DaskGateway
 from edges.compute.dask_scheduler import SchedulerComm
@@ -93,11 +94,12 @@ class Recording:
     """An executor that remembers what it was asked."""
 
     def __init__(self, inner):
-        self.inner, self.started, self.stopped = inner, [], []
+        self.inner, self.started, self.handles, self.stopped = inner, [], [], []
 
     async def start(self, errand):
         self.started.append(errand)
-        return await self.inner.start(errand)
+        self.handles.append(await self.inner.start(errand))
+        return self.handles[-1]
 
     async def look(self, errand, handle):
         return await self.inner.look(errand, handle)
@@ -170,7 +172,8 @@ async def test_a_run_that_was_begun_twice_has_one_cluster(dask, origin, scene):
     async with far(scene, executor=executor) as there:
         order = await there.live.order()
         run = await there.run()
-        first = await executor.inner.start(run)
+        await until(lambda: executor.handles)  # begun by the gateway; again, as after one that forgot
+        [first] = executor.handles
         assert await executor.inner.start(run) == first
         assert list(await gateway.reports(_user(run), ALIVE)) == [first]
         await there.live.harvester.cancel(order.id)
