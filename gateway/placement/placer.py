@@ -12,11 +12,11 @@ from gateway.placement.requests import harvest_requests, read_prefix
 from gateway.placement.seam import Buckets, ComputeFacts, ComputeNeed, ComputeView, PlacementDecision, Taken
 from gateway.placement.sizing import Averages, Scene, scene_of
 from gateway.principal import Principal
-from gateway.quota.holders import with_holders
+from gateway.quota.holders import all_with_holders
 from gateway.quota.problem import detail_of
 from gateway.search.federation import Federation
 from quotas.ledger import Ledger
-from quotas.model import Line
+from quotas.model import Line, Refusal
 
 MAX_WEIGHED = 10_000
 """Items that one placement looks at; beyond, it says so."""
@@ -122,47 +122,52 @@ class FederatedPlacer:
         seen: dict[str, ComputeFacts] = {}
         for view in self._views:
             seen |= await view.facts(principal, need.kind)
+        edges = [site for site in self._registry.sites() if site.settings.kind == "edge"]
+        refusals = await self._refusals(edges, need, principal)
         return tuple(
-            [
-                await self._edge(site, need, principal, missing=missing, compute=seen.get(site.id))
-                for site in self._registry.sites()
-                if site.settings.kind == "edge"
-            ]
+            _edge(site, need, refusals.get(site.id), missing=missing, compute=seen.get(site.id)) for site in edges
         )
 
-    async def _edge(
-        self,
-        site: Site,
-        need: ComputeNeed,
-        principal: Principal,
-        *,
-        missing: frozenset[str],
-        compute: ComputeFacts | None,
-    ) -> EdgeFacts:
-        at_edge = [msgspec.structs.replace(line, edge=site.id) for line in _lines(need)]
-        refusal = await self._ledger.check(principal.charge, at_edge) if at_edge else None
-        if refusal is not None:
-            refusal = await with_holders(refusal, principal, self._ledger)
-        waits = refusal is not None and refusal.on_exceed == "queue" and not refusal.never
-        trims = refusal is not None and refusal.on_exceed == "trim" and all(refusal.admissible.values())
-        told = detail_of(refusal) if refusal is not None and not trims else ""
-        answers = site.pulse.available and site.id not in missing
-        return _edge_facts(
-            EdgeFacts(
-                id=site.id,
-                computes=_computes(site, need),
-                available=answers and not (compute is not None and compute.trouble),
-                priority=site.settings.priority,
-                trouble=site.pulse.reason if not answers or compute is None else compute.trouble,
-                refusal="" if waits else told,
-                refused=None if waits or trims else refusal,
-                waits=told if waits else "",
-                unfit=need.unfit.get(site.id, ""),
-                harvestable=site.settings.storage is not None,
-            ),
-            site,
-            compute or ComputeFacts(),
-        )
+    async def _refusals(self, edges: Sequence[Site], need: ComputeNeed, principal: Principal) -> dict[str, Refusal]:
+        """Return what the quota has against the need, by the edges where it has."""
+        found: dict[str, Refusal] = {}
+        for site in edges:
+            at_edge = [msgspec.structs.replace(line, edge=site.id) for line in _lines(need)]
+            refusal = await self._ledger.check(principal.charge, at_edge) if at_edge else None
+            if refusal is not None:
+                found[site.id] = refusal
+        named = await all_with_holders(list(found.values()), principal, self._ledger)
+        return dict(zip(found, named, strict=True))
+
+
+def _edge(
+    site: Site,
+    need: ComputeNeed,
+    refusal: Refusal | None,
+    *,
+    missing: frozenset[str],
+    compute: ComputeFacts | None,
+) -> EdgeFacts:
+    waits = refusal is not None and refusal.on_exceed == "queue" and not refusal.never
+    trims = refusal is not None and refusal.on_exceed == "trim" and all(refusal.admissible.values())
+    told = detail_of(refusal) if refusal is not None and not trims else ""
+    answers = site.pulse.available and site.id not in missing
+    return _edge_facts(
+        EdgeFacts(
+            id=site.id,
+            computes=_computes(site, need),
+            available=answers and not (compute is not None and compute.trouble),
+            priority=site.settings.priority,
+            trouble=site.pulse.reason if not answers or compute is None else compute.trouble,
+            refusal="" if waits else told,
+            refused=None if waits or trims else refusal,
+            waits=told if waits else "",
+            unfit=need.unfit.get(site.id, ""),
+            harvestable=site.settings.storage is not None,
+        ),
+        site,
+        compute or ComputeFacts(),
+    )
 
 
 def _edge_facts(bare: EdgeFacts, site: Site, compute: ComputeFacts) -> EdgeFacts:

@@ -127,7 +127,6 @@ def rank(
     )
     chosen = ranked[0].edge if ranked and ranked[0].eligible else None
     targets = frozenset(edge.id for edge in edges if edge.harvestable and edge.computes)
-    barred = [edge.refused for edge in edges if edge.refused and _unbarred(edge, holdings, wish, asked, moved)]
     return Placement(
         edge=chosen,
         candidates=ranked,
@@ -135,7 +134,7 @@ def rank(
         bytes=holdings.bytes,
         estimated_bytes=holdings.estimated,
         advice=() if chosen is not None else _advice(ranked, holdings, wish, targets if about_data else None),
-        refused=any_of(barred) if chosen is None else None,
+        refused=None if chosen is not None else _in_the_way(edges, holdings, wish, asked, moved),
     )
 
 
@@ -193,9 +192,17 @@ def _judge(edge: EdgeFacts, holdings: Holdings, wish: str | None, demand: Demand
     )
 
 
-def _unbarred(edge: EdgeFacts, holdings: Holdings, wish: str | None, demand: Demand, moving: Moving | None) -> bool:
-    """Tell whether an edge would do, were it not for the quota."""
-    return _judge(msgspec.structs.replace(edge, refusal=""), holdings, wish, demand, moving).eligible
+def _in_the_way(
+    edges: Sequence[EdgeFacts], holdings: Holdings, wish: str | None, demand: Demand, moving: Moving | None
+) -> Refusal | None:
+    """Return what the quota refuses at the edges that would do, were it not for it."""
+    unbarred = [
+        edge.refused
+        for edge in edges
+        if edge.refused is not None
+        and _judge(msgspec.structs.replace(edge, refusal=""), holdings, wish, demand, moving).eligible
+    ]
+    return any_of(unbarred)
 
 
 def _obstacles(edge: EdgeFacts, holding: Holding, wish: str | None, *, about_data: bool) -> list[str]:

@@ -1,6 +1,6 @@
 """Who holds what stands in the way, as far as the asker may see it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -25,16 +25,26 @@ class Leases(Protocol):
 
 
 async def with_holders(refusal: Refusal, principal: Principal, ledger: Leases) -> Refusal:
-    """Return a refusal that names who holds what is limited at a time; as it is, where nothing such stands in the way.
+    """Return a refusal that names who holds what is limited at a time: see :func:`all_with_holders`."""
+    [named] = await all_with_holders([refusal], principal, ledger)
+    return named
 
-    Where the ledger cannot tell, nobody is named: the refusal holds all the same.
+
+async def all_with_holders(refusals: Sequence[Refusal], principal: Principal, ledger: Leases) -> Sequence[Refusal]:
+    """Return refusals that name who holds what is limited at a time; as they are, where nothing such is in the way.
+
+    The ledger is asked once for all. Where it cannot tell, nobody is named: the refusals hold all the same.
     """
-    if not any(_unnamed(each) for each in refusal.violated):
-        return refusal
+    if not any(_unnamed(each) for refusal in refusals for each in refusal.violated):
+        return refusals
     try:
         leases = await ledger.leases()
     except LedgerUnavailable:
-        return refusal
+        return refusals
+    return [_named(refusal, leases, principal) for refusal in refusals]
+
+
+def _named(refusal: Refusal, leases: Sequence[Lease], principal: Principal) -> Refusal:
     named = (
         msgspec.structs.replace(each, holders=holders_of(each, leases, principal)) if _unnamed(each) else each
         for each in refusal.violated
