@@ -81,7 +81,8 @@ async def _data_site(house: House, site: SiteSettings) -> DataSite:
     http = HttpWay(credentials, origins=_credential_origins(site) if credentials is not None else ())
     eodag = _eodag_way(site, house.state)
     ways: tuple[Way, ...] = tuple(way for way in (s3, eodag or http) if way is not None)
-    detour = DetourWay(site.tunnel.detours if site.tunnel is not None else {}, ways)
+    if site.tunnel is not None and site.tunnel.addresses:
+        ways = (DetourWay(site.tunnel.detours, ways), *ways)
     stall = house.settings.data.stall_seconds
     return DataSite(
         id=site.id,
@@ -90,7 +91,7 @@ async def _data_site(house: House, site: SiteSettings) -> DataSite:
             site=site.id,
             session=outbound.session,
             check=outbound.check,
-            ways=(detour, *ways),
+            ways=ways,
             patience=Patience(stall_seconds=stall),
         ),
         session=outbound.session,
