@@ -146,9 +146,7 @@ class Sources:
         raise SourceFailed(f"more than {MAX_REDIRECTS} redirects", again=False)
 
     async def _sent(self, address: str, headers: Mapping[str, str]) -> Answer:
-        asked = address.partition("#")[0]
-        if not _ENCODED.fullmatch(asked):
-            asked = str(URL(asked))
+        asked = address if _ENCODED.fullmatch(address) else str(URL(address))
         return await self._means.lines.ask("GET", asked, headers, stall=self.patience.stall)
 
     async def _connect_s3(self, source: Source, start: int, validator: str | None) -> Connection:
