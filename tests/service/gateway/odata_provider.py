@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
+from served_app import served
 
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"Collection/Name eq '([^']*)'")
@@ -93,15 +94,10 @@ async def odata_provider(products: Sequence[dict[str, Any]]) -> AsyncIterator[OD
     provider = ODataProvider(products)
     app = web.Application()
     app.router.add_get("/Products", provider.search)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    provider.url = f"http://127.0.0.1:{port}/Products"
-    try:
-        yield provider
-    finally:
-        if provider.gate is not None:
-            provider.gate.set()
-        await runner.cleanup()
+    async with served(app) as url:
+        provider.url = f"{url}/Products"
+        try:
+            yield provider
+        finally:
+            if provider.gate is not None:
+                provider.gate.set()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from served_app import served
 
 Fault = Callable[[web.Request, bytes, int], "asyncio.Future[web.StreamResponse]"]
 
@@ -30,17 +31,12 @@ class Origin:
     async def serving(self, port: int = 0) -> AsyncIterator["Origin"]:
         app = web.Application()
         app.router.add_get("/{path:.*}", self._answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
-            yield self
-        finally:
-            if self.gate is not None:
-                self.gate.set()
-            await runner.cleanup()
+        async with served(app, port=port) as self.url:
+            try:
+                yield self
+            finally:
+                if self.gate is not None:
+                    self.gate.set()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
+from served_app import served
 from yarl import URL
 
 SLOW_DOWN = (503, b"<Error><Code>SlowDown</Code></Error>")
@@ -31,15 +32,8 @@ class UnrulyS3:
     async def serving(self) -> AsyncIterator["UnrulyS3"]:
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/{tail:.*}", self._answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        async with aiohttp.ClientSession(auto_decompress=False) as self._session:
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-            try:
-                yield self
-            finally:
-                await runner.cleanup()
+        async with aiohttp.ClientSession(auto_decompress=False) as self._session, served(app) as self.url:
+            yield self
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         fault = self.faults(request)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from served_app import served
 
 from edges.catalogues.sqlite import SqliteCatalogue
 from edges.site.app import SiteServerSettings, serving
@@ -46,16 +47,12 @@ class Outside:
                 web.get("/{path:(?:open|closed)/.*}", self._file),
             ]
         )
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
-            yield self
-        finally:
-            if self.gate is not None:
-                self.gate.set()
-            await runner.cleanup()
+        async with served(app) as self.url:
+            try:
+                yield self
+            finally:
+                if self.gate is not None:
+                    self.gate.set()
 
     def _note(self, request: web.Request) -> bool:
         self.seen.append((request.path, dict(request.headers)))

@@ -18,6 +18,7 @@ from aiohttp import web
 from conftest import LAKEGATE, ROOT, Replica, answered, item
 from free_ports import free_port
 from s3_bucket import ACCESS, SECRET
+from served_app import served
 
 from harvest.postgres_words import schema_script
 from harvest.sql import migrations
@@ -53,15 +54,11 @@ class Origin:
     async def serving(self):
         app = web.Application()
         app.router.add_get("/{name}", self._send)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
-            yield self
-        finally:
-            self.gate.set()
-            await runner.cleanup()
+        async with served(app) as self.url:
+            try:
+                yield self
+            finally:
+                self.gate.set()
 
     async def _send(self, request):
         name = request.match_info["name"]

@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from served_app import served
 
 from edges.catalogues.sqlite import SqliteCatalogue
 from edges.catalogues.stac_api import StacApiCatalogue
@@ -50,13 +51,8 @@ async def strange_site(answer: Answer) -> AsyncIterator[tuple[str, list[str]]]:
 
     app = web.Application()
     app.add_routes([web.route("*", "/{path:.*}", write)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
-    finally:
-        await runner.cleanup()
+    async with served(app) as url:
+        yield url, asked
 
 
 async def test_a_site_of_ours_takes_a_batch_whole_or_not_at_all_also_of_items_that_it_has(tmp_path: Path) -> None:
