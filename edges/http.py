@@ -7,7 +7,7 @@ redirects are never followed; cookies are neither kept nor sent; proxies of the 
 
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -18,7 +18,7 @@ from yarl import URL
 
 from edges.errors import DestinationRefused, SiteMisbehaved, SiteUnavailable
 from edges.hops import HOPS
-from edges.lines.lines import Lines
+from edges.lines.lines import Lines, Recorder
 from edges.request_ids import travelling_headers
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -37,7 +37,7 @@ def origin_of(url: StrOrURL) -> tuple[str, int]:
     return (parsed.host or "", parsed.port or 0)
 
 
-class Tracer(Protocol):
+class Tracer(Recorder, Protocol):
     """Makes a request as a part of the present one, and sends with it the headers that tell so."""
 
     async def calling(self, request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -68,6 +68,14 @@ class Outbound:
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self._lines: Lines | None = None
+        self._site_lines: Lines | None = None
+
+    @property
+    def site_lines(self) -> Lines:
+        """Return the lines for what users wait for, each request of which is recorded; only inside ``async with``."""
+        if self._site_lines is None:
+            raise RuntimeError("Outbound is used before it was entered")
+        return self._site_lines
 
     @property
     def lines(self) -> Lines:
@@ -103,7 +111,8 @@ class Outbound:
 
     async def __aenter__(self) -> Self:
         resolver = _CheckedResolver(self._allowed, self._resolver or aiohttp.ThreadedResolver())
-        self._lines = Lines(check=self.check, resolver=resolver, told=lambda: {**self._headers, **travelling_headers()})
+        self._lines = Lines(check=self.check, resolver=resolver, told=self._told)
+        self._site_lines = Lines(check=self.check, resolver=resolver, told=self._told, recorder=self._tracer)
         connector = aiohttp.TCPConnector(
             limit=self._connections, keepalive_timeout=KEEPALIVE_SECONDS, resolver=resolver
         )
@@ -119,12 +128,16 @@ class Outbound:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lines is not None:
-            await self._lines.__aexit__(kind, error, trace)
-            self._lines = None
+        for lines in (self._lines, self._site_lines):
+            if lines is not None:
+                await lines.__aexit__(kind, error, trace)
+        self._lines = self._site_lines = None
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def _told(self) -> Mapping[str, str]:
+        return {**self._headers, **travelling_headers()}
 
     async def _guard(self, request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         self.check(request.url)

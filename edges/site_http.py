@@ -6,21 +6,19 @@ import time
 from collections.abc import Callable, Mapping
 
 import aiohttp
-from yarl import URL
 
 from edges.budget import earned, share, spent
 from edges.errors import EdgeError, SiteMisbehaved, SiteUnavailable
 from edges.hops import HOPS, hops
-from edges.http import read_bounded
+from edges.lines.lines import Lines
 from edges.model import Frozen
 from edges.observing import CallObserver, NobodyLooksOn, Outcome
 from edges.retry import OVERLOADED, RESTFUL, RetryTerms, Trouble, pause_before_retry, retry_after
 from edges.settings import CatalogueSettings
+from edges.site_exchange import ByLines, BySession, Exchange, NoAnswer, Request
 from edges.tracing import TracedRequest, current, traced_parameters, traced_path
 from edges.turns import Turns
 
-_TIMED_BY_US = aiohttp.ClientTimeout(total=None)
-"""The whole of a fetch is timed, retries and waits included; a second timer for each request would end with it."""
 RETRY_SHARE = 0.1
 """Retries are at most this part of the requests: a site in trouble is not asked twice as much."""
 RETRY_CREDIT = 10.0
@@ -58,7 +56,10 @@ class _Missed(Exception):
 
 
 class SiteHttp:
-    """Asks one site. ``terms`` say how it is retried; ``wall`` is the clock of dates in headers, since 1970."""
+    """Asks one site, by ``lines`` where they are given, else by the session.
+
+    ``wall`` is the clock of dates in headers, since 1970.
+    """
 
     def __init__(
         self,
@@ -66,14 +67,17 @@ class SiteHttp:
         site: str,
         settings: CatalogueSettings,
         session: aiohttp.ClientSession,
+        lines: Lines | None = None,
         observer: CallObserver | None = None,
-        terms: RetryTerms | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._site = site
-        self._session = session
+        self._own_hop = session.headers.get(HOPS, "")
+        self._exchange: Exchange = BySession(site=site, session=session)
+        if lines is not None:
+            self._exchange = ByLines(site=site, lines=lines, otherwise=self._exchange)
         self._observer = observer or NobodyLooksOn()
-        self._terms = terms or RetryTerms()
+        self._terms = RetryTerms()
         self._wall = wall
         self._timeout = settings.timeout_seconds
         self._max_bytes = settings.max_page_bytes
@@ -160,32 +164,25 @@ class SiteHttp:
     async def _once(self, ask: Ask) -> Answer:
         started = time.perf_counter()
         outcome: Outcome = "timeout"  # where we are cancelled, the time is up
-        headed = False
         answer: Answer | None = None
+        headers = {**self._came_through(), **ask.headers}
         try:
-            async with self._session.request(
-                ask.method,
-                URL(ask.url, encoded=True),
-                data=ask.body,
-                headers={**self._came_through(), **ask.headers},
-                timeout=_TIMED_BY_US,
-                allow_redirects=False,
-            ) as response:
-                headed = True
-                body = await read_bounded(response, site=self._site, limit=ask.limit or self._max_bytes)
-                outcome = _outcome(response.status)
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                answer = Answer(status=response.status, headers=headers, body=body)
-                return answer
+            whole = await self._exchange.whole(
+                Request(ask.method, ask.url, headers, ask.body, ask.limit or self._max_bytes)
+            )
         except SiteMisbehaved:
             outcome = "too_large"
             raise
         except TimeoutError as error:
             late = SiteUnavailable(self._site, f"no answer within {self._timeout:g} s", code="timeout")
             raise _Missed("timeout", late) from error
-        except (aiohttp.ClientError, SiteUnavailable) as error:
-            outcome = "broken" if headed else "unreachable"
-            raise _Missed(_trouble(error, headed=headed), self._unavailable(error, outcome)) from error
+        except NoAnswer as error:
+            outcome = "broken" if error.trouble == "broken" else "unreachable"
+            raise _Missed(error.trouble, SiteUnavailable(self._site, error.reason, code=outcome)) from error
+        else:
+            outcome = _outcome(whole.status)
+            answer = Answer(status=whole.status, headers=whole.headers, body=whole.body)
+            return answer
         finally:
             seconds = time.perf_counter() - started
             self._observer.called(self._site, outcome, seconds)
@@ -194,7 +191,7 @@ class SiteHttp:
     def _came_through(self) -> dict[str, str]:
         """Return the header that tells which gateways this request comes through; the session knows our own name."""
         names = hops().names
-        return {HOPS: ", ".join((*names, self._session.headers.get(HOPS, "")))} if names else {}
+        return {HOPS: ", ".join((*names, self._own_hop))} if names else {}
 
     def _trace(self, ask: Ask, outcome: Outcome, seconds: float, answer: Answer | None) -> None:
         trace = current()
@@ -212,25 +209,6 @@ class SiteHttp:
                 received=len(answer.body) if answer is not None else 0,
             )
         )
-
-    def _unavailable(self, error: Exception, code: str) -> SiteUnavailable:
-        return SiteUnavailable(self._site, _reason(error), code=code)
-
-
-def _reason(error: Exception) -> str:
-    """Say what happened without an address: users may see it, and the site's address need not be public."""
-    if isinstance(error, SiteUnavailable):
-        return error.reason
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "its name cannot be resolved"
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    return f"cannot be reached ({type(cause).__name__})"
-
-
-def _trouble(error: Exception, *, headed: bool) -> Trouble:
-    if headed:
-        return "broken"
-    return "stale" if isinstance(error, aiohttp.ServerDisconnectedError) else "unreachable"
 
 
 def _outcome(status: int) -> Outcome:

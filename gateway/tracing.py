@@ -14,14 +14,17 @@ from typing import Literal, TypeVar
 import aiohttp
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler, Middleware, StrOrURL
 
 from edges.http import origin_of
+from edges.lines.answers import Answer
+from edges.lines.lines import Ask
 from edges.model import Frozen
 from edges.request_ids import TRACED, Traced, knowing, traced
 from gateway.middleware import METHODS, route_of
 
 Result = TypeVar("Result")
+Told = TypeVar("Told", aiohttp.ClientResponse, Answer)
 Kind = Literal["server", "client", "internal"]
 SAMPLED = "01"
 _LOWER = (1 << 64) - 1
@@ -83,14 +86,22 @@ class Spans:
         """Make a request as a part of the present one (:class:`edges.http.Tracer`), or of a trace that begins here."""
         known = self._below(traced())
         request.headers.update(known.headers)
+        return await self._recorded(request.method, request.url, known, lambda: call(request))
+
+    async def asking(self, method: str, url: str, ask: Ask) -> Answer:
+        """Make a request by lines (:class:`edges.lines.lines.Recorder`): the same as :meth:`calling`."""
+        known = self._below(traced())
+        return await self._recorded(method, url, known, lambda: ask(known.headers))
+
+    async def _recorded(self, method: str, url: StrOrURL, known: Traced, call: Callable[[], Awaitable[Told]]) -> Told:
         if known.flags != SAMPLED:
-            return await call(request)
+            return await call()
         start, status = time.time_ns(), 0
         try:
-            response = await call(request)
+            response = await call()
             status = response.status
         finally:
-            self._called(request, known, start, status)
+            self._called(method, url, known, (start, status))
         return response
 
     async def inside(self, name: str, work: Awaitable[Result]) -> Result:
@@ -139,14 +150,15 @@ class Spans:
         span = Span(name=f"{method} {route}", kind="server", known=known, start=start, end=time.time_ns())
         self._export(msgspec.structs.replace(span, attributes=attributes, failed=status >= 500))
 
-    def _called(self, request: aiohttp.ClientRequest, known: Traced, start: int, status: int) -> None:
-        site = self._sites.get(origin_of(request.url), "other")
+    def _called(self, method: str, url: StrOrURL, known: Traced, came: tuple[int, int]) -> None:
+        site = self._sites.get(origin_of(url), "other")
+        start, status = came
         attributes: dict[str, str | int] = {
             "lakegate.site": site,
-            "http.request.method": request.method,
+            "http.request.method": method,
             "http.response.status_code": status,
         }
-        span = Span(name=f"{request.method} {site}", kind="client", known=known, start=start, end=time.time_ns())
+        span = Span(name=f"{method} {site}", kind="client", known=known, start=start, end=time.time_ns())
         self._export(msgspec.structs.replace(span, attributes=attributes, failed=not 0 < status < 500))
 
     def _below(self, parent: Traced | None) -> Traced:

@@ -17,6 +17,7 @@ from yarl import URL
 from edges.catalogues.stac_aggregation import aggregate_body, aggregates_of, read_answer
 from edges.catalogues.stac_writing import StacWriting, refused
 from edges.errors import SiteMisbehaved
+from edges.lines.lines import Lines
 from edges.model import Batch, Capabilities, Json, Members, Query
 from edges.next_links import followed
 from edges.observing import CallObserver
@@ -78,10 +79,11 @@ class StacApiCatalogue:
         site: str,
         settings: CatalogueSettings,
         session: aiohttp.ClientSession,
+        lines: Lines | None = None,
         observer: CallObserver | None = None,
     ) -> None:
         self._site = site
-        self._http = SiteHttp(site=site, settings=settings, session=session, observer=observer)
+        self._http = SiteHttp(site=site, settings=settings, session=session, lines=lines, observer=observer)
         self._base = URL(settings.url.rstrip("/"))
         self._queryables = ""
         self._read_headers = _bearer(settings.token.reveal()) if settings.token else {}

@@ -73,6 +73,23 @@ class Answer:
             body += piece
         return bytes(body)
 
+    async def whole(self, most: int) -> bytes | None:
+        """Return the body, of which nothing was read yet; None where it is larger than ``most`` bytes."""
+        if self._left is None or self._chunked:
+            body = await self.rest(most + 1)
+            return body if len(body) <= most else None
+        if self._left > most:
+            return None
+        pieces: list[Buffer] = [self._first[: self._left]]
+        self._left -= len(pieces[0])
+        self._first = self._first[len(pieces[0]) :]
+        if self._left:
+            pieces += await self._socket.gather(self._left)
+            self._left -= sum(len(piece) for piece in pieces[1:])
+            if self._left:
+                raise LineError("the answer broke off")
+        return b"".join(pieces)
+
     def close(self) -> None:
         """Let go. Idempotent."""
         over, self._over = self._over, None

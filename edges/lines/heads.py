@@ -22,6 +22,10 @@ class LineError(ConnectionError):
     """The other side broke off, or does not keep to HTTP/1.1. The text holds nothing that it said."""
 
 
+class LineClosed(LineError):
+    """The line was closed before a byte of the answer came: nothing shows that the request was even read."""
+
+
 class Head(NamedTuple):
     """An answer's head: ``length`` of the body in bytes (None: chunked, or to the end), ``keep``: the line can stay."""
 

@@ -2,24 +2,23 @@
 
 import asyncio
 import ipaddress
+import math
 import re
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 import aiohappyeyeballs
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from edges.lines.answers import PIECE, Answer
-from edges.lines.heads import MAX_HEAD, Head, LineError, request_head, response_head
+from edges.lines.heads import MAX_HEAD, Head, LineClosed, LineError, request_head, response_head
+from edges.lines.kept import Kept
 from edges.lines.sockets import Buffer, PlainSocket, Socket, TlsSocket
-
-KEPT_SECONDS = 4.0
-"""Below the 5 s after which many servers close: a line that is about to be closed is not picked."""
 
 _KEPT_BUFFERS = 16
 _PORTS = {"http": 80, "https": 443}
@@ -41,6 +40,16 @@ class Stream(NamedTuple):
 
 
 Body = Buffer | Stream
+Ask = Callable[[Mapping[str, str]], Awaitable[Answer]]
+"""A request that is to be made with some more headers."""
+
+
+class Recorder(Protocol):
+    """Makes a request as a part of what it is made for, and sends with it the headers that tell so."""
+
+    async def asking(self, method: str, url: str, ask: Ask) -> Answer:
+        """Make it."""
+        ...
 
 
 class _Origin(NamedTuple):
@@ -91,7 +100,7 @@ class Lines:
 
     ``check`` refuses addresses before they are dialled, ``resolver`` finds and refuses names' addresses; ``told`` are
     headers that each request carries. ``stall`` is how long in seconds the other side may be silent. Redirects are not
-    followed, cookies not kept, proxies of the environment not used.
+    followed, cookies not kept, proxies of the environment not used. ``recorder`` sees requests, where there is one.
     """
 
     def __init__(
@@ -101,14 +110,15 @@ class Lines:
         resolver: AbstractResolver | None = None,
         told: Callable[[], Mapping[str, str]] = untold,
         tls: ssl.SSLContext | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
         self._check = check
         self._resolver = resolver
         self._told = told
         self._tls = tls
-        self._kept: dict[_Origin, list[tuple[float, Socket]]] = {}
+        self._kept = Kept()
         self._shelf = Shelf()
-        self._open = True
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,11 +126,7 @@ class Lines:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open = False
-        for kept in self._kept.values():
-            for _, each in kept:
-                each.close()
-        self._kept.clear()
+        self._kept.close()
 
     async def ask(
         self, method: str, url: str, headers: Mapping[str, str], body: Body = b"", *, stall: float = 30.0
@@ -136,13 +142,20 @@ class Lines:
             TimeoutError: it is silent for ``stall`` seconds.
             OSError: it cannot be reached.
         """
+        if self._recorder is None:
+            return await self._ask(method, url, headers, body, stall=stall)
+        return await self._recorder.asking(
+            method, url, lambda told: self._ask(method, url, {**told, **headers}, body, stall=stall)
+        )
+
+    async def _ask(self, method: str, url: str, headers: Mapping[str, str], body: Body, *, stall: float) -> Answer:
         origin, target = _parted(url)
         sent = {"Host": origin.named, "User-Agent": "lakegate", "Accept": "*/*", **self._told(), **headers}
         size = body.size if isinstance(body, Stream) else len(body)
         if size or method == "PUT":
             sent["Content-Length"] = str(size)
         asked = _Asked(method, request_head(method, target, sent.items()), body)
-        kept = self._take(origin)
+        kept = self._kept.take(origin)
         if kept is not None:
             kept.stall = stall
             again = method in _REPEATABLE and not isinstance(body, Stream)
@@ -171,26 +184,16 @@ class Lines:
         return Answer(head, line, first, shelf=self._shelf, over=lambda line, keep: self._over(origin, line, keep=keep))
 
     def _over(self, origin: _Origin, line: Socket, *, keep: bool) -> None:
-        if keep and self._open:
-            self._kept.setdefault(origin, []).append((asyncio.get_running_loop().time(), line))
+        if keep:
+            self._kept.put(origin, line)
         else:
             line.close()
-
-    def _take(self, origin: _Origin) -> Socket | None:
-        kept = self._kept.get(origin)
-        now = asyncio.get_running_loop().time()
-        while kept:
-            since, line = kept.pop()
-            if now - since < KEPT_SECONDS and not line.speaks():
-                return line
-            line.close()
-        return None
 
     # -- connecting ----------------------------------------------------------------------------------------
 
     async def _dial(self, url: str, origin: _Origin, stall: float) -> Socket:
         self._check(url)
-        async with asyncio.timeout(stall):
+        async with asyncio.timeout(stall if stall < math.inf else None):
             raw = await aiohappyeyeballs.start_connection(await self._addresses(origin), happy_eyeballs_delay=0.25)
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if origin.scheme == "http":
@@ -221,11 +224,19 @@ def _address(host: str, port: int) -> aiohappyeyeballs.AddrInfoType:
 
 async def _sent(line: Socket, asked: _Asked) -> bool:
     """Send a request; tell False where the server answered before its end."""
-    if not isinstance(asked.body, Stream):
+    if isinstance(asked.body, Stream):
+        return await _streamed(line, asked.head, asked.body)
+    try:
         await line.send(asked.head, asked.body)
-        return True
-    head, left = asked.head, asked.body.size
-    async with aclosing(_pieces(asked.body.pieces)) as pieces:
+    except ConnectionError as error:
+        if not line.speaks():
+            raise LineClosed("the line was closed before the request was sent") from error
+    return True
+
+
+async def _streamed(line: Socket, head: bytes, body: Stream) -> bool:
+    left = body.size
+    async with aclosing(_pieces(body.pieces)) as pieces:
         async for piece in pieces:
             left -= len(piece)
             if left < 0:
@@ -253,14 +264,14 @@ async def _pieces(body: AsyncIterable[Buffer]) -> AsyncGenerator[Buffer, None]:
 
 async def _answered(line: Socket, *, bodiless: bool) -> tuple[Head, Buffer]:
     """Read an answer's head, past those that only tell to wait (1xx); return it with what came after."""
-    raw = b""
+    raw = await _first(line)
     while True:
         end = raw.find(b"\r\n\r\n")
         if end >= 0:
             head = response_head(raw[:end], bodiless=bodiless)
-            raw = raw[end + 4 :]
             if head.status >= 200:
-                return head, raw
+                return head, memoryview(raw)[end + 4 :]
+            raw = raw[end + 4 :]
             if head.status == 101:
                 raise LineError("the server wants to speak something else")
             continue
@@ -268,8 +279,23 @@ async def _answered(line: Socket, *, bodiless: bool) -> tuple[Head, Buffer]:
             raise LineError("the answer's head is too long")
         more = await line.receive()
         if not more:
-            raise LineError("the line was closed before the answer")
+            raise LineError("the line was closed within the answer's head")
         raw += more
+
+
+async def _first(line: Socket) -> bytes:
+    try:
+        raw = await line.receive()
+    except ConnectionError as error:
+        raise LineClosed("the line was reset before the answer") from error
+    if not raw:
+        raise LineClosed("the line was closed before the answer")
+    return raw
+
+
+def can_be_asked(url: str) -> bool:
+    """Tell whether lines can ask for an address; whether it may be called is another question."""
+    return _URL.fullmatch(url) is not None
 
 
 def _parted(url: str) -> tuple[_Origin, str]:

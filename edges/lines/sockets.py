@@ -1,10 +1,13 @@
 """Connected sockets as exchanges use them: plain ones straight from the kernel, TLS ones by asyncio's streams."""
 
 import asyncio
+import math
 import socket
 import ssl
 from collections.abc import Callable, Iterable
 from typing import Protocol, Self, SupportsIndex
+
+from edges.lines.gathering import Gathering
 
 READ_AT_ONCE = 64 * 1024
 """Bytes of the first read of an answer: its head, and often all of it."""
@@ -16,7 +19,10 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Socket(Protocol):
-    """A connected socket. Whoever waits ``stall`` seconds without a byte gets TimeoutError; other failures: OSError."""
+    """A connected socket. Whoever waits ``stall`` seconds without a byte gets TimeoutError; other failures: OSError.
+
+    Where ``stall`` is infinite, who waits sets the time.
+    """
 
     stall: float
 
@@ -26,6 +32,10 @@ class Socket(Protocol):
 
     async def receive_into(self, buffer: memoryview) -> int:
         """Fill a buffer with what is there; return how much, 0 at the end."""
+        ...
+
+    async def gather(self, count: int) -> list[bytes]:
+        """Return the next ``count`` bytes, in pieces as they came; fewer at the end."""
         ...
 
     async def send(self, first: Buffer, then: Buffer = b"") -> None:
@@ -70,6 +80,9 @@ class PlainSocket:
                 await asyncio.sleep(0)
             return count
 
+    async def gather(self, count: int) -> list[bytes]:
+        return await Gathering(self._raw, count).pieces(self.stall)
+
     async def send(self, first: Buffer, then: Buffer = b"") -> None:
         left = [memoryview(piece) for piece in (first, then) if len(piece)]
         while left:
@@ -106,11 +119,12 @@ class PlainSocket:
         number = self._raw.fileno()
         ready = self._loop.create_future()
         watch(number, _tell, ready)
-        late = self._loop.call_later(self.stall, _tell_late, ready)
+        late = self._loop.call_later(self.stall, _tell_late, ready) if self.stall < math.inf else None
         try:
             await ready
         finally:
-            late.cancel()
+            if late is not None:
+                late.cancel()
             leave(number)
 
 
@@ -158,9 +172,19 @@ class TlsSocket:
         buffer[: len(piece)] = piece
         return len(piece)
 
+    async def gather(self, count: int) -> list[bytes]:
+        pieces = []
+        while count:
+            piece = await self._read(count)
+            if not piece:
+                break
+            count -= len(piece)
+            pieces.append(piece)
+        return pieces
+
     async def send(self, first: Buffer, then: Buffer = b"") -> None:
         self._writer.write(bytes(first) + bytes(then))
-        async with asyncio.timeout(self.stall):
+        async with self._in_time():
             await self._writer.drain()
 
     def speaks(self) -> bool:
@@ -169,8 +193,11 @@ class TlsSocket:
     def close(self) -> None:
         self._writer.transport.abort()
 
+    def _in_time(self) -> asyncio.Timeout:
+        return asyncio.timeout(self.stall if self.stall < math.inf else None)
+
     async def _read(self, most: int) -> bytes:
-        async with asyncio.timeout(self.stall):
+        async with self._in_time():
             piece = await self._reader.read(most)
         self._reader.unread -= len(piece)
         return piece

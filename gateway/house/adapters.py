@@ -16,6 +16,7 @@ from edges.catalogues.sqlite import SqliteCatalogue
 from edges.catalogues.stac_api import StacApiCatalogue
 from edges.compute.dask_gateway import DaskGateway
 from edges.compute.jupyter import JupyterGateway
+from edges.http import Outbound
 from edges.observing import CallObserver
 from edges.profiles.load import profile_of
 from edges.registry import Site
@@ -39,15 +40,13 @@ from quotas.sqlite import SqliteLedger
 Record = TypeVar("Record", bound=Identified)
 
 
-def catalogue_of(
-    site: SiteSettings, *, session: aiohttp.ClientSession, state: Path, observer: CallObserver
-) -> WritableCatalogue:
+def catalogue_of(site: SiteSettings, *, outbound: Outbound, state: Path, observer: CallObserver) -> WritableCatalogue:
     """Return a site's catalogue: guarded, and in harmonised words."""
     catalogue: WritableCatalogue
     if site.catalogue.eodag is not None:
         catalogue = EodagCatalogue(site=site.id, settings=site.catalogue, state=state, observer=observer)
     else:
-        catalogue = _stac_api(site, session, observer)
+        catalogue = _stac_api(site, outbound, observer)
     return HarmonisedCatalogue(GuardedCatalogue(catalogue, site=site.id), profile_of(site.catalogue), site=site.id)
 
 
@@ -74,12 +73,13 @@ def embedded_site(settings: Settings) -> tuple[Site, SqliteCatalogue] | None:
     return Site(site, GuardedCatalogue(catalogue, site=site.id)), catalogue
 
 
-def _stac_api(site: SiteSettings, session: aiohttp.ClientSession, observer: CallObserver) -> WritableCatalogue:
+def _stac_api(site: SiteSettings, outbound: Outbound, observer: CallObserver) -> WritableCatalogue:
     first, *mirrors = [
         StacApiCatalogue(
             site=site.id,
             settings=msgspec.structs.replace(site.catalogue, url=url),
-            session=session,
+            session=outbound.session,
+            lines=outbound.site_lines,
             observer=observer,
         )
         for url in (site.catalogue.url, *site.catalogue.mirrors)

@@ -87,7 +87,7 @@ class House:
         self.registry = Registry(
             [
                 *(
-                    Site(site, catalogue_of(site, session=outbound.session, state=self.state, observer=self.watched))
+                    Site(site, catalogue_of(site, outbound=outbound, state=self.state, observer=self.watched))
                     for site in sites_of(settings)
                 ),
                 *([self._embedded[0]] if self._embedded is not None else []),

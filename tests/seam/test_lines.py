@@ -1,15 +1,19 @@
 """Lines against servers that keep to HTTP, and such that do not: scripted over real sockets."""
 
 import asyncio
+import math
+import socket
 import ssl
+import struct
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 from self_signed import self_signed
 
 from edges.errors import DestinationRefused
+from edges.lines import kept
 from edges.lines.answers import PIECE
-from edges.lines.heads import LineError
+from edges.lines.heads import LineClosed, LineError
 from edges.lines.lines import Lines, Stream
 
 
@@ -312,6 +316,106 @@ async def test_a_small_chunk_does_not_make_the_readings_after_it_small():
     assert len(pieces) < 1000
 
 
+@pytest.mark.parametrize("cut", [1, 50, 70_000, 200_000])
+@pytest.mark.parametrize("framing", ["length", "chunks", "end"])
+async def test_a_whole_body_is_one_however_it_is_framed_and_cut(framing, cut):
+    large = bytes(range(256)) * 800
+    head, raw = {
+        "length": (b"Content-Length: %d\r\n" % len(large), large),
+        "chunks": (b"Transfer-Encoding: chunked\r\n", b"%x\r\n%s\r\n0\r\n\r\n" % (len(large), large)),
+        "end": (b"", large),
+    }[framing]
+    raw = b"HTTP/1.1 200 OK\r\n%s\r\n%s" % (head, raw)
+    pieces = [raw[:cut], raw[cut:]]
+    for most, expected in ((len(large), large), (len(large) - 1, None)):
+        async with served(Scripted(pieces, close=framing == "end").serve) as url, Lines() as lines:
+            answer = await lines.ask("GET", url, {}, stall=math.inf)
+            assert await answer.whole(most) == expected
+            answer.close()
+
+
+async def test_a_whole_body_that_stands_still_or_breaks_off_raises():
+    gate = asyncio.Event()
+
+    async def stalls(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+        for piece in (b"a", b"b", b"c"):  # each begins the time anew
+            writer.write(piece)
+            await writer.drain()
+        await gate.wait()
+        writer.close()
+
+    async with served(stalls) as url, Lines() as lines:
+        answer = await lines.ask("GET", url, {}, stall=0.05)
+        with pytest.raises(TimeoutError):
+            await answer.whole(100)
+        answer.close()
+        answer = await lines.ask("GET", url, {})
+        gate.set()
+        with pytest.raises(LineError):
+            await answer.whole(100)
+        answer.close()
+
+
+async def test_who_gives_up_a_whole_body_leaves_no_line_behind():
+    gate = asyncio.Event()
+
+    async def slow(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+        asked.set()
+        await gate.wait()
+        writer.close()
+
+    asked = asyncio.Event()
+    async with served(slow) as url, Lines() as lines:
+        answer = await lines.ask("GET", url, {})
+        reading = asyncio.create_task(answer.whole(100))
+        await asked.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        answer.close()
+        gate.set()
+        with pytest.raises(LineError):
+            await all_of(lines, url)
+
+
+async def test_lines_that_nobody_needs_any_more_are_closed(monkeypatch):
+    monkeypatch.setattr(kept, "KEPT_SECONDS", 0.02)
+    gone = asyncio.Semaphore(0)
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        if not await reader.read():  # the other side closed it
+            gone.release()
+
+    async with served(serve) as url, Lines() as lines:
+        answers = [await lines.ask("GET", url, {}) for _ in range(3)]
+        for answer in answers:
+            assert await answer.whole(5) == b"hello"
+            answer.close()
+        async with asyncio.timeout(5):
+            for _ in answers:
+                await gone.acquire()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_line_that_ends_before_the_answer_is_told_as_such(reset):
+    async def hang_up(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        if reset:
+            told = writer.get_extra_info("socket")
+            told.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+
+    async with served(hang_up) as url, Lines() as lines:
+        with pytest.raises(LineClosed):
+            await lines.ask("POST", url, {}, b"{}")
+
+
 @pytest.fixture
 def secured(tmp_path):
     """What a server of localhost needs, and what trusts it."""
@@ -334,7 +438,9 @@ async def test_over_tls_a_line_is_kept_and_bodies_pass_both_ways(secured):
 
     async with served(script.serve, server) as url, Lines(tls=trusting) as lines:
         assert await all_of(lines, url) == b"hello"
-        assert await all_of(lines, f"{url}/large") == large
+        answer = await lines.ask("GET", f"{url}/large", {}, stall=math.inf)
+        assert await answer.whole(len(large)) == large
+        answer.close()
         answer = await lines.ask("PUT", url, {}, body=Stream(pieces(), len(large)))
         assert await answer.rest(100) == b"hello"
         answer.close()

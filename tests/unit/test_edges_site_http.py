@@ -15,6 +15,15 @@ from edges.observing import Outcome
 from edges.settings import CatalogueSettings
 from edges.site_http import Answer, Ask, SiteHttp
 
+ASKED = {"by": "lines"}
+
+
+@pytest.fixture(params=["lines", "session"], autouse=True)
+def way(request: pytest.FixtureRequest) -> None:
+    """Ask in each of the ways that there are: nobody can tell the difference."""
+    ASKED["by"] = request.param
+
+
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -60,7 +69,13 @@ async def raw(serve: Serve, looking: Looking | None = None, **settings: object) 
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     chosen = CatalogueSettings(url=url, **{"timeout_seconds": 3.0, "max_page_bytes": 100_000, **settings})  # type: ignore[arg-type]
     async with Outbound(allowed=[url]) as outbound:
-        http = SiteHttp(site="s", settings=chosen, session=outbound.session, observer=looking or Looking())
+        http = SiteHttp(
+            site="s",
+            settings=chosen,
+            session=outbound.session,
+            lines=outbound.site_lines if ASKED["by"] == "lines" else None,
+            observer=looking or Looking(),
+        )
         try:
             yield http, Ask(method="POST", url=url, body=b"{}")
         finally:
@@ -284,7 +299,8 @@ async def test_bytes_beyond_the_announced_length_never_answer_the_next_request()
 async def test_reasons_name_no_address() -> None:
     async with Outbound(allowed=["http://127.0.0.1:9"]) as outbound:
         settings = CatalogueSettings(url="http://127.0.0.1:9")
-        http = SiteHttp(site="s", settings=settings, session=outbound.session)
+        lines = outbound.site_lines if ASKED["by"] == "lines" else None
+        http = SiteHttp(site="s", settings=settings, session=outbound.session, lines=lines)
         with pytest.raises(SiteUnavailable) as caught:
             await http.fetch(Ask(method="GET", url="http://127.0.0.1:9/"))
     assert "127.0.0.1" not in str(caught.value)

@@ -134,7 +134,8 @@ async def test_a_collector_that_is_away_keeps_nobody_waiting(tmp_path: Path):
                 await searched(url)
 
 
-async def test_a_site_is_told_which_part_of_the_trace_its_request_is(tmp_path: Path):
+@pytest.mark.parametrize("lines", [False, True])
+async def test_a_site_is_told_which_part_of_the_trace_its_request_is(lines: bool):
     heard: list[str] = []
 
     async def hear(request: web.Request) -> web.Response:
@@ -150,8 +151,13 @@ async def test_a_site_is_told_which_part_of_the_trace_its_request_is(tmp_path: P
     told: list[Span] = []
     spans = Spans(export=told.append, share=1.0, sites={("127.0.0.1", runner.addresses[0][1]): "edge-a"})
     try:
-        async with Outbound(allowed=[site], tracer=spans) as outbound, outbound.session.get(site) as response:
-            assert response.status == 200
+        async with Outbound(allowed=[site], tracer=spans) as outbound:
+            if lines:
+                answer = await outbound.site_lines.ask("GET", site, {})
+                answer.close()
+            else:
+                async with outbound.session.get(site) as response:
+                    assert response.status == 200
     finally:
         await runner.cleanup()
     [span] = told
