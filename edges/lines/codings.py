@@ -14,7 +14,7 @@ ACCEPTED = "gzip, deflate"
 
 _AT_ONCE = 64 * 1024
 _GZIP, _FRAMED, _BARE = 31, 15, -15
-_NONE = (isal_zlib.IsalError, zlib.error)
+_NONE: tuple[type[Exception], ...] = (isal_zlib.IsalError, zlib.error)  # type: ignore[assignment]  # stubs: an instance
 _MAX_MEMBERS = 4_096
 """Members of one gzip file: servers write one; each costs something however little is in it."""
 

@@ -18,6 +18,7 @@ from gateway.search.federation import Federation
 from gateway.search.page import Page, told_of_sites
 from gateway.search.render import render_item
 from gateway.search.showing import Showing
+from gateway.sending import LargeAnswer
 from gateway.settings import LimitSettings
 from gateway.stac.demand import demand_of
 from gateway.stac.harmonised import Harmonised
@@ -141,7 +142,7 @@ class SearchFace:
             link = _next(own, request, page.next) if members is None else next_by_post(own, members, page.next)
         links = documents.page_links(scope.base, own, link)
         body = self._showing.page(items, page, links=links, told=told_of_sites(page, scope.site))
-        response = web.Response(body=only_utf8(body), content_type=GEOJSON_TYPE)
+        response = LargeAnswer(body=only_utf8(body), content_type=GEOJSON_TYPE)
         if link is not None and members is None and len(link["href"]) <= _LONGEST_LINK:
             response.headers[hdrs.LINK] = f'<{link["href"]}>; rel="next"; type="{GEOJSON_TYPE}"'
         if page.missing:
