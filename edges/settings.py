@@ -245,8 +245,8 @@ class TunnelSettings(Frozen):
 
     The edge proves itself by ``secret`` (32 bytes or more). ``ports`` are ports of 127.0.0.1 that we listen at, each
     for one of the edge's services, by its name there: the URLs of the site point to them. ``addresses`` are the
-    origins (``http://files.edge.example:8080``) by which the edge's items name a service: downloads from there go
-    through the tunnel, too.
+    origins (``http://files.edge.example:8080``) by which the edge's items name a service: downloads and harvests from
+    there go through the tunnel, too.
     """
 
     secret: Secret

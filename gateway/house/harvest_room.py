@@ -3,6 +3,8 @@
 from functools import partial
 from pathlib import Path
 
+from edges.http import Outbound
+from edges.lines.lines import Lines
 from edges.registry import Site
 from edges.storage.s3 import S3Store
 from gateway.harvests.face import HarvestsFace
@@ -36,7 +38,7 @@ async def add_harvests(house: House) -> None:
         places=books.buckets,
         ledger=house.ledger,
         session=house.outbound.session,
-        lines=house.outbound.lines,
+        lines=await _lines(house),
         check=house.outbound.check,
         webhooks=Webhooks(
             source=house.base,
@@ -67,6 +69,16 @@ async def add_harvests(house: House) -> None:
     house.routes += WorkersFace(counter).routes()
     house.routes += HarvestsFace(harvester=harvester, base=house.base, callback_hosts=hosts).routes()
     await add_hook(house, books, harvester)
+
+
+async def _lines(house: House) -> Lines:
+    """Return the lines to sources; those that lead into tunnels are asked on the way of their site alone."""
+    tunnels = [site.tunnel for site in house.settings.sites if site.tunnel is not None and site.tunnel.addresses]
+    if not tunnels:
+        return house.outbound.lines
+    ends = [end for tunnel in tunnels for end in tunnel.detours.values()]
+    outbound = Outbound(allowed=[*allowed_origins(house.settings), *ends])
+    return (await house.stack.enter_async_context(outbound)).lines
 
 
 async def _place(house: House, site: Site) -> Place:
