@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from edges.errors import EdgeError, SiteUnavailable
@@ -69,39 +69,52 @@ class Carrier:
         taken = await self._desk.take(SMALL_AT_ONCE)
         if taken:
             found()
-        ends = await asyncio.gather(*(self._carried(each) for each in taken), return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
+            await self._under_claims(taken)
         return bool(taken)
 
-    async def _carried(self, claim: ObjectClaim) -> None:
-        with self._recorded("harvest object", {"lakegate.site": claim.target}) as told:
-            told(await self._under_claim(claim))
-
-    async def _under_claim(self, claim: ObjectClaim) -> Ending:
-        """Carry out a claim on an object while renewing it; whoever loses it stops at once."""
-        work = asyncio.create_task(self._settle(claim), name=f"harvest-object-{claim.id}")
-        renewal = asyncio.create_task(self._renew(claim), name=f"harvest-renew-{claim.id}")
+    async def _under_claims(self, claims: Sequence[ObjectClaim]) -> None:
+        """Carry out claims on objects while renewing them; whoever loses one stops its work at once."""
+        lost: set[int] = set()
+        works = {
+            asyncio.create_task(self._carried(claim, lost), name=f"harvest-object-{claim.id}"): claim
+            for claim in claims
+        }
+        renewal = asyncio.create_task(self._renew(works, lost), name="harvest-renewal")
+        renewal.add_done_callback(lambda _: _give_up(works))  # by itself it ends only where it fails
         try:
-            await asyncio.wait([work, renewal], return_when=asyncio.FIRST_COMPLETED)
+            ends = await asyncio.gather(*works, return_exceptions=True)
         finally:
-            for task in (work, renewal):
-                task.cancel()
-            ends = await asyncio.gather(work, renewal, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, ClaimLost):
-                logger.info("an object was taken over", extra={"key": claim.key, "edge": claim.target})
-            elif isinstance(end, Exception):
+            failed = renewal.done()
+            renewal.cancel()
+            renewed = await asyncio.gather(renewal, return_exceptions=True)
+        for end in (*renewed, *ends) if failed else ends:
+            if isinstance(end, BaseException):
                 raise end
-        return "lost" if isinstance(ends[0], BaseException) else ends[0]
 
-    async def _renew(self, claim: ObjectClaim) -> None:
+    async def _carried(self, claim: ObjectClaim, lost: Collection[int]) -> None:
+        with self._recorded("harvest object", {"lakegate.site": claim.target}) as told:
+            try:
+                told(await self._settle(claim))
+            except (ClaimLost, asyncio.CancelledError) as error:
+                if claim.id not in lost and not isinstance(error, ClaimLost):
+                    raise
+                logger.info("an object was taken over", extra={"key": claim.key, "edge": claim.target})
+                told("lost")
+
+    async def _renew(self, works: Mapping[asyncio.Task[None], ObjectClaim], lost: set[int]) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._claim_seconds / 3):
                     await self._nudged.wait()
-            await self._desk.renew(claim)
+            for work, claim in works.items():
+                if work.done():
+                    continue
+                try:
+                    await self._desk.renew(claim)
+                except ClaimLost:
+                    if not work.done():  # else it has just ended by itself, and the claim with it
+                        lost.add(claim.id)
+                        work.cancel()
 
     async def _settle(self, claim: ObjectClaim) -> Ending:
         """Carry out a claim; each failure becomes a state with a reason."""
@@ -177,3 +190,8 @@ class Carrier:
         pause = min(error.refusal.retry_after or self._pause, self._pause)
         await self._desk.wait_for_quota(claim, str(error), pause)
         return "waiting"
+
+
+def _give_up(works: Iterable[asyncio.Task[None]]) -> None:
+    for work in works:
+        work.cancel()

@@ -170,10 +170,11 @@ def checked(connection: Connection, claim: ObjectClaim, total: int, digest: str 
     _fenced(connection, "object_checked", id=claim.id, fence=claim.fence, **values)
 
 
-def available(connection: Connection, claim: ObjectClaim, now: float) -> None:
-    """Note that the object can be read at the target: its item has to be registered."""
+def available(connection: Connection, claim: ObjectClaim, now: float, *, in_parts: bool = True) -> None:
+    """Note that the object can be read at the target: its item has to be registered. ``in_parts``: it went up so."""
     _fenced(connection, "object_available", id=claim.id, fence=claim.fence, now=now)
-    connection.change("parts_forget", id=claim.id)
+    if in_parts:
+        connection.change("parts_forget", id=claim.id)
     connection.change("item_changed", id=claim.id)
 
 

@@ -50,7 +50,7 @@ class Copier:
             raise WrongBytes(f"the item announces {claim.size} bytes, the source has {origin.size}")
         if claim.fence > 1:
             await self._publisher.sweep(claim)
-        await self._desk.cover(claim, origin.size, exact=True)
+        await self._desk.cover(claim, origin.size, exact=True)  # before the bytes are read through
         claim = msgspec.structs.replace(claim, source=source, validator=origin.etag)
         told = await self._read_through(claim, source, origin.etag)
         try:

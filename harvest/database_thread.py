@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -13,6 +14,10 @@ _T = TypeVar("_T")
 
 GROUP = 256
 """Acts that are committed together, at most."""
+
+SIBLINGS = 4
+LINGER = 0.002
+"""Where so many acts came at once, more are waited for, so many seconds: each flush serves more of them."""
 
 
 class Session(Protocol):
@@ -124,6 +129,8 @@ class DatabaseThread:
                 return
             outcomes = _together(session, [turn.act for turn in turns])
             loop.call_soon_threadsafe(_tell, turns, outcomes)
+            if len(turns) >= SIBLINGS:
+                time.sleep(LINGER)
 
 
 def _together(session: Session, acts: Sequence[Act]) -> list[_Outcome]:

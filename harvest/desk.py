@@ -21,7 +21,7 @@ class Desk(Protocol):
     Raises:
         ClaimLost: another has taken the claim over; stop.
         DatabaseUnavailable: nothing can be written down now; whether it was is not known.
-        QuotaExceeded: by :meth:`cover` alone.
+        QuotaExceeded: by :meth:`cover` and :meth:`checked` alone.
     """
 
     async def take(self, most: int) -> Sequence[ObjectClaim]:
@@ -57,7 +57,7 @@ class Desk(Protocol):
         ...
 
     async def checked(self, claim: ObjectClaim, total: int, digest: str | None) -> None:
-        """Write down that all bytes came and are right: now they may be made visible."""
+        """Write down that all ``total`` bytes came and are right, and are reserved: now they may be made visible."""
         ...
 
     async def available(self, claim: ObjectClaim, moved: int) -> None:

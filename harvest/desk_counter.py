@@ -118,9 +118,10 @@ async def _parts(desk: OwnDesk, claim: ObjectClaim, deed: Deed) -> list[Any]:
     return list(await desk.parts(claim))
 
 
-async def _cover(desk: OwnDesk, claim: ObjectClaim, deed: Deed) -> Covered:
+async def _covered(act: Awaitable[None]) -> Covered:
+    """Carry out what needs quota; tell whether there was some."""
     try:
-        await desk.cover(claim, deed.needed, exact=deed.exact)
+        await act
     except QuotaExceeded as error:
         return Covered(refusal=error.refusal)
     return Covered()
@@ -150,11 +151,11 @@ _ACTS: Mapping[str, Act] = {
     "renew": lambda desk, claim, _: desk.renew(claim),
     "current": _current,
     "parts": _parts,
-    "cover": _cover,
+    "cover": lambda desk, claim, deed: _covered(desk.cover(claim, deed.needed, exact=deed.exact)),
     "began": lambda desk, claim, deed: desk.began(claim, deed.upload_id, deed.part_bytes, deed.total),
     "part_done": _part_done,
     "upload_gone": lambda desk, claim, _: desk.upload_gone(claim),
-    "checked": lambda desk, claim, deed: desk.checked(claim, deed.total or 0, deed.digest),
+    "checked": lambda desk, claim, deed: _covered(desk.checked(claim, deed.total or 0, deed.digest)),
     "available": lambda desk, claim, deed: desk.available(claim, deed.moved),
     "ended": _ended,
     "put_off": _put_off,

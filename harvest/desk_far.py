@@ -119,7 +119,9 @@ class FarDesk:
         await self._tell("upload_gone", claim)
 
     async def checked(self, claim: ObjectClaim, total: int, digest: str | None) -> None:
-        await self._tell("checked", claim, total=total, digest=digest)
+        covered = await self._line.ask("checked", _deed(claim, total=total, digest=digest), Covered)
+        if covered.refusal is not None:
+            raise QuotaExceeded(covered.refusal)
 
     async def available(self, claim: ObjectClaim, moved: int) -> None:
         await self._tell("available", claim, moved=moved)

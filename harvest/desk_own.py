@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from edges.model import Part
 from harvest import claims, orders
-from harvest.admission import Admission
+from harvest.admission import Admission, is_covered
 from harvest.claims import ObjectClaim, Scope
 from harvest.database import Connection, Journal
 from harvest.states import ObjectEvent
@@ -54,13 +54,21 @@ class OwnDesk:
         await self._database.run(lambda c: claims.forget_upload(c, claim))
 
     async def checked(self, claim: ObjectClaim, total: int, digest: str | None) -> None:
-        await self._database.run(lambda c: claims.checked(c, claim, total, digest))
+        def covered_and_written(connection: Connection) -> bool:
+            if not is_covered(connection, claim.id, total):
+                return False
+            claims.checked(connection, claim, total, digest)
+            return True
+
+        if not await self._database.run(covered_and_written):
+            await self._admission.cover(claim.id, total, exact=True)
+            await self._database.run(lambda c: claims.checked(c, claim, total, digest))
 
     async def available(self, claim: ObjectClaim, moved: int) -> None:
         now = self._clock()
 
         def remember(connection: Connection) -> None:
-            claims.available(connection, claim, now)
+            claims.available(connection, claim, now, in_parts=not moved)
             if moved:
                 claims.count_moved(connection, claim, moved, now)
 

@@ -54,6 +54,9 @@ Resting = Callable[[float], Awaitable[None]]
 FAULT_PAUSE = 1.0
 """Seconds that a background task rests after an unforeseen error."""
 
+BREATH = 0.1
+"""Seconds between two turns of those who look after orders beside the workers, at least."""
+
 
 LINK_SECONDS = 600
 """How long a signed link can be used; asking for the results again gives new ones."""
@@ -327,7 +330,7 @@ class Harvester:
     async def _repeat(self, step: Callable[[], Awaitable[bool]], rest: Resting | None) -> None:
         """Take step after step; rest when there was nothing to do, until something happens or ``rest`` ends."""
         while True:
-            wake = self._wake
+            wake, begun = self._wake, asyncio.get_running_loop().time()
             try:
                 worked = await step()
             except (EdgeError, HarvestError, QuotaError) as error:
@@ -344,6 +347,9 @@ class Harvester:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._settings.idle_seconds):
                         await wake.wait()
+                await asyncio.sleep(
+                    max(0.0, begun + BREATH - asyncio.get_running_loop().time())
+                )  # workers wake us with each step
 
 
 def _linked(results: Results, place: Place) -> Results:

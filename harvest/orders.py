@@ -14,6 +14,7 @@ from harvest.errors import KeyReused, OrderInFlight, OrderNotFound
 from harvest.holds import hold, leave
 from harvest.model import (
     Failure,
+    Integrity,
     ObjectResult,
     Order,
     OrderRequest,
@@ -152,13 +153,16 @@ def row_of(connection: Connection, order_id: str) -> Row:
 def enlist(connection: Connection) -> int:
     """Spread some planned items over items and objects; return how many."""
     rows = connection.all("planned_next", limit=ENLIST)
+    if not rows:
+        return 0
+    asked = msgspec.json.decode(row_of(connection, rows[0]["order_id"])["request"], type=OrderRequest)  # of all rows
     for row in rows:
-        _enlist_item(connection, row)
+        _enlist_item(connection, row, asked.integrity)
         connection.change("planned_done", order_id=row["order_id"], seq=row["seq"])
     return len(rows)
 
 
-def _enlist_item(connection: Connection, row: Row) -> None:
+def _enlist_item(connection: Connection, row: Row, integrity: Integrity) -> None:
     collection, item_id = item_id_of(msgspec.json.decode(row["doc"])) or ("", "")
     named = {"target": row["target"], "collection": collection, "item_id": item_id}
     stored = connection.one("item_upsert", doc=row["doc"], **named)
@@ -168,13 +172,13 @@ def _enlist_item(connection: Connection, row: Row) -> None:
     if not wishes:  # only the item is wanted
         connection.change("item_dirty", id=item)
     for wish in wishes:
-        object_id, pays = _enlist_object(connection, row, item, wish)
+        object_id, pays = _enlist_object(connection, row, item, wish, integrity)
         reserved = wish.estimate if pays else 0
         link = {"order_id": row["order_id"], "object": object_id, "estimate": wish.estimate, "reserved": reserved}
         connection.change("object_link", **link)
 
 
-def _enlist_object(connection: Connection, row: Row, item: int, wish: Wish) -> tuple[int, bool]:
+def _enlist_object(connection: Connection, row: Row, item: int, wish: Wish, integrity: Integrity) -> tuple[int, bool]:
     """Return the object of a wish, and whether this order pays for it."""
     wanted = wish.wanted
     values: dict[str, Any] = {
@@ -185,10 +189,8 @@ def _enlist_object(connection: Connection, row: Row, item: int, wish: Wish) -> t
         "media_type": wanted.media_type,
         "version": uuid.uuid4().hex,
         "payer": row["order_id"],
-        "integrity": "prefer",
+        "integrity": integrity,
     }
-    request = msgspec.json.decode(row_of(connection, row["order_id"])["request"], type=OrderRequest)
-    values["integrity"] = request.integrity
     there = connection.one("object_by_key", target=row["target"], key=wanted.key)
     if there is None:
         new = connection.one("object_insert", target=row["target"], key=wanted.key, asset=wanted.asset, **values)

@@ -193,7 +193,6 @@ class Transfer:
     async def _permit(self, claim: ObjectClaim, total: int, digest: Digest) -> None:
         """Let the last bytes go: only if all is right, and the claim still ours."""
         check_arrived(claim, total, digest)
-        await self._desk.cover(claim, total, exact=True)  # who pays may have changed on the way
         await self._publisher.checked(claim, total, digest.multihash())
 
     async def _conclude(self, claim: ObjectClaim, upload: Upload, total: int) -> None:

@@ -39,7 +39,7 @@ class MemoryCatalogue:
         values = compile_values(order)
         about = texts_of_collections(self._collections.values()) if query.text is not None else {}
         match = compile_query(query, about)
-        found = [(key_of_values(order, values(item)), item) for item in self._items.values() if match(item)]
+        found = [(key_of_values(order, values(item)), item) for item in self._asked(query) if match(item)]
         found.sort(key=lambda pair: pair[0])
         matched = len(found)
         if after is not None:
@@ -48,6 +48,13 @@ class MemoryCatalogue:
         items = [item for _, item in found[:limit]]
         following = encode_position(order, values(items[-1])) if items and len(found) > limit else None
         return Batch(items=items, next=following, matched=matched)
+
+    def _asked(self, query: Query) -> Iterable[Members]:
+        """Return what can match: where items are named, those alone are looked at."""
+        if query.ids is None or query.collections is None:
+            return self._items.values()
+        named = {(collection, item) for collection in query.collections for item in query.ids}
+        return [self._items[key] for key in named if key in self._items]
 
     async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
         """Count what matches, item by item."""
