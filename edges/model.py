@@ -159,8 +159,12 @@ class Stored(Frozen):
 
 
 class Part(Frozen):
-    """A part of a multipart upload that the store has confirmed. ``number`` counts from 1; ``size`` in bytes."""
+    """A part of a multipart upload that the store has confirmed. ``number`` counts from 1; ``size`` in bytes.
+
+    ``crc64nvme`` is of its bytes, as whoever sent them computed it.
+    """
 
     number: int
     etag: str
     size: int
+    crc64nvme: int | None = None

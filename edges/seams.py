@@ -71,7 +71,7 @@ class ObjectStore(Protocol):
         """Stream an object from byte ``start`` up to ``stop`` (not included), in pieces of at most ``chunk`` bytes."""
         ...
 
-    def lend(self, key: str, *, start: int = 0) -> AsyncIterator[Buffer]:
+    def lend(self, key: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[Buffer]:
         """Stream an object as :meth:`get` does, to be passed on at once: a piece holds until the next is asked."""
         ...
 

@@ -17,6 +17,7 @@ class CarryingTerms(Value, frozen=True):
     """How objects are carried; each field is of :class:`harvest.settings.HarvestSettings`."""
 
     part_bytes: int
+    parts_at_once: int
     checksum: Literal["crc64nvme", "sha256"]
     stall_seconds: float
     claim_seconds: float
@@ -43,7 +44,7 @@ def carrier_of(
         desk=desk,
         places=means.places,
         sources=sources,
-        manner=Manner(part_bytes=terms.part_bytes, checksum=terms.checksum),
+        manner=Manner(part_bytes=terms.part_bytes, checksum=terms.checksum, parts_at_once=terms.parts_at_once),
         checkpoint=checkpoint,
     )
     return Carrier(

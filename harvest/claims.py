@@ -141,7 +141,8 @@ def part_done(connection: Connection, claim: ObjectClaim, part: Part, done: int,
     values = {"number": part.number, "etag": part.etag, "size": part.size}
     if connection.one("part_known", id=claim.id, **values) is not None:
         return False
-    connection.change("part_insert", id=claim.id, **values)
+    crc = None if part.crc64nvme is None else f"{part.crc64nvme:016x}"
+    connection.change("part_insert", id=claim.id, crc=crc, **values)
     return True
 
 
@@ -153,7 +154,15 @@ def count_moved(connection: Connection, claim: ObjectClaim, size: int, now: floa
 def parts_of(connection: Connection, claim: ObjectClaim) -> list[Part]:
     """Return the parts that were remembered, by number."""
     rows = connection.all("parts_of", id=claim.id)
-    return [Part(number=row["number"], etag=row["etag"], size=row["size"]) for row in rows]
+    return [
+        Part(
+            number=row["number"],
+            etag=row["etag"],
+            size=row["size"],
+            crc64nvme=None if row["crc64nvme"] is None else int(row["crc64nvme"], 16),
+        )
+        for row in rows
+    ]
 
 
 def forget_upload(connection: Connection, claim: ObjectClaim) -> None:

@@ -11,6 +11,7 @@ reached, and for other hashes, there is no state to keep: the beginning is then 
 import ctypes
 import hashlib
 import sys
+from collections.abc import Iterable
 from typing import Literal, Protocol
 
 from awscrt import checksums
@@ -55,6 +56,16 @@ class Digest:
             return state.startswith(_CRC_TAG) and len(state) == len(_CRC_TAG) + 8
         right = state.startswith(_SHA256_TAG) and len(state) == len(_SHA256_TAG) + _CONTEXT_BYTES
         return right and _LIBRARY is not None and algorithm == "sha256"
+
+    @staticmethod
+    def of_parts(
+        parts: Iterable[tuple[int, int]], expected: Checksum | None = None, *, otherwise: Kept = "crc64nvme"
+    ) -> "Digest":
+        """Return the CRC-64/NVME of parts one after the other, each told by its own and its size in bytes."""
+        whole = 0
+        for crc, size in parts:
+            whole = checksums.combine_crc64nvme(whole, crc, size)
+        return Digest(expected, state=_CRC_TAG + whole.to_bytes(8, "big"), otherwise=otherwise)
 
     def update(self, data: Buffer) -> None:
         """Take the next bytes in."""

@@ -38,8 +38,10 @@ def redirect_of(status: int, headers: Mapping[str, str]) -> str | None:
     return headers.get("Location") if status in _REDIRECTS else None
 
 
-def judge(status: int, headers: Mapping[str, str], start: int, validator: str | None) -> Opened:
-    """Return what an answer to a request from byte ``start`` promises.
+def judge(
+    status: int, headers: Mapping[str, str], start: int, validator: str | None, *, ranged: bool = False
+) -> Opened:
+    """Return what an answer to a request from byte ``start`` promises; ``ranged``: it was by range.
 
     Raises:
         NotYet: the source prepares the data (202), or asks to wait (Retry-After).
@@ -54,7 +56,7 @@ def judge(status: int, headers: Mapping[str, str], start: int, validator: str | 
     if headers.get("Content-Type", "").lower().startswith("text/html"):
         raise SourceFailed("a web page came instead of the file", again=False)
     found = _validator(headers)
-    if start == 0:
+    if not start and not ranged:
         if status == 206:
             raise SourceFailed("a part came, though the whole was asked for", again=False)
         length = _length(headers)

@@ -224,8 +224,8 @@ DELETE FROM parts WHERE object = :id;
 SELECT number FROM parts WHERE object = :id AND number = :number AND etag = :etag AND size = :size;
 
 -- name: part_insert
-INSERT INTO parts (object, number, etag, size) VALUES (:id, :number, :etag, :size)
-ON CONFLICT (object, number) DO UPDATE SET etag = excluded.etag, size = excluded.size;
+INSERT INTO parts (object, number, etag, size, crc64nvme) VALUES (:id, :number, :etag, :size, :crc)
+ON CONFLICT (object, number) DO UPDATE SET etag = excluded.etag, size = excluded.size, crc64nvme = excluded.crc64nvme;
 
 -- name: object_part_done
 -- One that was put off and is gone on with is CLAIMED until its next part.
@@ -233,7 +233,7 @@ UPDATE objects SET state = 'TRANSFERRING', done = :done, hash_state = :hash_stat
 WHERE id = :id AND fence = :fence AND state IN ('CLAIMED', 'TRANSFERRING');
 
 -- name: parts_of
-SELECT number, etag, size FROM parts WHERE object = :id ORDER BY number;
+SELECT number, etag, size, crc64nvme FROM parts WHERE object = :id ORDER BY number;
 
 -- name: object_checked
 UPDATE objects SET state = 'VERIFYING', digest = :digest, total = :total, source = :source

@@ -51,8 +51,8 @@ class Opener(Protocol):
         """How long to put up with a source."""
         ...
 
-    async def connect(self, source: Source, start: int, validator: str | None) -> Connection:
-        """Open a connection from byte ``start``; see :meth:`harvest.sources.Sources.connect`."""
+    async def connect(self, source: Source, start: int, validator: str | None, stop: int | None = None) -> Connection:
+        """Open a connection from byte ``start``, up to ``stop``; see :meth:`harvest.sources.Sources.connect`."""
         ...
 
 
@@ -64,13 +64,17 @@ def _passing(error: BaseException) -> bool:
 class Reading:
     """A stream that mends itself. After entering, ``total`` (bytes, if told) and ``validator`` are known.
 
+    With a ``stop`` (not included) no more than that is asked for and read, of a source that knows ranges.
+
     Raises from each method:
         SourceChanged: what was read before is no longer what the source holds; begin anew.
         NotYet: the source asks to come back later than we wait here.
         SourceFailed: it does not deliver, and further trying would not help.
     """
 
-    def __init__(self, sources: Opener, source: Source, start: int, validator: str | None) -> None:
+    def __init__(
+        self, sources: Opener, source: Source, start: int, validator: str | None, stop: int | None = None
+    ) -> None:
         self._sources = sources
         self._patience = sources.patience
         self._source = source
@@ -78,6 +82,7 @@ class Reading:
         self._outages = 0
         self._mark = start
         self._since, self._waited = start, 0.0
+        self._stop = stop
         self.position = start
         self.validator = validator
         self.total: int | None = None
@@ -96,6 +101,12 @@ class Reading:
         """Return some of the next ``limit`` bytes, none at the end. They hold until the next reading."""
         return await self._persist(partial(self._read, min(limit, PIECE)))
 
+    async def move(self, start: int, stop: int) -> None:
+        """Go on from another byte, up to ``stop``; what was asked for before is let go."""
+        await self._drop()
+        self.position = self._mark = self._since = start
+        self._stop = stop
+
     async def read_part(self, size: int) -> bytes:
         """Return the next ``size`` bytes, held in memory; fewer only at the end."""
         body = bytearray()
@@ -108,15 +119,18 @@ class Reading:
 
     async def _read(self, limit: int) -> Buffer:
         self._watch()  # before reading: what has been read must not be lost by an error
+        if self.position == self._stop:
+            return b""
         connection = await self._connected()
         began = time.monotonic()
-        piece = await connection.read(limit)
+        piece = await connection.read(limit if self._stop is None else min(limit, self._stop - self.position))
         self._waited += time.monotonic() - began
         self.position += len(piece)
         if self.total is not None and self.position > self.total:
             raise SourceFailed(f"more than the announced {self.total} bytes came", again=False)
-        if not piece and self.total is not None and self.position < self.total:
-            raise SourceFailed(f"ended after {self.position} of {self.total} bytes", again=True)
+        end = self.total if self._stop is None else self._stop
+        if not piece and end is not None and self.position < end:
+            raise SourceFailed(f"ended after {self.position} of {end} bytes", again=True)
         return piece
 
     def _watch(self) -> None:
@@ -134,16 +148,18 @@ class Reading:
 
     async def _connected(self) -> Connection:
         if self._connection is None:
-            begun = self.position > 0
+            begun = self.position > 0 or self._stop is not None
             if begun and self.validator is None:
                 raise SourceChanged  # it cannot be told whether it has
-            connection = await self._sources.connect(self._source, self.position, self.validator)
+            connection = await self._sources.connect(self._source, self.position, self.validator, self._stop)
             self._connection = connection
             opened = connection.opened
             if begun and None not in (self.total, opened.total) and opened.total != self.total:
                 raise SourceChanged
             self.total, self.validator = opened.total, opened.validator
             self.framed = opened.framed
+            if opened.skip and self._stop is not None:
+                raise SourceFailed("the source knows no ranges", again=False)
             await self._skip(connection, opened.skip)
             self._since, self._waited = self.position, 0.0
         return self._connection

@@ -68,6 +68,7 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     ``workers`` objects are transferred at once. What is larger than ``part_bytes`` goes in parts of that size
     (S3 wants at least 5 MiB), and what a crash costs is at most one of them; parts are streamed, not held.
+    Up to ``parts_at_once`` smaller parts of one object go side by side, where fewer objects than that are carried.
     ``checksum`` is computed where an item announces none. ``stall_seconds`` without a byte breaks a transfer off,
     and it resumes. ``claim_seconds`` is how long a dead worker keeps its claim. ``allowed_origins``
     (``scheme://host:port``) are private addresses from which assets may be fetched beside the sites' own; public
@@ -87,6 +88,7 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     workers: int = 4
     part_bytes: int = 64 << 20
+    parts_at_once: int = 4
     checksum: Literal["crc64nvme", "sha256"] = "crc64nvme"
     stall_seconds: float = 30.0
     claim_seconds: float = 30.0

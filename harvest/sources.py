@@ -27,6 +27,9 @@ from harvest.zip_connection import Archive, open_member
 
 MAX_REDIRECTS = 5
 
+Span = tuple[int, int | None]
+"""The first byte that is wanted, and where to stop (not included; None: at the end)."""
+
 _ENCODED = re.compile(r"[!-~]+")
 
 
@@ -42,12 +45,14 @@ class Sources:
         self._manners = means.manners or Manners({})
         self.patience = patience
 
-    def reading(self, source: Source, *, start: int = 0, validator: str | None = None) -> Reading:
-        """Return the stream of a source from byte ``start``; enter it to connect."""
-        return Reading(self, source, start, validator)
+    def reading(
+        self, source: Source, *, start: int = 0, stop: int | None = None, validator: str | None = None
+    ) -> Reading:
+        """Return the stream of a source from byte ``start`` to its end, or up to ``stop``; enter it to connect."""
+        return Reading(self, source, start, validator, stop)
 
-    async def connect(self, source: Source, start: int, validator: str | None) -> Connection:
-        """Open one connection.
+    async def connect(self, source: Source, start: int, validator: str | None, stop: int | None = None) -> Connection:
+        """Open one connection; what has a ``stop`` may give more all the same.
 
         Raises:
             LeftAlone: the source's site is not to be read at this hour.
@@ -57,17 +62,17 @@ class Sources:
         try:
             if is_member(source.href):
                 return PoliteConnection(await self._member(source, start, validator), turn)
-            return PoliteConnection(await self._connect(source, start, validator), turn)
+            return PoliteConnection(await self._connect(source, start, validator, stop), turn)
         except BaseException:  # also where the work is given up: others wait for the turn
             turn.end()
             raise
 
-    async def _connect(self, source: Source, start: int, validator: str | None) -> Connection:
+    async def _connect(self, source: Source, start: int, validator: str | None, stop: int | None = None) -> Connection:
         try:
             if self._is_by_http(source):
-                return await self._connect_http(source, start, validator)
+                return await self._connect_http(source, (start, stop), validator)
             if source.href.startswith("s3:"):
-                return await self._connect_s3(source, start, validator)
+                return await self._connect_s3(source, (start, stop), validator)
             return await self._connect_file(source, start, validator)
         except EdgeError as error:
             raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
@@ -117,11 +122,15 @@ class Sources:
 
     # -- one connection ------------------------------------------------------------------------------------
 
-    async def _connect_http(self, source: Source, start: int, validator: str | None) -> Connection:
-        wanted = {"Range": f"bytes={start}-", "If-Range": validator or ""} if start else {}
+    async def _connect_http(self, source: Source, span: Span, validator: str | None) -> Connection:
+        start, stop = span
+        ranged = start > 0 or stop is not None
+        last = "" if stop is None else stop - 1
+        wanted = {"Range": f"bytes={start}-{last}", "If-Range": validator or ""} if ranged else {}
         answer = await self._answer(source, wanted)
         try:
-            return HttpConnection(answer, judge(answer.status, answer.headers, start, validator))
+            opened = judge(answer.status, answer.headers, start, validator, ranged=ranged)
+            return HttpConnection(answer, opened)
         except SourceFailed:
             answer.close()
             raise
@@ -151,7 +160,7 @@ class Sources:
         asked = address if _ENCODED.fullmatch(address) else str(URL(address))
         return await self._means.lines.ask("GET", asked, headers, stall=self.patience.stall)
 
-    async def _connect_s3(self, source: Source, start: int, validator: str | None) -> Connection:
+    async def _connect_s3(self, source: Source, span: Span, validator: str | None) -> Connection:
         address = urlsplit(source.href)
         place = self._means.places.get(source.site)
         if place is None or place.bucket != address.netloc:
@@ -166,7 +175,7 @@ class Sources:
         if validator is not None and info.etag != validator:
             raise SourceChanged
         opened = Opened(total=info.size, validator=info.etag or None, skip=0)
-        return StoreConnection(place.store.lend(key, start=start), opened)
+        return StoreConnection(place.store.lend(key, start=span[0], stop=span[1]), opened)
 
     async def _connect_file(self, source: Source, start: int, validator: str | None) -> Connection:
         folder = self._means.folders.get(source.site) if source.own else None

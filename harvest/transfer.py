@@ -22,13 +22,15 @@ from harvest.digest import Digest, Kept
 from harvest.errors import ClaimLost, SourceChanged, SourceFailed, WrongBytes
 from harvest.estimate import part_size
 from harvest.feed import Feed
+from harvest.lanes import Lanes, lane_bytes
 from harvest.model import Source
 from harvest.parts import HELD_PART, Parts
 from harvest.publishing import VERSION, Publisher
 from harvest.reading import Reading
 from harvest.seams import Checkpoint, Place, TargetStore, unobserved
+from harvest.side_by_side import Carriage, SideBySide
 from harvest.sources import Sources
-from harvest.upload import Upload, check_arrived, expected, resumed
+from harvest.upload import Upload, are_apart, check_arrived, expected, resumed
 
 WRONG_TRIES = 2
 """How often one source may deliver wrong bytes before it is given up."""
@@ -43,10 +45,14 @@ class _Occupied(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Manner:
-    """How objects are transferred: bytes of a part, and what is computed where no checksum is announced."""
+    """How objects are transferred: bytes of a part, and what is computed where no checksum is announced.
+
+    Up to ``parts_at_once`` parts of one object go side by side, where no others are being carried; they are smaller.
+    """
 
     part_bytes: int
     checksum: Kept = "crc64nvme"
+    parts_at_once: int = 1
 
 
 class Transfer:
@@ -65,6 +71,7 @@ class Transfer:
         self._sources = sources
         self._manner = manner
         self._checkpoint = checkpoint
+        self._lanes = Lanes(manner.parts_at_once)
         self._publisher = Publisher(desk=desk, places=places, checkpoint=checkpoint)
         self._copier = Copier(
             desk=desk, places=places, sources=sources, publisher=self._publisher, checkpoint=checkpoint
@@ -88,9 +95,8 @@ class Transfer:
         absent = claim.fence == 1
         while True:
             try:
-                if await self._copier.copied(claim, source):
-                    return None
-                return await self._attempt(claim, source, absent=absent)
+                if not await self._copier.copied(claim, source):
+                    await self._attempt(claim, source, absent=absent)
             except _Occupied:
                 absent = False
             except WrongBytes:
@@ -101,6 +107,8 @@ class Transfer:
                 changed += 1
                 if changed >= self._sources.patience.attempts:
                     raise
+            else:
+                return
             claim = await self.discard(claim)
 
     # -- one attempt at one source -------------------------------------------------------------------------
@@ -110,44 +118,72 @@ class Transfer:
         if upload is None and claim.upload_id is not None:
             claim = await self.discard(claim)
         elif upload is not None and upload.start == claim.total:
-            return await self._conclude(claim, upload, upload.start)
+            await self._conclude(claim, upload, upload.start)
+            return
         start, validator = (upload.start, claim.validator) if upload else (0, None)
         async with self._sources.reading(source, start=start, validator=validator) as reading:
-            if upload is not None and reading.validator != claim.validator:
+            if upload is not None and not _same(reading, claim):
                 raise SourceChanged
             claim = msgspec.structs.replace(claim, source=source, validator=reading.validator)
             _check_announced(claim, reading)
+            came: Upload | bytes | None
             if reading.total is None:
-                upload = await self._unmeasured(claim, reading, upload)
+                came = await self._unmeasured(claim, reading, upload)
             else:
-                upload = await self._measured(claim, reading, upload, absent=absent)
+                came = await self._measured(claim, reading, upload, absent=absent)
             end = reading.position
-        return await self._conclude(claim, upload, end) if upload is not None else None
+        if isinstance(came, Upload):
+            await self._conclude(claim, came, came.bytes_there() if came.apart else end)
+        elif came is not None:
+            await self._hold(claim, came)  # the source is let go of before: others may wait for it
 
     async def _measured(
         self, claim: ObjectClaim, reading: Reading, upload: Upload | None, *, absent: bool
-    ) -> Upload | None:
-        """Transfer a source that tells its length; return the upload to be concluded, or None if all is done."""
+    ) -> Upload | bytes | None:
+        """Transfer a source that tells its length; return what is to be concluded or put, or None if all is done."""
         total = reading.total or 0
-        size = upload.part_bytes if upload else part_size(total, self._manner.part_bytes)
-        if upload is None and total <= min(size, HELD):
-            await self._hold(claim, await reading.read_part(total))
-            return None
+        if upload is None and total <= min(self._manner.part_bytes, HELD):
+            return await reading.read_part(total)
         await self._desk.cover(claim, total, exact=True)
-        if upload is None and total <= size:
-            await self._stream(claim, reading, total, absent=absent)
-            return None
-        upload = upload or await self._begin(claim, reading, size)
-        await self._parts(claim).stream(upload, reading, total)
+        with self._lanes.own():
+            if upload is None and total <= self._manner.part_bytes:
+                await self._stream(claim, reading, total, absent=absent)
+                return None
+            upload = upload or await self._begin(claim, reading, self._part_size(claim, total))
+            if upload.apart:
+                await SideBySide(self._carriage(claim), upload, total, reading.validator).run(reading)
+            else:
+                await self._parts(claim).stream(upload, reading, total)
         return upload
 
-    async def _unmeasured(self, claim: ObjectClaim, reading: Reading, upload: Upload | None) -> Upload | None:
-        """Transfer a source that does not tell its length; return the upload to be concluded, or None."""
+    def _part_size(self, claim: ObjectClaim, total: int) -> int:
+        """Return the size of parts: where several go at once, a crash loses no more of them than of a large one."""
+        apart = are_apart(claim, (), self._manner.checksum)
+        most = self._manner.parts_at_once if apart else 1
+        return part_size(total, lane_bytes(self._manner.part_bytes, most))
+
+    def _carriage(self, claim: ObjectClaim) -> Carriage:
+        if claim.source is None:
+            raise ClaimLost("no source is being read")
+        return Carriage(
+            claim=claim,
+            source=claim.source,
+            store=self._store(claim),
+            sources=self._sources,
+            desk=self._desk,
+            checkpoint=self._checkpoint,
+            lanes=self._lanes,
+            part_bytes=self._manner.part_bytes,
+        )
+
+    async def _unmeasured(self, claim: ObjectClaim, reading: Reading, upload: Upload | None) -> Upload | bytes:
+        """Transfer a source that does not tell its length; return what is to be concluded, or to be put."""
+        if upload is not None and upload.apart:
+            raise SourceChanged  # it told its length before
         size = upload.part_bytes if upload else min(HELD_PART, self._manner.part_bytes)
         first = await reading.read_part(size)
         if upload is None and len(first) < size:
-            await self._hold(claim, first)
-            return None
+            return first
         upload = upload or await self._begin(claim, reading, size)
         await self._parts(claim).hold(upload, reading, first)
         return upload
@@ -197,7 +233,7 @@ class Transfer:
 
     async def _conclude(self, claim: ObjectClaim, upload: Upload, total: int) -> None:
         """Check an upload whose bytes are all there, and make it visible."""
-        await self._permit(claim, total, upload.digest)
+        await self._permit(claim, total, upload.summed(expected(claim)))
         await self._publisher.complete(claim, upload.id, upload.parts(), absent=upload.absent)
         self._checkpoint("completed")
         if not await self._publisher.visible(claim, written=True):
@@ -227,7 +263,8 @@ class Transfer:
         except asyncio.CancelledError:
             await asyncio.wait([creating])  # else an upload could be left that nobody knows of
             raise
-        return Upload(id=upload_id, part_bytes=size, digest=self._digest(claim), absent=absent)
+        apart = reading.total is not None and are_apart(claim, (), self._manner.checksum)
+        return Upload(id=upload_id, part_bytes=size, digest=self._digest(claim), absent=absent, apart=apart)
 
     async def _create(self, store: TargetStore, claim: ObjectClaim, size: int, total: int | None) -> str:
         upload_id = await store.create_upload(claim.key, metadata={VERSION: claim.version})
@@ -248,6 +285,11 @@ class Transfer:
 
     def _store(self, claim: ObjectClaim) -> TargetStore:
         return self._publisher.store(claim)
+
+
+def _same(reading: Reading, claim: ObjectClaim) -> bool:
+    """Tell whether a source is what an upload was begun from; it may tell its length only later."""
+    return reading.validator == claim.validator and claim.total in (None, reading.total)
 
 
 def _check_announced(claim: ObjectClaim, reading: Reading) -> None:

@@ -22,7 +22,8 @@ class Upload:
 
     Reading goes on at byte ``start``; ``confirmed`` are the parts that both the store and we remember,
     ``unrecorded`` those that only the store does (we died before writing them down). ``absent``: there was no
-    object before.
+    object before. ``apart``: each part has a checksum of its own, and they come in any order; else ``digest`` runs
+    over them all.
     """
 
     id: str
@@ -32,6 +33,17 @@ class Upload:
     absent: bool = False
     confirmed: dict[int, Part] = field(default_factory=dict)
     unrecorded: dict[int, Part] = field(default_factory=dict)
+    apart: bool = False
+
+    def bytes_there(self) -> int:
+        """Return how many bytes are up and remembered."""
+        return sum(part.size for part in self.confirmed.values())
+
+    def summed(self, expected: multihash.Checksum | None) -> Digest:
+        """Return the checksum of all that is up."""
+        if not self.apart:
+            return self.digest
+        return Digest.of_parts(((part.crc64nvme or 0, part.size) for part in self.parts()), expected)
 
     def has(self, number: int) -> bool:
         """Tell whether a part is up and remembered: it is then read for the hash alone."""
@@ -54,6 +66,8 @@ def resumed(
 
     Without a usable state of the hash, reading starts at the beginning again, but nothing is sent twice.
     """
+    if claim.upload_id is not None and claim.total is not None and are_apart(claim, remembered, otherwise):
+        return _resumed_apart(claim, claim.upload_id, remembered, listed)
     stored = {part.number: part for part in listed}
     numbers = [part.number for part in remembered]
     kept = all(part.number in stored and stored[part.number].size == part.size for part in remembered)
@@ -68,6 +82,31 @@ def resumed(
     upload.confirmed = {part.number: part for part in remembered}
     upload.unrecorded = {number: part for number, part in stored.items() if number not in upload.confirmed}
     return upload
+
+
+def are_apart(claim: ObjectClaim, parts: Sequence[Part], otherwise: Kept) -> bool:
+    """Tell whether the parts of an object are summed up each by itself: a CRC can be put together of theirs."""
+    wanted = expected(claim)
+    algorithm = wanted.algorithm if wanted is not None else otherwise
+    return algorithm == "crc64nvme" and all(part.crc64nvme is not None for part in parts)
+
+
+def _resumed_apart(
+    claim: ObjectClaim, upload_id: str, remembered: Sequence[Part], listed: Sequence[Part]
+) -> Upload | None:
+    stored = {part.number: part.size for part in listed}
+    if any(stored.get(part.number) != part.size for part in remembered):
+        return None
+    confirmed = {part.number: part for part in remembered}
+    first = next(number for number in range(1, len(confirmed) + 2) if number not in confirmed)
+    return Upload(
+        id=upload_id,
+        part_bytes=claim.part_bytes,
+        digest=Digest(expected(claim)),
+        start=min((first - 1) * claim.part_bytes, claim.total or 0),
+        confirmed=confirmed,
+        apart=True,
+    )
 
 
 def expected(claim: ObjectClaim) -> multihash.Checksum | None:

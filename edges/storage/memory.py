@@ -50,9 +50,9 @@ class MemoryStore:
         for position in range(0, len(wanted), chunk):
             yield wanted[position : position + chunk]
 
-    def lend(self, key: str, *, start: int = 0) -> AsyncIterator[Buffer]:
+    def lend(self, key: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[Buffer]:
         """Stream an object as :meth:`get` does: nothing here is used again."""
-        return self.get(key, start=start)
+        return self.get(key, start=start, stop=stop)
 
     async def put(self, key: str, body: bytes, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""

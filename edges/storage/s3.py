@@ -245,9 +245,9 @@ class S3Store:
         """
         return kept(self._wire.get(key, start=start, stop=stop, chunk=chunk))
 
-    def lend(self, key: str, *, start: int = 0) -> AsyncIterator[Buffer]:
+    def lend(self, key: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[Buffer]:
         """Stream an object as :meth:`get` does, without a copy: each piece holds until the next is asked for."""
-        return self._wire.get(key, start=start, stop=None, chunk=PIECE)
+        return self._wire.get(key, start=start, stop=stop, chunk=PIECE)
 
     async def put(self, key: str, body: bytes, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""

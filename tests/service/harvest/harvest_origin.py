@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -21,6 +21,9 @@ class Origin:
         self.requests: list[tuple[str, str]] = []
         self.sent: defaultdict[str, int] = defaultdict(int)
         self.etags = True
+        self.ranges = True
+        self.open = self.most_open = 0
+        self.meeting: Callable[[], Awaitable[None]] | None = None
         self.gate: asyncio.Event | None = None
         self.url = ""
 
@@ -47,7 +50,12 @@ class Origin:
         if body is None:
             return web.Response(status=404)
         asked = request.headers.get("Range")
-        start = int(asked[6:-1]) if asked and request.headers.get("If-Range") == self.etag(path) else 0
+        start, stop = 0, len(body)
+        if asked and self.ranges and request.headers.get("If-Range") == self.etag(path):
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            start, stop = int(first), int(last) + 1 if last else len(body)
+        request["ranged"] = start > 0 or stop < len(body)
+        request["stop"] = stop
         if self.faults[path]:
             return await self.faults[path].pop(0)(request, body, start)
         return await self.send(request, body, start)
@@ -56,23 +64,32 @@ class Origin:
         return f'"{hashlib.md5(self.files[path], usedforsecurity=False).hexdigest()}"'
 
     def begin(self, request: web.Request, body: bytes, start: int) -> web.StreamResponse:
-        response = web.StreamResponse(status=206 if start else 200)
-        response.content_length = len(body) - start
+        stop = request["stop"] if request["stop"] > start else len(body)
+        response = web.StreamResponse(status=206 if request["ranged"] else 200)
+        response.content_length = stop - start
         if self.etags:
             response.headers["ETag"] = self.etag(request.match_info["path"])
-        if start:
-            response.headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        if request["ranged"]:
+            response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"
         return response
 
     async def send(self, request: web.Request, body: bytes, start: int) -> web.StreamResponse:
         response = self.begin(request, body, start)
         await response.prepare(request)
-        for position in range(start, len(body), 1 << 18):
-            if self.gate is not None and position >= len(body) // 2:
-                await self.gate.wait()
-            piece = body[position : position + (1 << 18)]
-            await response.write(piece)
-            self.sent[request.match_info["path"]] += len(piece)
+        stop = request["stop"] if request["stop"] > start else len(body)
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        try:
+            for position in range(start, stop, 1 << 18):
+                if self.gate is not None and position >= len(body) // 2:
+                    await self.gate.wait()
+                if self.meeting is not None:
+                    await self.meeting()
+                piece = body[position : min(position + (1 << 18), stop)]
+                await response.write(piece)
+                self.sent[request.match_info["path"]] += len(piece)
+        finally:
+            self.open -= 1
         await response.write_eof()
         return response
 

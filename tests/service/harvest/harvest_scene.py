@@ -17,7 +17,7 @@ from edges.catalogues.memory import MemoryCatalogue
 from edges.downloads.ways import Way
 from edges.lines.lines import Lines
 from edges.model import Json, Query
-from edges.settings import Secret, StorageSettings
+from edges.settings import PolitenessSettings, Secret, StorageSettings
 from edges.storage.s3 import S3Store
 from harvest.database_postgres import PostgresDatabase
 from harvest.database_sqlite import SqliteDatabase
@@ -163,6 +163,7 @@ class Scene:
     folders: dict[str, Folder] = field(default_factory=dict)
     ways: dict[str, Way] = field(default_factory=dict)
     recorded: Recorded = unrecorded
+    politeness: dict[str, PolitenessSettings] = field(default_factory=dict)
 
     def portable(self) -> "Scene":
         """Return what another process needs of this scene."""
@@ -237,6 +238,7 @@ class Scene:
                 folders=self.folders,
                 ways=self.ways,
                 recorded=self.recorded,
+                politeness=self.politeness,
             )
             harvester = Harvester(
                 database=self.database(),

@@ -71,7 +71,19 @@ async def test_what_a_killed_worker_had_in_hand_another_finishes(scene, origin):
         assert ended.state == "OK"
         assert len(there.executor.started) == 2
         await whole(there.live, bodies)
-    assert origin.sent["large.tif"] <= LARGE + LARGE // 2 + 2 * PART  # what was held back at the gate, and one part
+    assert max(steps_back(origin)) <= PART
+
+
+def steps_back(origin: Origin) -> list[int]:
+    """Return by how many bytes each request for the large object begins before what had come until then.
+
+    A reading that stalled asks from where it is. What the origin wrote says less: sockets hold megabytes that nobody
+    reads.
+    """
+    starts = [
+        int(asked[6:].partition("-")[0]) if asked else 0 for path, asked in origin.requests if path == "large.tif"
+    ]
+    return [max(starts[:number]) - start for number, start in enumerate(starts[1:], start=1)]
 
 
 async def test_a_cancelled_order_ends_its_run_and_leaves_nothing(scene, origin):
@@ -149,7 +161,7 @@ async def test_an_act_that_is_told_twice_counts_once(scene, origin):
             await ask("began", **named, upload_id="u1", part_bytes=PART, total=LARGE)
         for _ in range(2):
             await ask("part_done", **named, part={"number": 1, "etag": '"e"', "size": PART}, done=PART)
-        assert await ask("parts", **named) == [{"number": 1, "etag": '"e"', "size": PART}]
+        assert await ask("parts", **named) == [{"number": 1, "etag": '"e"', "size": PART, "crc64nvme": None}]
         row = await there.live.harvester._database.run(lambda c: c.one("order_by_id", id=order.id))
         assert row["moved"] == PART
 
