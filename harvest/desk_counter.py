@@ -11,14 +11,17 @@ from harvest.carrying import CarryingTerms
 from harvest.claims import ObjectClaim
 from harvest.database import Connection, Journal
 from harvest.desk_own import OwnDesk
-from harvest.desk_wire import Bucket, Covered, Deed, Taken, Terms
+from harvest.desk_wire import Bucket, Covered, Deed, Granted, Taken, Terms
 from harvest.errors import ActUnknown, ClaimLost, RunOver, RunUnknown
 from harvest.runs import RunTokens
 from harvest.states import ObjectEvent
+from harvest.turns import DatabaseTurns
 from harvest.zip_address import container_of
 from quotas.errors import QuotaExceeded
 
 MAX_TAKEN = 32
+MAX_TURNS = 1_000
+MAX_BYTES = 1 << 30
 MAX_PAUSE = 24 * 3_600.0
 MAX_REASON = 500
 
@@ -34,6 +37,7 @@ class Counter:
         tokens: RunTokens,
         terms: Terms,
         buckets: Callable[[str], Bucket | None],
+        turns: DatabaseTurns,
     ) -> None:
         self._journal = journal
         self._database = journal.database
@@ -41,6 +45,7 @@ class Counter:
         self._tokens = tokens
         self._terms = terms
         self._buckets = buckets
+        self._turns = turns
 
     async def terms(self, run: str, token: str) -> Terms:
         """Return how a run's workers carry.
@@ -67,6 +72,8 @@ class Counter:
         )
         if verb == "take":
             return await self._take(desk, order, deed)
+        if verb in TURNS:
+            return await self._at_sites(verb, deed)
         act = _ACTS.get(verb)
         if act is None:
             raise ActUnknown(f"{verb[:40]!r} is none of {', '.join(VERBS)}")
@@ -75,6 +82,17 @@ class Counter:
             claim = msgspec.structs.replace(claim, source=deed.source, validator=deed.validator)
         answer: msgspec.Struct | list[Any] | None = await act(desk, claim, deed)
         return answer
+
+    async def _at_sites(self, verb: str, deed: Deed) -> Granted:
+        """Give out turns at sites and their pace, or keep them; each act is bounded, whoever asks."""
+        if verb == "turn":
+            return Granted(turn=await self._turns.lend(deed.site))
+        if verb == "pace":
+            requests, count = min(max(0, deed.requests), 1), min(max(0, deed.count), MAX_BYTES)
+            return Granted(grant=await self._turns.pace(deed.site, requests=requests, count=count))
+        if len(deed.turns.kept) + len(deed.turns.ended) <= MAX_TURNS:
+            await self._turns.keep(deed.turns)
+        return Granted()
 
     async def _order(self, run: str, token: str) -> str:
         """Return the order that a run works for, and note that it lives."""
@@ -161,5 +179,6 @@ _ACTS: Mapping[str, Act] = {
     "put_off": _put_off,
     "wait_for_quota": _wait,
 }
-VERBS = ("take", *_ACTS)
+TURNS = ("turn", "turns", "pace")
+VERBS = ("take", *TURNS, *_ACTS)
 """What far workers may ask for. What is to be deleted is never given to them."""

@@ -1,6 +1,7 @@
 """The desk of workers far from the database: each act is told to the gateway, again where it did not answer."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -9,9 +10,10 @@ import msgspec
 
 from edges.model import Part
 from harvest.claims import LOST, ObjectClaim
-from harvest.desk_wire import TOKEN_HEADER, Covered, Deed, Taken, Terms, Verb
+from harvest.desk_wire import TOKEN_HEADER, Covered, Deed, Granted, Taken, Terms, Verb
 from harvest.errors import ClaimLost, DatabaseUnavailable, HarvestError, RunOver, RunUnknown
 from harvest.states import ObjectEvent
+from harvest.turns import Grant, Holder
 from quotas.errors import QuotaExceeded
 
 _T = TypeVar("_T")
@@ -140,6 +142,37 @@ class FarDesk:
 
     async def _tell(self, verb: Verb, claim: ObjectClaim, **told: Any) -> None:
         await self._line.call(verb, _deed(claim, **told))
+
+
+class FarTurns:
+    """Implements :class:`harvest.turns.Turns` by way of the gateway, so that all runs and gateways count together."""
+
+    def __init__(self, *, line: Line, seconds: float) -> None:
+        self._line = line
+        self._holder = Holder(seconds=seconds)
+
+    async def begin(self, site: str) -> str | None:
+        """Take a turn at a site."""
+        granted = await self._line.ask("turn", Deed(site=site), Granted)
+        if granted.turn is not None:
+            self._holder.hold(granted.turn, site)
+        return granted.turn
+
+    def end(self, turn: str) -> None:
+        """Give a turn back, soon."""
+        self._holder.end(turn)
+
+    async def pace(self, site: str, *, requests: int = 0, count: int = 0) -> Grant:
+        """Ask for requests or bytes."""
+        return (await self._line.ask("pace", Deed(site=site, requests=requests, count=count), Granted)).grant
+
+    async def keep(self) -> NoReturn:
+        """Tell of turns that are kept and given back, until cancelled. What cannot be told lapses by itself."""
+        while True:
+            due = await self._holder.due()
+            if due.kept or due.ended:
+                with contextlib.suppress(HarvestError):
+                    await self._line.call("turns", Deed(turns=due))
 
 
 def _deed(claim: ObjectClaim, **told: Any) -> Deed:

@@ -8,6 +8,7 @@ from edges.settings import PolitenessSettings
 from harvest.carrying import CarryingTerms
 from harvest.claims import ObjectClaim
 from harvest.model import Source, Value
+from harvest.turns import Grant, Kept
 from quotas.model import Refusal
 
 TOKEN_HEADER = "Lakegate-Run-Token"  # noqa: S105 - the name of a header
@@ -15,12 +16,15 @@ TOKEN_HEADER = "Lakegate-Run-Token"  # noqa: S105 - the name of a header
 
 Verb = Literal[
     "take", "renew", "current", "parts", "cover", "began", "part_done", "upload_gone", "checked", "available",
-    "ended", "put_off", "wait_for_quota",
+    "ended", "put_off", "wait_for_quota", "turn", "turns", "pace",
 ]  # fmt: skip
 
 
 class Deed(Value, frozen=True):
-    """One act on a claim: which (``id`` and ``fence``), and what its verb needs; see :class:`harvest.desk.Desk`."""
+    """One act on a claim: which (``id`` and ``fence``), and what its verb needs; see :class:`harvest.desk.Desk`.
+
+    ``site`` and what follows are of acts on turns at sites; see :class:`harvest.turns.Turns`.
+    """
 
     id: int = 0
     fence: int = 0
@@ -40,6 +44,10 @@ class Deed(Value, frozen=True):
     pause: float = 0.0
     needed: int = 0
     exact: bool = True
+    site: str = ""
+    requests: int = 0
+    count: int = 0
+    turns: Kept = Kept()
 
 
 class Bucket(Value, frozen=True):
@@ -63,7 +71,7 @@ class Taken(Value, frozen=True):
 class Terms(Value, frozen=True):
     """How a run's workers carry: ``allowed`` are private addresses that may be called, ``workers`` tasks at once.
 
-    ``politeness`` is each worker's share of how sites want to be read; ``origins`` tell whose an address is.
+    ``politeness`` is how sites want to be read, by all together; ``origins`` tell whose an address is.
     """
 
     carrying: CarryingTerms
@@ -71,6 +79,13 @@ class Terms(Value, frozen=True):
     workers: int
     politeness: Mapping[str, PolitenessSettings] = {}
     origins: Mapping[str, str] = {}
+
+
+class Granted(Value, frozen=True):
+    """What a site may be asked: by which turn (None: all are taken), or after how long; see :class:`Grant`."""
+
+    turn: str | None = None
+    grant: Grant = Grant(given=True, wait=0.0)
 
 
 class Covered(Value, frozen=True):

@@ -14,7 +14,7 @@ from edges.settings import Secret, StorageSettings
 from edges.storage.s3 import S3Store
 from harvest.carrier import Carrier
 from harvest.carrying import carrier_of
-from harvest.desk_far import FarDesk, Line
+from harvest.desk_far import FarDesk, FarTurns, Line
 from harvest.desk_wire import Bucket, Taken
 from harvest.errors import HarvestError, RunOver, RunUnknown
 from harvest.means import Means
@@ -86,12 +86,19 @@ async def work_for(url: str, run: str, token: str, *, checkpoint: Checkpoint = u
             return
         outbound = await stack.enter_async_context(Outbound(allowed=terms.allowed))
         buckets = _Buckets(stack, outbound.lines, terms.carrying.stall_seconds)
-        manners = Manners(terms.politeness, origins=terms.origins)
+        turns = FarTurns(line=line, seconds=terms.carrying.claim_seconds)
+        manners = Manners(terms.politeness, origins=terms.origins, turns=turns)
         means = Means(lines=outbound.lines, check=outbound.check, places=buckets.places, manners=manners)
         desk = FarDesk(line=line, taken=buckets.learn)
         carrier = carrier_of(desk, terms.carrying, means, checkpoint)
         works = [_carry(carrier, lambda: buckets.open) for _ in range(max(1, terms.workers))]
-        for end in await asyncio.gather(*works, return_exceptions=True):
+        keeping = asyncio.create_task(turns.keep(), name="harvest-turns")
+        try:
+            ends = await asyncio.gather(*works, return_exceptions=True)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+        for end in ends:
             if isinstance(end, BaseException):
                 raise end
 

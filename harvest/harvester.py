@@ -32,7 +32,7 @@ from harvest.model import Estimate, JobFilter, ObjectResult, Order, OrderRequest
 from harvest.orders import NewOrder
 from harvest.outbox import Outbox
 from harvest.planner import Planner, fingerprint
-from harvest.politeness import Manners, Politeness, shared
+from harvest.politeness import Manners, Politeness
 from harvest.registrar import Registrar
 from harvest.rest import Rest
 from harvest.rules_book import RuleBook
@@ -41,6 +41,7 @@ from harvest.runs import Elsewhere, Runs, nowhere
 from harvest.seams import Checkpoint, Place, World, unobserved
 from harvest.settings import HarvestSettings
 from harvest.stats import Stats
+from harvest.turns import DatabaseTurns
 from harvest.upkeep import Upkeep
 from harvest.worker import Worker
 from quotas.errors import QuotaError
@@ -126,7 +127,8 @@ class Harvester:
         self.audits = Audits(journal=journal, places=self._places, changed=self._progressed)
         self.outbox = Outbox(journal=journal, world=world, bucket_of=lambda target: self._places[target].bucket)
         self._runs = Runs(journal=journal, elsewhere=elsewhere)
-        self._manners = Manners(world.politeness, origins=world.origins)
+        self._turns = DatabaseTurns(journal=journal, sites=world.politeness, seconds=settings.claim_seconds)
+        self._manners = Manners(world.politeness, origins=world.origins, turns=self._turns)
         self._worker = _worker(
             settings, world, journal, self._admission, self._manners, (self._rest.call, self._progressed)
         )
@@ -147,6 +149,7 @@ class Harvester:
         self._start(self.audits.turn, "harvest-audits")
         self._start(self.outbox.turn, "harvest-outbox")
         self._start(self._runs.turn, "harvest-runs")
+        self._start(self._turns.turn, "harvest-turns")
         return self
 
     async def __aexit__(
@@ -156,6 +159,8 @@ class Harvester:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        with contextlib.suppress(HarvestError):  # what cannot be told lapses by itself
+            await self._turns.leave()
         await self._database.__aexit__(kind, error, trace)
 
     # -- what users do -------------------------------------------------------------------------------------
@@ -285,7 +290,7 @@ class Harvester:
             carrying=CarryingTerms.of(self._settings),
             allowed=tuple(allowed),
             workers=settings.objects,
-            politeness={site: shared(wanted, settings.workers) for site, wanted in self._world.politeness.items()},
+            politeness=self._world.politeness,
             origins=self._world.origins,
         )
         return Counter(
@@ -294,6 +299,7 @@ class Harvester:
             tokens=self._elsewhere.tokens,
             terms=terms,
             buckets=buckets,
+            turns=self._turns,
         )
 
     # -- in the background ---------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
-"""Politeness: how a site wants to be read, kept by all transfers of this process together.
+"""Politeness: how a site wants to be read, kept by all transfers together: of this process, and of others beside it.
 
 The words are settings (:class:`edges.settings.PolitenessSettings`), one for each site that has some. Whoever comes
-outside a site's hours is told to come back; everybody else waits for their turn.
+outside a site's hours is told to come back; everybody else waits for their turn. What several processes must keep to
+together is put down where all see it (:class:`harvest.turns.Turns`).
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -18,10 +20,14 @@ from harvest.connections import Connection
 from harvest.errors import LeftAlone
 from harvest.http_answers import Opened
 from harvest.model import Source, Value
+from harvest.turns import Grant, Turns
 from harvest.zip_address import container_of
 
 DAY = 86_400
 _FOREVER = float("inf")
+_LOOK_AGAIN = (0.1, 0.4)
+"""Seconds after which is asked again for a turn that others have."""
+
 _SHARE = 4
 """How many pieces a second's worth of bytes is read in: slow streams stay steady."""
 
@@ -66,21 +72,6 @@ def origin_of(url: str) -> str:
     return f"{parsed.scheme}://{parsed.host}:{parsed.port}" if parsed.host and parsed.port else ""
 
 
-def shared(settings: PolitenessSettings, shares: int) -> PolitenessSettings:
-    """Return one of so many equal shares of how a site is read: at least one connection, and 64 KiB a second.
-
-    >>> shared(PolitenessSettings(connections=8, requests_per_second=3.0), 3).connections
-    2
-    """
-    rate, speed = settings.requests_per_second, settings.bytes_per_second
-    return PolitenessSettings(
-        connections=None if settings.connections is None else max(1, settings.connections // shares),
-        requests_per_second=None if rate is None else rate / shares,
-        bytes_per_second=None if speed is None else max(65_536, speed // shares),
-        hours=settings.hours,
-    )
-
-
 class _Site:
     """One site's turns and pace."""
 
@@ -93,13 +84,16 @@ class _Site:
             self.rate = Rate(per_second=settings.requests_per_second, burst=1.0)
         self.bucket = full(self.rate, now) if self.rate is not None else None
         self.paid_until = now
+        self.granted = 0
+        self.paying = asyncio.Lock()
         self.reading = self.waiting = 0
 
 
 class Manners:
     """Keeps the politeness of all sites that want some. ``clock`` does not step, ``wall`` is in epoch seconds.
 
-    ``origins`` (``scheme://host:port``) tell whose an address is, whatever site a catalogue says it is of.
+    ``origins`` (``scheme://host:port``) tell whose an address is, whatever site a catalogue says it is of. ``turns``
+    are kept with others; None: nobody else reads these sites.
     """
 
     def __init__(
@@ -107,10 +101,12 @@ class Manners:
         sites: Mapping[str, PolitenessSettings],
         *,
         origins: Mapping[str, str] | None = None,
+        turns: Turns | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._origins = origins or {}
+        self._turns = turns
         self._clock = clock
         self._wall = wall
         wanting = {name: settings for name, settings in sites.items() if settings != PolitenessSettings()}
@@ -145,25 +141,38 @@ class Manners:
         """
         site = self._sites.get(name)
         if site is None:
-            return Turn(None, self._clock)
+            return Turn(None, self._clock, None, None)
         pause = until_open(site.settings.hours, self._wall())
         if pause:
             until = datetime.fromtimestamp(self._wall() + pause, UTC).strftime("%H:%M")
             raise LeftAlone(f"left alone until {until} UTC: it may be read at {site.settings.hours} h only", pause)
         site.waiting += 1
         try:
-            if site.slots is not None:
-                await site.slots.acquire()
+            shared = await self._slot(site)
             try:
                 await self._paced(site)
             except BaseException:  # also where the wait is given up: others want the slot
-                if site.slots is not None:
-                    site.slots.release()
+                _release(site, self._turns, shared)
                 raise
         finally:
             site.waiting -= 1
         site.reading += 1
-        return Turn(site, self._clock)
+        return Turn(site, self._clock, self._turns, shared)
+
+    async def _slot(self, site: _Site) -> str | None:
+        """Take one of a site's connections, of ours and then of all; return what it is known by to others."""
+        if site.slots is None:
+            return None
+        await site.slots.acquire()
+        if self._turns is None:
+            return None
+        try:
+            while (shared := await self._turns.begin(site.name)) is None:  # noqa: ASYNC110 - others tell nobody
+                await asyncio.sleep(random.uniform(*_LOOK_AGAIN))  # noqa: S311 - jitter
+        except BaseException:  # also where the wait is given up
+            site.slots.release()
+            raise
+        return shared
 
     async def again(self, name: str) -> None:
         """Wait until one more request may be made within a turn (a redirect)."""
@@ -174,6 +183,10 @@ class Manners:
     async def _paced(self, site: _Site) -> None:
         if site.rate is None or site.bucket is None:
             return
+        if self._turns is not None:
+            while not await _granted(await self._turns.pace(site.name, requests=1)):
+                pass
+            return
         site.bucket, wait = taken(site.bucket, site.rate, self._clock(), patience=_FOREVER)
         if wait:
             await asyncio.sleep(wait)
@@ -182,9 +195,11 @@ class Manners:
 class Turn:
     """One transfer's turn at a site: how much it may read at once, and how long it pauses after that."""
 
-    def __init__(self, site: _Site | None, clock: Callable[[], float]) -> None:
+    def __init__(self, site: _Site | None, clock: Callable[[], float], turns: Turns | None, shared: str | None) -> None:
         self._site = site
         self._clock = clock
+        self._turns = turns
+        self._shared = shared
         self._ended = site is None
 
     def piece(self, limit: int) -> int:
@@ -197,9 +212,21 @@ class Turn:
         site = self._site
         if site is None or site.settings.bytes_per_second is None:
             return
+        if self._turns is not None:
+            await self._pay_together(site, self._turns, count, site.settings.bytes_per_second)
+            return
         now = self._clock()
         site.paid_until = max(site.paid_until, now) + count / site.settings.bytes_per_second
         await asyncio.sleep(site.paid_until - now)
+
+    async def _pay_together(self, site: _Site, turns: Turns, count: int, rate: int) -> None:
+        """Take bytes out of what is granted to this process; ask for more by shares of a second."""
+        async with site.paying:
+            site.granted -= count
+            while site.granted < 0:
+                share = max(1, rate // _SHARE)
+                if await _granted(await turns.pace(site.name, count=share)):
+                    site.granted += share
 
     def end(self) -> None:
         """Let the next one have its turn. Idempotent."""
@@ -207,8 +234,20 @@ class Turn:
             return
         self._ended = True
         self._site.reading -= 1
-        if self._site.slots is not None:
-            self._site.slots.release()
+        _release(self._site, self._turns, self._shared)
+
+
+async def _granted(grant: Grant) -> bool:
+    """Wait as long as it takes; tell whether it was given then."""
+    await asyncio.sleep(grant.wait)
+    return grant.given
+
+
+def _release(site: _Site, turns: Turns | None, shared: str | None) -> None:
+    if turns is not None and shared is not None:
+        turns.end(shared)
+    if site.slots is not None:
+        site.slots.release()
 
 
 class PoliteConnection:

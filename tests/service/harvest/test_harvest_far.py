@@ -11,6 +11,7 @@ from harvest_origin import Origin
 from harvest_scene import EDGE, HUB, PART, Scene, make_item, sha256
 
 from edges.errors import InvalidInput
+from edges.settings import PolitenessSettings
 from harvest.desk_wire import TOKEN_HEADER
 from harvest.files import Folder
 from harvest.model import FoundItem
@@ -141,6 +142,18 @@ async def test_the_counter_serves_nobody_without_the_token_of_a_living_run(scene
         assert (await ask("renew", run.token, {"id": claim["id"], "fence": claim["fence"]}))[0] in (409, 410)
         await there.stopped(run.run)
         assert (await ask("take", run.token))[0] == 410
+
+
+async def test_workers_elsewhere_keep_to_what_a_site_wants_together(scene, origin):
+    bodies = publish(scene, origin, small=6)
+    scene.politeness = {HUB: PolitenessSettings(connections=1, requests_per_second=50.0)}
+    async with far(scene, plain=True) as there:
+        order = await there.live.order()
+        run = await there.run()
+        there.executor.workers[run.run] = [begin(run), begin(run)]
+        assert (await there.live.settled(order.id, 60)).state == "OK"
+        await whole(there.live, bodies)
+    assert origin.most_open == 1
 
 
 async def test_an_act_that_is_told_twice_counts_once(scene, origin):

@@ -11,12 +11,16 @@ from free_ports import free_port
 
 from edges.lines.lines import Lines
 from edges.settings import PolitenessSettings
+from harvest.database import Journal
+from harvest.database_sqlite import SqliteDatabase
 from harvest.errors import LeftAlone
 from harvest.means import Means
 from harvest.model import Source
-from harvest.politeness import Manners, origin_of, shared
+from harvest.politeness import Manners, origin_of
 from harvest.reading import Patience
+from harvest.seams import unobserved
 from harvest.sources import Sources
+from harvest.turns import DatabaseTurns
 
 pytestmark = pytest.mark.service
 
@@ -109,14 +113,6 @@ async def test_a_site_is_read_politely_whoever_names_its_address_also_within_an_
     assert manners.host_of(Source(site="somebody", href="https://elsewhere.example/x")) == "somebody"
 
 
-def test_far_workers_get_a_share_each_that_a_site_can_be_read_with():
-    wanted = PolitenessSettings(connections=3, requests_per_second=10.0, bytes_per_second=100_000, hours="22-6")
-    share = shared(wanted, 4)
-    assert (share.connections, share.requests_per_second) == (1, 2.5)
-    assert (share.bytes_per_second, share.hours) == (65_536, "22-6")
-    assert shared(PolitenessSettings(), 4) == PolitenessSettings()
-
-
 async def test_outside_its_hours_a_site_is_not_asked(counting):
     noon = datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp()
     manners = Manners({"hub": PolitenessSettings(hours="22-6")}, wall=lambda: noon)
@@ -155,3 +151,35 @@ async def test_whoever_gives_up_waiting_takes_no_turn():
 def test_wishes_that_cannot_be_are_refused(wrong):
     with pytest.raises((ValueError, msgspec.ValidationError)):
         PolitenessSettings(**wrong)
+
+
+async def test_two_gateways_on_one_database_read_a_site_together_as_it_wants(counting, tmp_path):
+    wanted = {"hub": PolitenessSettings(connections=2, requests_per_second=40.0)}
+    patience = Patience(stall=10.0, attempts=3, pause=0.1)
+
+    async def gateway():
+        async with SqliteDatabase(tmp_path / "harvest.db") as database, Lines() as lines:
+            journal = Journal(database=database, clock=time.time, checkpoint=unobserved)
+            turns = DatabaseTurns(journal=journal, sites=wanted, seconds=5.0)
+            keeping = asyncio.create_task(_repeated(turns))
+            manners = Manners(wanted, turns=turns)
+            means = Means(lines=lines, check=lambda _: None, places={}, manners=manners)
+            sources = Sources(means=means, patience=patience)
+
+            async def one():
+                async with sources.reading(Source(site="hub", href=counting.url)) as reading:
+                    return len(await reading.read_part(len(BODY)))
+
+            assert await asyncio.gather(*(one() for _ in range(5))) == [len(BODY)] * 5
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    await asyncio.gather(gateway(), gateway())
+    assert counting.most <= 2
+    assert len(counting.times) == 10
+    assert counting.times[-1] - counting.times[0] >= 9 / 40 - 0.05
+
+
+async def _repeated(turns):
+    while True:
+        await turns.turn()
