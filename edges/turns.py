@@ -2,12 +2,28 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from edges.budget import Rate, full, given_back, taken
 from edges.errors import SiteNotAsked
 from edges.observing import CallObserver
+
+
+class Turn:
+    """One turn, as a context: each request takes one, so that it is no generator."""
+
+    __slots__ = ("_awaited", "_slots")
+
+    def __init__(self, awaited: Callable[[], Awaitable[None]], slots: asyncio.Semaphore) -> None:
+        self._awaited = awaited
+        self._slots = slots
+
+    async def __aenter__(self) -> None:
+        await self._awaited()
+        await self._slots.acquire()
+
+    async def __aexit__(self, *ended: object) -> None:
+        self._slots.release()
 
 
 class Turns:
@@ -40,16 +56,13 @@ class Turns:
         """Let the site rest: it asked for it."""
         self._rests_until = max(self._rests_until, self._clock() + seconds)
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    def turn(self) -> "Turn":
         """Wait for a turn, and hold a connection's slot while the context lasts.
 
-        Raises:
+        Raises, when it is entered:
             SiteNotAsked: the site rests, or the turn would come too late; at once, without waiting.
         """
-        await self._awaited()
-        async with self._slots:
-            yield
+        return Turn(self._awaited, self._slots)
 
     async def _awaited(self) -> None:
         now = self._clock()

@@ -3,9 +3,10 @@
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
-_FIRST = 16 * 1024
-"""Bytes that go with the head, which are copied for it."""
-_PIECE = 256 * 1024
+_FIRST = 64 * 1024
+"""Bytes that go with the head, which are copied for it; an answer with fewer is sent at once."""
+_PIECE = 1 << 20
+"""Bytes that are given to the socket at once: what it does not take of them is copied."""
 
 
 class LargeAnswer(web.Response):
@@ -18,7 +19,7 @@ class LargeAnswer(web.Response):
         body = self.body
         self._pieces = (
             isinstance(body, bytes)
-            and len(body) > _PIECE
+            and len(body) > _FIRST
             and request.method != hdrs.METH_HEAD
             and not self.compression
             and hdrs.CONTENT_ENCODING not in self.headers

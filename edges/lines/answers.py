@@ -11,6 +11,9 @@ from edges.lines.sockets import Buffer, Socket
 PIECE = 256 * 1024
 """Bytes that a body is read by: what is read is sent on while it is still near the processor."""
 
+WHOLE = 1 << 20
+"""Bytes of the buffers that whole bodies come through."""
+
 _MAX_LINE = 1024
 _MAX_TRAILERS = 64
 
@@ -30,14 +33,20 @@ class Answer:
     """
 
     def __init__(
-        self, head: Head, socket: Socket, first: Buffer, *, shelf: _Shelf, over: Callable[[Socket, bool], None]
+        self,
+        head: Head,
+        socket: Socket,
+        first: Buffer,
+        *,
+        shelves: tuple[_Shelf, _Shelf],
+        over: Callable[[Socket, bool], None],
     ) -> None:
         self.status = head.status
         self.headers: CIMultiDict[str] = head.headers
         self._keep = head.keep
         self._socket = socket
         self._first = memoryview(first)
-        self._shelf = shelf
+        self._shelf, self._scratch = shelves
         self._over: Callable[[Socket, bool], None] | None = over
         self._chunked = head.chunked
         self._left = head.length
@@ -80,15 +89,29 @@ class Answer:
             return body if len(body) <= most else None
         if self._left > most:
             return None
-        pieces: list[Buffer] = [self._first[: self._left]]
-        self._left -= len(pieces[0])
-        self._first = self._first[len(pieces[0]) :]
-        if self._left:
-            pieces += await self._socket.gather(self._left)
-            self._left -= sum(len(piece) for piece in pieces[1:])
-            if self._left:
+        shelf = self._shelf if self._left <= PIECE else self._scratch
+        buffer = shelf.take()
+        try:
+            return await self._copied(memoryview(buffer))
+        finally:
+            shelf.put(buffer)
+
+    async def _copied(self, buffer: memoryview) -> bytes:
+        """Return the rest of a body of known length, by way of a buffer that is used again and again."""
+        pieces: list[bytes] = []
+        while self._left:
+            room = buffer[: self._left]
+            first = self._first[: len(room)]
+            room[: len(first)] = first
+            self._first = self._first[len(first) :]
+            count = len(first)
+            if count < len(room):
+                count += await self._socket.fill(room[count:])
+            pieces.append(bytes(room[:count]))
+            self._left -= count
+            if count < len(room):
                 raise LineError("the answer broke off")
-        return b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
         """Let go. Idempotent."""

@@ -13,8 +13,7 @@ MAX_HEAD = 64 * 1024
 """Bytes of a head, at most."""
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f]*)?")
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
 _BODILESS = frozenset({204, 304})
 
 
@@ -62,22 +61,27 @@ def response_head(raw: bytes, *, bodiless: bool = False) -> Head:
     Raises:
         LineError: it is none, or does not tell for certain where its body ends.
     """
-    first, *lines = raw.split(b"\r\n")
+    first, _, rest = raw.partition(b"\r\n")
     status = _STATUS.fullmatch(first)
     if status is None:
         raise LineError("the answer is not HTTP/1.1")
-    headers: CIMultiDict[str] = CIMultiDict()
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon or _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
-            raise LineError("the answer has a header that cannot be read")
-        headers.add(name.decode("ascii"), value.strip(b" \t").decode("utf-8", "surrogateescape"))
+    headers = CIMultiDict(_headers(rest.decode("utf-8", "surrogateescape"))) if rest else CIMultiDict[str]()
     code = int(status.group(2))
     keep = status.group(1) == b"1" and "close" not in headers.get("Connection", "").lower()
     length, chunked = _framing(headers)
     if bodiless or code < 200 or code in _BODILESS:
         return Head(code, headers, 0, chunked=False, keep=keep)
     return Head(code, headers, length, chunked=chunked, keep=keep and (chunked or length is not None))
+
+
+def _headers(text: str) -> list[tuple[str, str]]:
+    found = []
+    for line in text.split("\r\n"):
+        told = _HEADER.fullmatch(line)
+        if told is None:
+            raise LineError("the answer has a header that cannot be read")
+        found.append((told[1], told[2].strip(" \t")))
+    return found
 
 
 def _framing(headers: CIMultiDict[str]) -> tuple[int | None, bool]:

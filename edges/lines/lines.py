@@ -15,7 +15,7 @@ import aiohappyeyeballs
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from edges.lines.answers import PIECE, Answer
+from edges.lines.answers import PIECE, WHOLE, Answer
 from edges.lines.heads import MAX_HEAD, Head, LineClosed, LineError, request_head, response_head
 from edges.lines.kept import Kept
 from edges.lines.sockets import Buffer, PlainSocket, Socket, TlsSocket
@@ -71,14 +71,15 @@ class _Asked(NamedTuple):
 
 
 class Shelf:
-    """Buffers that are not in use."""
+    """Buffers of ``size`` bytes that are not in use."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = PIECE) -> None:
+        self._size = size
         self._free: list[bytearray] = []
 
     def take(self) -> bytearray:
-        """Return one of :data:`PIECE` bytes."""
-        return self._free.pop() if self._free else bytearray(PIECE)
+        """Return one."""
+        return self._free.pop() if self._free else bytearray(self._size)
 
     def put(self, buffer: bytearray) -> None:
         """Take one back."""
@@ -118,7 +119,7 @@ class Lines:
         self._told = told
         self._tls = tls
         self._kept = Kept()
-        self._shelf = Shelf()
+        self._shelves = Shelf(), Shelf(WHOLE)
 
     async def __aenter__(self) -> Self:
         return self
@@ -181,7 +182,9 @@ class Lines:
             line.close()
             raise LineError("the answer came before the end of the request")
         head = head if whole else head._replace(keep=False)
-        return Answer(head, line, first, shelf=self._shelf, over=lambda line, keep: self._over(origin, line, keep=keep))
+        return Answer(
+            head, line, first, shelves=self._shelves, over=lambda line, keep: self._over(origin, line, keep=keep)
+        )
 
     def _over(self, origin: _Origin, line: Socket, *, keep: bool) -> None:
         if keep:

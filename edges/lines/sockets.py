@@ -34,8 +34,8 @@ class Socket(Protocol):
         """Fill a buffer with what is there; return how much, 0 at the end."""
         ...
 
-    async def gather(self, count: int) -> list[bytes]:
-        """Return the next ``count`` bytes, in pieces as they came; fewer at the end."""
+    async def fill(self, buffer: memoryview) -> int:
+        """Fill a buffer whole; return how many bytes came, fewer only at the end."""
         ...
 
     async def send(self, first: Buffer, then: Buffer = b"") -> None:
@@ -59,8 +59,12 @@ class PlainSocket:
         self.stall = stall
         self._loop = asyncio.get_running_loop()
         self._ran = 0
+        self._asked = False
 
     async def receive(self) -> bytes:
+        if self._asked:  # nobody answers before a look could be worth it
+            self._asked = False
+            await self._readable()
         while True:
             try:
                 return self._raw.recv(READ_AT_ONCE)
@@ -80,11 +84,12 @@ class PlainSocket:
                 await asyncio.sleep(0)
             return count
 
-    async def gather(self, count: int) -> list[bytes]:
-        return await Gathering(self._raw, count).pieces(self.stall)
+    async def fill(self, buffer: memoryview) -> int:
+        return await Gathering(self._raw, buffer).filled(self.stall)
 
     async def send(self, first: Buffer, then: Buffer = b"") -> None:
         left = [memoryview(piece) for piece in (first, then) if len(piece)]
+        self._asked = True
         while left:
             try:
                 count = self._raw.sendmsg(left)
@@ -172,15 +177,11 @@ class TlsSocket:
         buffer[: len(piece)] = piece
         return len(piece)
 
-    async def gather(self, count: int) -> list[bytes]:
-        pieces = []
-        while count:
-            piece = await self._read(count)
-            if not piece:
-                break
-            count -= len(piece)
-            pieces.append(piece)
-        return pieces
+    async def fill(self, buffer: memoryview) -> int:
+        filled = 0
+        while filled < len(buffer) and (count := await self.receive_into(buffer[filled:])):
+            filled += count
+        return filled
 
     async def send(self, first: Buffer, then: Buffer = b"") -> None:
         self._writer.write(bytes(first) + bytes(then))
