@@ -26,7 +26,19 @@ def rules(checks: Checks) -> None:
 def transfer(checks: Checks) -> None:
     """Run the transfer against hostile sources and a store that fails."""
     seen = sorted(path.name for path in (checks.clone / SERVICE).glob("test_harvest_*.py"))
-    others = ("rules", "faces", "lifetimes", "killed", "removed", "points", "gateways", "far", "dask", "jobs")
+    others = (
+        "rules",
+        "faces",
+        "lifetimes",
+        "killed",
+        "removed",
+        "points",
+        "gateways",
+        "far",
+        "dask",
+        "jobs",
+        "command",
+    )
     rest = [
         f"{SERVICE}/{name}" for name in seen if name.removeprefix("test_harvest_").removesuffix(".py") not in others
     ]
@@ -46,6 +58,7 @@ def killed(checks: Checks) -> None:
 def shared(checks: Checks) -> None:
     """Run what shows that several gateways on one database share the work; and the other tests on PostgreSQL."""
     _shown(checks, "shared: one set of guarantees on both databases", "tests/seam/test_harvest_database.py")
+    _shown(checks, "shared: one politeness for all who read a site", "tests/seam/test_harvest_turns.py")
     _shown(checks, "shared: two gateways, one killed", f"{SERVICE}/test_harvest_gateways.py")
     names = ("copies", "rules", "faces", "lifetimes", "removed")
     files = [f"{SERVICE}/test_harvest_{name}.py" for name in names]
@@ -72,6 +85,7 @@ def copies(checks: Checks) -> None:
 def faces(checks: Checks) -> None:
     """Run the faces: OGC API Processes, rules, webhooks, audits, metrics."""
     _shown(checks, "faces: processes, rules, webhooks, audits", f"{SERVICE}/test_harvest_faces.py")
+    _shown(checks, "faces: lakegate harvest", f"{SERVICE}/test_harvest_command.py")
     _shown(checks, "faces: HOOK's filters, orders and archives", "tests/unit", "-k", "test_hook_")
     _shown(checks, "faces: HOOK's Tutorial, hostile orders, a killed gateway", "tests/service/hook")
     _shown(checks, "faces: politeness at a real server", f"{SERVICE}/test_harvest_politeness.py")

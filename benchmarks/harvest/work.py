@@ -32,15 +32,23 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds of the wall clock and of CPU, and the most memory held at once by the program itself (bytes)."""
+    """Seconds of the wall clock and of CPU, and the most memory held at once by the program itself (bytes).
+
+    ``count``: only so many of the job's objects were copied; 0: all.
+    """
 
     seconds: float
     cpu: float
     memory: int
+    count: int = 0
+
+    def gigabytes(self, job: Job) -> float:
+        """Return what was copied, in GB."""
+        return (self.count or job.count) * job.size / 1e9
 
     def speed(self, job: Job) -> float:
         """Return MB per second."""
-        return job.gigabytes * 1000 / self.seconds
+        return self.gigabytes(job) * 1000 / self.seconds
 
 
 class ProgramFailed(Exception):

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,10 +164,12 @@ class Scene:
     ways: dict[str, Way] = field(default_factory=dict)
     recorded: Recorded = unrecorded
     politeness: dict[str, PolitenessSettings] = field(default_factory=dict)
+    hub: tuple[str, str] | None = None
+    """Endpoint and bucket of a hub whose items lie in S3."""
 
     def portable(self) -> "Scene":
         """Return what another process needs of this scene."""
-        kept = {name: getattr(self, name) for name in ("endpoint", "bucket", "settings", "dsn", "schema")}
+        kept = {name: getattr(self, name) for name in ("endpoint", "bucket", "settings", "dsn", "schema", "hub")}
         return Scene(folder=Path(self.folder), **kept)
 
     def database(self) -> DatabaseThread:
@@ -206,6 +208,7 @@ class Scene:
         catalogue = FileCatalogue(self.folder / "catalogue.json")
         await catalogue.load()
         async with (
+            AsyncExitStack() as stack,
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
             Lines() as lines,
             SqliteLedger(self.folder / "quota.db", policies(**self.limits)) as ledger,
@@ -218,18 +221,15 @@ class Scene:
                 pause_seconds=0.05,
             ) as store,
         ):
-            place = Place(
-                site=EDGE,
-                store=store,
-                bucket=self.bucket,
-                endpoint=self.endpoint,
-                region="us-east-1",
-                catalogue=catalogue,
-            )
+            place = _place(EDGE, store, self.endpoint, catalogue)
+            places = {EDGE: place}
+            if self.hub is not None:
+                theirs = S3Store(site=HUB, settings=storage(*self.hub), lines=lines, stall_seconds=10, attempts=3)
+                places[HUB] = _place(HUB, await stack.enter_async_context(theirs), self.hub[0])
             world = World(
                 search=self.search,
                 describe=self.describe,
-                places={EDGE: place},
+                places=places,
                 ledger=ledger,
                 session=session,
                 lines=lines,
@@ -250,6 +250,12 @@ class Scene:
             )
             async with harvester:
                 yield Live(harvester, store, catalogue, ledger)
+
+
+def _place(site: str, store: S3Store, endpoint: str, catalogue: FileCatalogue | None = None) -> Place:
+    return Place(
+        site=site, store=store, bucket=store.bucket, endpoint=endpoint, region="us-east-1", catalogue=catalogue
+    )
 
 
 @dataclass

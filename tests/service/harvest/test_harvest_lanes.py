@@ -99,17 +99,10 @@ async def test_where_others_are_carried_too_each_object_has_one_lane(wide, origi
     meet(origin, 3)
     async with wide.running() as live:
         order = await live.order()
-        await until(_async(lambda: origin.open >= 3), seconds=20)
+        await until(lambda: origin.open >= 3, seconds=20)
         assert len({path for path, _ in origin.requests}) == 3
         assert (await live.settled(order.id, 30)).state == "OK"
         await all_is_right(live, bodies)
-
-
-def _async(holds):
-    async def told() -> bool:
-        return holds()
-
-    return told
 
 
 @pytest.mark.parametrize("nth", [1, 2, 5, 8])
