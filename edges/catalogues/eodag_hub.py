@@ -7,6 +7,8 @@ the caller evaluates the rest, and is told so by ``Batch.exact``.
 
 import asyncio
 import itertools
+import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +28,13 @@ from edges.stac.order import Key, compile_key
 from edges.turns import Turns
 
 _MAX_IDS = 50
-"""Ids of one search: a provider is asked for each of them apart."""
+"""Ids of one search where a provider is asked for each of them apart; of one request where it is not."""
+_MAX_IDS_TOGETHER = 500
+"""Ids of one search where a provider can be asked for many at once."""
+_PLAIN = re.compile(r"[A-Za-z0-9_.:~+-]{1,200}")
+"""Ids that can be asked for together: the library writes others into its requests in other words than they are."""
+_UNSAYABLE = re.compile(r"[\x00-\x1f\x7f\"'\\{}]")
+"""What the library would write into a request as a part of the request's own words."""
 T = TypeVar("T")
 
 
@@ -55,6 +63,7 @@ class _Page(Frozen):
 
 
 _POSITION = msgspec.json.Decoder(_Position)
+_log = logging.getLogger(__name__)
 
 
 class EodagCatalogue:
@@ -81,19 +90,25 @@ class EodagCatalogue:
         self._collections: tuple[Json, ...] | None = None
         self._capabilities: Capabilities | None = None
         self._page = settings.max_page
+        self._together = False
+        self._looks_over_ids = False
 
     async def capabilities(self) -> Capabilities:
         """Tell that the provider is asked for time and space, and sorts by time where EODAG knows how."""
         if self._capabilities is None:
-            sorts, largest = await self._run(lambda provider: (provider.sorts, provider.max_page))
+            sorts, largest, many = await self._run(
+                lambda provider: (provider.sorts, provider.max_page, provider.finds_many)
+            )
+            self._together = many and not self._looks_over_ids
             self._page = min(largest, self._catalogue.max_page)
+            most = _MAX_IDS_TOGETHER if self._together else _MAX_IDS
             self._capabilities = Capabilities(
                 filter=True,
                 sort=sorts,
                 ties=False,
                 post=False,
                 sortable=frozenset({"datetime"}),
-                ids_at_once=max(1, _MAX_IDS // len(self._settings.collections)),
+                ids_at_once=max(1, most // len(self._settings.collections)),
             )
         return self._capabilities
 
@@ -133,7 +148,7 @@ class EodagCatalogue:
 
     async def item(self, collection: str, item_id: str) -> Members | None:
         """Return one item: the provider is searched for its id."""
-        if collection not in await self._known():
+        if _UNSAYABLE.search(item_id) or collection not in await self._known():
             return None
         answer = await self._searched(Ask(collection=collection, limit=1, item_id=item_id))
         return next((item for item in _items(answer) if msgspec.json.decode(item["id"]) == item_id), None)
@@ -155,12 +170,31 @@ class EodagCatalogue:
         return known if query.collections is None else [name for name in query.collections if name in known]
 
     async def _by_ids(self, ids: Sequence[str], names: Sequence[str]) -> Batch:
+        if self._together and all(map(_PLAIN.fullmatch, ids)) and len(ids) * len(names) <= _MAX_IDS_TOGETHER:
+            size = min(_MAX_IDS, self._page)
+            chunks = [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
+            pages = await asyncio.gather(*(self._of_ids(name, chunk) for name in names for chunk in chunks))
+            if self._together:
+                return Batch(items=[item for page in pages for item in page], exact=False)
         if len(ids) * len(names) > _MAX_IDS:
             raise SiteUnavailable(
                 self._site, f"it is asked for ids one by one: at most {_MAX_IDS} of ids times collections"
             )
         found = await asyncio.gather(*(self.item(name, item_id) for name in names for item_id in ids))
         return Batch(items=[item for item in found if item is not None], exact=False)
+
+    async def _of_ids(self, name: str, ids: tuple[str, ...]) -> list[Members]:
+        """Ask for many ids at once, as long as nothing else comes: a provider may look over what it does not know."""
+        answer = await self._searched(Ask(collection=name, limit=len(ids), ids=ids))
+        items = _items(answer)
+        missing = set(ids).difference(msgspec.json.decode(item["id"]) for item in items)
+        if len(missing) + len(items) > len(ids):
+            _log.warning("a provider looks over ids, and is asked for them one by one", extra={"site": self._site})
+            self._together, self._looks_over_ids, self._capabilities = False, True, None
+        elif missing and answer.token is not None:  # its pages are smaller than it says
+            found = await asyncio.gather(*(self.item(name, each) for each in sorted(missing)))
+            items += [item for item in found if item is not None]
+        return items
 
     async def _fetched(self, ask: Ask, place: _Place) -> _Page:
         asked = msgspec.structs.replace(ask, collection=place.collection, token=place.token, token_key=place.token_key)

@@ -28,6 +28,9 @@ _CREDENTIAL_PLUGINS = ("api", "search_auth", "auth", "download_auth")
 _MAX_PAGE = 1_000
 PLACEHOLDER = "_ORDERABLE_"
 """What EODAG puts into the id of a product that stands for an order that can be given."""
+_IDS = "ids"
+_ONE, _MANY = '{{"ids":["{id}"]}}', '{{"ids":{ids}}}'
+"""How the library asks a STAC API for one id; and for many, which is a word of ours."""
 _QUERY = re.compile(r"\?\S*|(?<=://)[^/@\s]+@")
 """What of an address may hold a secret."""
 
@@ -40,11 +43,13 @@ class Ask(Frozen):
     """One search of one collection. Times are RFC 3339; ``descending`` orders by time, None leaves it to the provider.
 
     ``token`` and ``token_key`` are what the page before gave. ``native`` are values of the provider's own words.
+    ``ids`` are for providers that find many at once.
     """
 
     collection: str
     limit: int
     item_id: str | None = None
+    ids: tuple[str, ...] = ()
     start: str | None = None
     end: str | None = None
     geometry: str | None = None
@@ -90,6 +95,14 @@ class EodagProvider:
         told = self._library.available_sortables().get(self._name) or {}
         return "start_datetime" in (told.get("sortables") or [])
 
+    @property
+    def finds_many(self) -> bool:
+        """Tell whether the provider can be asked for many ids at once: a STAC API, asked by the library's own words."""
+        config = self._plugin.config
+        scoped = any("metadata_mapping" in (told or {}) for told in getattr(config, "products", {}).values())
+        mapping = getattr(config, "metadata_mapping", {})
+        return not scoped and _asked_by(mapping.get(_IDS)) == _MANY and _asked_by(mapping.get("id")) == _ONE
+
     def collections(self) -> list[Json]:
         """Return what EODAG knows of the provider's collections."""
         found = self._library.list_collections(provider=self._name, fetch_providers=False)
@@ -102,7 +115,9 @@ class EodagProvider:
             SiteUnavailable, SiteMisbehaved: the provider failed, or refused.
         """
         order = {} if ask.descending is None else {"sort_by": [("start_datetime", "DESC" if ask.descending else "ASC")]}
-        wanted = {"id": ask.item_id} if ask.item_id is not None else {"limit": ask.limit}
+        wanted: Json = {"id": ask.item_id} if ask.item_id is not None else {"limit": ask.limit}
+        if ask.ids:
+            wanted[_IDS] = list(ask.ids)
         paging = {} if ask.token is None else {"next_page_token": ask.token, "next_page_token_key": ask.token_key}
         with self._translated():
             found = self._library.search(
@@ -247,6 +262,8 @@ def _definition(settings: EodagSettings, library: Any, timeout_seconds: float) -
     told_of = known.config if known is not None else pruned
     if "api" not in own and getattr(told_of, "api", None) is None:
         own["search"] = {**own.get("search", {}), "timeout": timeout_seconds}
+        if (own["search"].get("type") or getattr(getattr(told_of, "search", None), "type", "")) == "StacSearch":
+            own["search"]["metadata_mapping"] = {**own["search"].get("metadata_mapping", {}), _IDS: [_MANY, "$.null"]}
     if settings.credentials:
         plugins = [name for name in _CREDENTIAL_PLUGINS if name in own or getattr(told_of, name, None) is not None]
         if not plugins:
@@ -255,6 +272,10 @@ def _definition(settings: EodagSettings, library: Any, timeout_seconds: float) -
         for name in plugins:
             own[name] = {**own.get(name, {}), "credentials": values}
     return own
+
+
+def _asked_by(mapping: Any) -> Any:
+    return mapping[0] if isinstance(mapping, list) and mapping else None
 
 
 def _as_asked(product: Product, ask: Ask) -> Product:

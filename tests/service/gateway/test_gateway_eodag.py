@@ -18,6 +18,7 @@ from edges.errors import Conflict, SiteMisbehaved, SiteNotAsked, SiteUnavailable
 from edges.model import Batch, Interval, Query, SortKey
 from edges.settings import CatalogueSettings, EodagSettings, Secret, SiteSettings
 from edges.stac.order import total_order
+from edges.tracing import tracing
 
 pytestmark = [
     pytest.mark.service,
@@ -190,6 +191,56 @@ async def test_items_are_found_by_their_ids(space: EodagCatalogue) -> None:
     assert await space.item("no-such-collection", NAMES[0]) is None
     with pytest.raises(SiteUnavailable, match="one by one"):
         await space.search(Query(ids=tuple(str(n) for n in range(30))), limit=10)
+
+
+async def test_an_id_is_never_a_part_of_the_words_of_a_request(space: EodagCatalogue, provider: ODataProvider) -> None:
+    before = len(provider.filters)
+    for name in ("x' or 1 eq 1 or 'x", 'a"b', "{id}", "a\\b", "a\nb"):
+        assert await space.item("S2_MSI_L1C", name) is None
+    assert len(provider.filters) == before
+
+
+async def test_a_stac_api_is_asked_for_many_ids_at_once(tmp_path: Path) -> None:
+    names = tuple(f"scene-{day}" for day in range(DAYS))
+    kept = [item(name, "native", day=day) for day, name in enumerate(names)]
+    async with site_of(kept, tmp_path / "lake.db") as url:
+        catalogue = catalogue_of(stac_provider(url, {"S2_MSI_L1C": "native"}), tmp_path / "state", timeout_seconds=60.0)
+        assert (await catalogue.capabilities()).ids_at_once == 500
+        with tracing() as trace:
+            batch = await catalogue.search(msgspec.structs.replace(L1C, ids=(*names, "nothing", "o ther")), limit=50)
+        assert len(trace.requests) == DAYS + 2  # one is not so plain that it could not be changed on its way
+        with tracing() as trace:
+            batch = await catalogue.search(msgspec.structs.replace(L1C, ids=(*names, "nothing")), limit=50)
+        assert sorted(ids_of(batch)) == sorted(names)
+        assert len(trace.requests) == 1
+        assert not [one for one in decoded(batch) if "ids" in one["properties"]]
+
+
+async def test_a_provider_that_looks_over_ids_is_asked_for_one_after_the_other(tmp_path: Path) -> None:
+    asked: list[list[str]] = []
+
+    async def careless(request: web.Request) -> web.Response:
+        body = await request.json()
+        asked.append(body.get("ids", []))
+        wanted = body["ids"] if len(body["ids"]) == 1 else ["other"]
+        found = [item(name, "native", day=1) for name in wanted if name != "nothing"]
+        return web.json_response({"type": "FeatureCollection", "features": found, "links": []})
+
+    app = web.Application()
+    app.router.add_post("/search", careless)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    catalogue = catalogue_of(stac_provider(url, {"S2_MSI_L1C": "native"}), tmp_path, timeout_seconds=60.0)
+    try:
+        for _ in range(2):
+            batch = await catalogue.search(msgspec.structs.replace(L1C, ids=("one", "two", "nothing")), limit=9)
+            assert sorted(ids_of(batch)) == ["one", "two"]
+        assert [len(ids) for ids in asked].count(3) == 1
+        assert (await catalogue.capabilities()).ids_at_once == 50
+    finally:
+        await runner.cleanup()
 
 
 async def test_collections_that_it_does_not_offer_give_nothing(space: EodagCatalogue) -> None:
