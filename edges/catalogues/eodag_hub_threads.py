@@ -5,6 +5,7 @@ caller is told at once, the loop never waits, and no more than ``workers`` threa
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,17 +14,20 @@ from edges.errors import SiteUnavailable
 
 T = TypeVar("T")
 
+_DISTURBED = 4
+"""So many tries may be disturbed before the error is let through."""
+
 
 def undisturbed(call: Callable[[], T]) -> T:
     """Return what a call that may be repeated returns, also where another thread disturbs its parser.
 
     CPython before 3.11.8 keeps one count of depth for all threads that parse (gh-106905), as EODAG does for metadata:
-    two at once end in a ``SystemError``.
+    two at once end in a ``SystemError``. On a busy machine the next try may meet the same.
     """
-    try:
-        return call()
-    except SystemError:
-        return call()
+    for _ in range(_DISTURBED):
+        with contextlib.suppress(SystemError):
+            return call()
+    return call()
 
 
 class BoundedThreads:

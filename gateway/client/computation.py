@@ -180,7 +180,7 @@ class Computation:
                     cluster = await gateway.connect(name)
                 async with cluster:
                     await cluster.scale(self.workers)
-                    async with await cluster.get_client(set_as_default=False) as client:
+                    async with connected(cluster.get_client(set_as_default=False)) as client:
                         yield client
             finally:
                 with suppress(*LOST, ValueError):
@@ -210,6 +210,20 @@ class Computation:
             return list(await client.gather(futures))  # type: ignore[no-untyped-call]  # as above
         reduced = client.submit(self.reduce, futures, pure=False)
         return [await _checked(reduced)]
+
+
+@asynccontextmanager
+async def connected(client: Client) -> AsyncIterator[Client]:
+    """Connect a client, and close it at the end, also where that comes while it still connects.
+
+    By itself it is closed only once it was connected, and otherwise when it is forgotten, which may be after its loop.
+    """
+    try:
+        async with client:
+            yield client
+    finally:
+        if client.status != "closed":
+            await client.close()  # type: ignore[no-untyped-call]  # the package has types in part
 
 
 async def _checked(future: Future[Any]) -> Any:

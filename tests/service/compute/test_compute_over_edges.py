@@ -8,10 +8,11 @@ import pytest
 from aiohttp import web
 from compute_clients import nothing_held
 from compute_edges import make_dask_edge
+from distributed import Client
 from waiting import until
 
 from gateway.client import Computation, EdgeCost, Lake, LakeRefused, NothingComputed, Progress
-from gateway.client.computation import FunctionFailed
+from gateway.client.computation import FunctionFailed, connected
 from quotas.memory import MemoryLedger
 
 pytestmark = pytest.mark.service
@@ -160,3 +161,29 @@ def test_progress_and_costs_are_lines_to_print() -> None:
     assert (
         str(EdgeCost(edge="a", items=8, seconds=12.34, core_hours=0.00684)) == "a: 8 items, 12.3 s, 0.0068 core hours"
     )
+
+
+async def test_a_client_that_is_cancelled_while_it_connects_is_closed():
+    """Otherwise it tries to close itself when it is forgotten, by a loop that may be gone."""
+    asked = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1") as scheduler:
+        port = scheduler.sockets[0].getsockname()[1]
+        client = Client(f"tcp://127.0.0.1:{port}", asynchronous=True, set_as_default=False)
+
+        async def connecting() -> None:
+            async with connected(client):
+                raise AssertionError("nobody answered")
+
+        task = asyncio.create_task(connecting())
+        await asked.wait()
+        assert client.status == "connecting"
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert client.status == "closed"
