@@ -253,6 +253,7 @@ class Harvester:
         order = await self.status(order_id)
         place = self._places[order.request.target]
         results = await self._database.run(lambda c: orders.results(c, order_id, place.bucket, after, limit))
+        place = self._places[order.request.target]  # a user's bucket may have been closed since
         return _linked(results, place) if order.request.temporary or place.owner else results
 
     def politeness(self) -> tuple[Politeness, ...]:

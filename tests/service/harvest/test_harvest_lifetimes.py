@@ -6,8 +6,10 @@ import pytest
 from harvest_scene import HUB, make_item, sha256
 from waiting import until
 
+from edges.errors import SiteUnavailable
 from edges.model import Query
 from harvest.model import FoundItem
+from harvest.seams import Place
 
 pytestmark = pytest.mark.service
 
@@ -149,6 +151,28 @@ async def test_temporary_copies_are_in_no_catalogue_and_go_by_themselves(scene, 
         assert [key.split("/")[0] for key in await keys(live)] == ["~tmp"]
         assert await live.catalogue.plain("s2", "i1") is None
         await nothing_is_left(live)
+
+
+class ClosedOnceLookedAt(dict[str, Place]):
+    """Places that close as a user's bucket may: between two steps of who uses them."""
+
+    def __getitem__(self, name):
+        if name not in self:
+            raise SiteUnavailable(name, "it is not open here yet")
+        place = self.pop(name)
+        self.closing = asyncio.ensure_future(place.store.__aexit__(None, None, None))
+        return place
+
+
+async def test_results_in_a_bucket_that_closes_while_they_are_read_are_said_to_be_out_of_reach(scene, origin):
+    publish(scene, origin)
+    async with scene.running() as live:
+        order = await live.order(temporary=True, lifetime=60.0)
+        await live.settled(order.id)
+    async with scene.running(workers=0) as live:
+        live.harvester._places = ClosedOnceLookedAt(live.harvester._places)
+        with pytest.raises(SiteUnavailable, match="not open here yet"):
+            await live.harvester.results(order.id)
 
 
 async def test_temporary_orders_of_what_the_target_has_already_are_copied_for_their_owner(scene, origin):
