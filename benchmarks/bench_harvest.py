@@ -2,7 +2,7 @@
 
 Ours is the harvester whole (journal on disk, quota, catalogue, CRC-64/NVME of every byte); the others only copy.
 One sink is nginx answering PUTs, the fastest there is, and has the targets; the other is ``rclone serve s3``, which
-bounds everybody. One object of 400 MB shows what parts side by side bring.
+bounds everybody. One object from a source that gives so much to each connection shows what parts side by side bring.
 All run on one machine with their servers, in turns; what counts are the ratios within one run.
 """
 
@@ -19,7 +19,10 @@ from benchmarks.harvest.peers import PEERS, Peer, lakegate
 from benchmarks.harvest.servers import BUCKET, data_of, nginx, rclone_s3, work_folder
 from benchmarks.harvest.work import Cost, Job, ProgramFailed
 
-LARGE, SMALL, ONE = 50_000_000, 100_000, 400_000_000
+LARGE, SMALL, ONE = 50_000_000, 100_000, 200_000_000
+SLOW = "25m"
+"""Bytes a second that a source gives to one connection, as nginx spells them: what a far hub is like."""
+
 MOST_MEMORY = 128 << 20
 BOTO3_TIMES = 3.0
 
@@ -35,7 +38,7 @@ def run(*, quick: bool = False) -> list[Row]:
         try:
             with nginx(folder, dav=False) as source:
                 origin = data_of(source, folder)
-                for work in (*works, _Work("one/", 1, ONE, 1)):
+                for work in works:
                     _fill(origin / work.prefix, work.count, work.size)
                 address = f"{source.url}/{BUCKET}"
                 for work in works:
@@ -43,7 +46,10 @@ def run(*, quick: bool = False) -> list[Row]:
                 for work in works:
                     rows += _to_s3(folder, work, address, None)
                     rows += _to_s3(folder, work, address, origin / work.prefix)
-                rows += _to_s3(folder, _Work("one/", 1, ONE, 1), address, None)
+            one = _Work("one/", 1, ONE, 1)
+            with nginx(folder, dav=False, limit=SLOW) as source:
+                _fill(data_of(source, folder) / one.prefix, one.count, one.size)
+                rows += _to_s3(folder, one, f"{source.url}/{BUCKET}", None, "slow connections")
         finally:
             shutil.rmtree(folder)
     return rows
@@ -71,12 +77,12 @@ def _to_nginx(folder: Path, work: _Work, source: str, rounds: int) -> list[Row]:
         return _judged(job, _compared(job, folder, rounds, data_of(sink, folder)), "HTTP to nginx")
 
 
-def _to_s3(folder: Path, work: _Work, source: str, held: Path | None) -> list[Row]:
+def _to_s3(folder: Path, work: _Work, source: str, held: Path | None, where: str = "HTTP") -> list[Row]:
     """Copy to a real S3 service, from HTTP or from another one that holds the same files."""
     if held is None:
         with rclone_s3(folder) as target:
             job = work.job("http", source, target.url)
-            return _told(job, _compared(job, folder, 1, None), "HTTP to S3")
+            return _told(job, _compared(job, folder, 1, None), f"{where} to S3")
     with rclone_s3(folder, holding=held) as first, rclone_s3(folder) as second:
         job = work.job("s3", first.url, second.url)
         return _told(job, _compared(job, folder, 1, None), "S3 to S3")
@@ -163,7 +169,8 @@ def _told(job: Job, costs: dict[str, Cost | str], where: str) -> list[Row]:
         if isinstance(cost, str):
             rows.append(_row(job, where, f"{name} is left out: {cost[:160]}", (speed, None), "", 0.0, "told", True))
             continue
-        what = f"{name}: {cost.cpu / cost.gigabytes(job):.2f} CPU s/GB, {cost.memory >> 20} MiB"
+        memory = f", {cost.memory >> 20} MiB" if cost.memory else ""
+        what = f"{name}: {cost.cpu / cost.gigabytes(job):.2f} CPU s/GB{memory}"
         what += f" (of {cost.count} objects)" if cost.count else ""
         rows.append(_row(job, where, what, (speed, cost.speed(job)), name, speed / cost.speed(job), "told", True))
     return rows

@@ -14,7 +14,7 @@ from benchmarks.harvest.work import Cost, Job, measured
 
 Peer = Callable[[Job, Path], Cost]
 
-MOST_PIPES = 40
+MOST_PIPES = 20
 """A process per object says nothing of a program beyond this."""
 
 MOST_PROCESSES = 8
@@ -47,6 +47,8 @@ def rclone(job: Job, folder: Path) -> Cost:
         "--s3-no-head", "--s3-no-check-bucket", "--s3-upload-cutoff", cutoff, "--ignore-times", "--ignore-checksum",
         "--s3-disable-checksum", "--retries", "1", "--http-no-head",
     ]  # fmt: skip
+    if job.count == 1:
+        command += ["--multi-thread-cutoff", "64M", "--multi-thread-streams", "4"]
     return measured(command, log=folder / "rclone.log", environment=_KEYS)
 
 
@@ -68,7 +70,7 @@ def _piped(program: str, read: str, write: str) -> Peer:
     """Copy by a pipe: ``curl | program``, or between two services ``program | program``, ``at_once`` side by side.
 
     These programs know one service at a time, and no HTTP beside it. A process for each object is started: of many
-    small ones the first :data:`MOST_PIPES` are enough to tell.
+    small ones the first :data:`MOST_PIPES` are enough to tell. What memory they take together is not known.
     """
 
     def run(job: Job, folder: Path) -> Cost:
@@ -81,7 +83,7 @@ def _piped(program: str, read: str, write: str) -> Peer:
         names = "\\n".join(f"{job.prefix}o{number}" for number in range(count))
         line = f"printf '{names}\\n' | xargs -P {min(job.at_once, MOST_PROCESSES)} -n 1 sh -c {shlex.quote(copy)}"
         cost = measured(["sh", "-c", line], log=folder / f"{name}.log", environment=_KEYS)
-        return msgspec.structs.replace(cost, count=0 if count == job.count else count)
+        return msgspec.structs.replace(cost, memory=0, count=0 if count == job.count else count)
 
     return run
 

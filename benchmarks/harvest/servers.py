@@ -35,8 +35,10 @@ def nginx_program() -> str:
 
 
 @contextmanager
-def nginx(folder: Path, *, dav: bool) -> Iterator[Program]:
+def nginx(folder: Path, *, dav: bool, limit: str = "0") -> Iterator[Program]:
     """Serve ``folder/data`` over HTTP; with ``dav`` take PUTs too, with a constant ETag and no look at signatures.
+
+    Each connection is given ``limit`` bytes a second, as nginx spells them.
 
     Raises:
         PeerMissing: nginx is not installed.
@@ -53,7 +55,7 @@ def nginx(folder: Path, *, dav: bool) -> Iterator[Program]:
     (home / "nginx.conf").write_text(
         f"user root; daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;\n"
         f"events {{ }}\nhttp {{ access_log off; sendfile on; client_max_body_size 0; client_body_buffer_size 1m;\n"
-        f"keepalive_requests 100000; {temporary}\n"
+        f"keepalive_requests 100000; limit_rate {limit}; {temporary}\n"
         "map $request_method $put_etag { PUT '\"e\"'; default ''; }\n"
         f"server {{ listen 127.0.0.1:{port}; root {data}; location / {{ {put} }}\n"
         f"location = /alive {{ return 204; }} }} }}\n"
