@@ -1,6 +1,8 @@
 """Fixtures of servers that tests of several rooms use, and what every run of the tests begins with."""
 
+import faulthandler
 import signal
+from collections.abc import Iterator
 
 import pytest
 from postgresql_server import postgresql
@@ -9,6 +11,10 @@ __all__ = ["postgresql"]
 
 LINES_OF_A_FAILURE = 30
 """So many last lines of what a test failed with are said at once; the summary has them all."""
+
+TEARDOWN_SECONDS = 300.0
+"""Tests have a time-out of their own. Where the end of one stands still after it, its process ends: another takes the
+rest of the tests."""
 
 
 class FailuresAtOnce:
@@ -36,3 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:  # there is none in the processes that share the work
         config.pluginmanager.register(FailuresAtOnce(terminal))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Bound the end of a test, which may wait for a thread that never ends."""
+    faulthandler.dump_traceback_later(TEARDOWN_SECONDS, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
