@@ -140,7 +140,7 @@ def policies(**limits: float) -> list[Policy]:
 
 def quick(**changes: object) -> HarvestSettings:
     values = {
-        "workers": 2, "part_bytes": PART, "stall_seconds": 0.5, "claim_seconds": 1.5, "attempts": 3,
+        "workers": 2, "part_bytes": PART, "stall_seconds": 5.0, "claim_seconds": 1.5, "attempts": 3,
         "pause_seconds": 0.05, "idle_seconds": 0.1, "assumed_bytes": 1000,
     }  # fmt: skip
     return HarvestSettings(**values | changes)  # type: ignore[arg-type]
