@@ -102,7 +102,7 @@ async def test_a_source_that_stalls_or_drips_is_left_and_taken_up_where_it_was(s
     body = os.urandom(400_000)
     publish(scene, origin, body)
     origin.faults["d/B02.tif"] = [origin.stall_after(1000) if fault == "stall" else origin.drip()]
-    scene.settings = msgspec.structs.replace(scene.settings, stall_seconds=0.5)
+    scene.settings = msgspec.structs.replace(scene.settings, stall_seconds=0.5, attempts=12)
     async with scene.running() as live:
         assert (await live.settled((await live.order()).id)).state == "OK"
         await copied(live, body)
