@@ -17,6 +17,8 @@ from edges.stac.order import NAMING_FIELDS, Key, compile_key, compile_values, fi
 
 SAMPLE = 20
 """Items looked at each way: where all of them tie, either order is right."""
+_MOST_PAGES = 2 * SAMPLE
+"""Pages that they may come in: some servers give empty ones with more behind them."""
 
 
 class OrderTrust(Frozen):
@@ -53,14 +55,17 @@ async def audit_order(catalogue: Catalogue, order: tuple[SortKey, ...]) -> Order
         *(_sampled(catalogue, way + order[ranked:]) for way in (order[:ranked], reverse)),
         *(_sampled(catalogue, (way,)) for keys in (order[1:ranked], reverse[1:]) for way in keys),
     )
+    if any(sample is None for sample in samples):
+        return OrderTrust(sort=False, ties=False)
+    told = [sample for sample in samples if sample is not None]
     judged = [
         judge(list(_keys(sample, way + order[ranked:])), ranked)
-        for sample, way in zip(samples, (order[:ranked], reverse), strict=False)
+        for sample, way in zip(told, (order[:ranked], reverse), strict=False)
     ]
     return OrderTrust(
         sort=all(each.sort for each in judged),
         ties=all(each.ties for each in judged),
-        kinds={field_path(key.field): _kinds(samples, key) for key in order[:ranked]},
+        kinds={field_path(key.field): _kinds(told, key) for key in order[:ranked]},
     )
 
 
@@ -74,16 +79,17 @@ def _kinds(samples: Sequence[Sequence[Members]], key: SortKey) -> frozenset[str]
     return frozenset(found - {"null"})
 
 
-async def _sampled(catalogue: Catalogue, order: tuple[SortKey, ...]) -> list[Members]:
+async def _sampled(catalogue: Catalogue, order: tuple[SortKey, ...]) -> list[Members] | None:
+    """Return the first items; None where they do not come in so many pages: then nothing is known of them."""
     items: list[Members] = []
     position: str | None = None
-    while len(items) < SAMPLE:
+    for _ in range(_MOST_PAGES):
         batch = await catalogue.search(Query(sortby=order, limit=SAMPLE), limit=SAMPLE - len(items), after=position)
         items += batch.items
         position = batch.next
-        if position is None or not batch.items:
-            break
-    return items[:SAMPLE]
+        if position is None or len(items) >= SAMPLE:
+            return items[:SAMPLE]
+    return None
 
 
 def _keys(items: Sequence[Members], order: tuple[SortKey, ...]) -> Iterator[Key]:

@@ -57,6 +57,32 @@ async def test_one_that_breaks_ties_its_own_way_is_trusted_but_for_ties() -> Non
     assert (found.sort, found.ties) == (True, False)
 
 
+class Hesitant(Sorting):
+    """Gives ``empty`` pages before the first items, each with more behind it."""
+
+    empty = 1
+
+    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
+        given = int(after.removeprefix("empty ")) if after is not None and after.startswith("empty ") else 0
+        if after is None or after.startswith("empty "):
+            if given < self.empty:
+                return Batch(items=[], next=f"empty {given + 1}")
+            after = None
+        return await super().search(query, limit=limit, after=after)
+
+
+async def test_what_comes_behind_empty_pages_is_looked_at_too() -> None:
+    found = await trust(Hesitant(), [*DIFFERENT, "soon"])
+    assert found == OrderTrust(sort=True, ties=True, kinds={"datetime": frozenset({"number", "text"})})
+    assert (await trust(Hesitant(SortKey(field="id")), DIFFERENT)).sort is False
+
+
+async def test_one_whose_pages_stay_empty_is_not_trusted() -> None:
+    endless = Hesitant()
+    endless.empty = 1_000
+    assert await trust(endless, DIFFERENT) == OrderTrust(sort=False, ties=False)
+
+
 async def test_the_kinds_of_values_show_at_both_ends_of_the_order() -> None:
     moments = ["2020-01-01T00:00:00Z", "2020-01-02", "soon", *["2020-01-01T00:00:00Z"] * 60]
     assert (await trust(Sorting(), moments)).kinds == {"datetime": {"number", "text"}}

@@ -128,7 +128,9 @@ async def federation_of(urls: list[str], stack: AsyncExitStack) -> tuple[Federat
     found = []
     for number, url in enumerate(urls):
         catalogue = CatalogueSettings(url=url, max_page=50)
-        api = StacApiCatalogue(site=f"s{number}", settings=catalogue, session=outbound.session)
+        api = StacApiCatalogue(
+            site=f"s{number}", settings=catalogue, session=outbound.session, lines=outbound.site_lines
+        )
         found.append(Site(SiteSettings(id=f"s{number}", kind="hub", catalogue=catalogue), api))
     registry = Registry(found, probe_seconds=60)
     await registry.probe()
@@ -220,6 +222,19 @@ def test_what_grows_meanwhile_neither_repeats_nor_hides_what_was_there(
     assert len(found) == len(set(found))
     assert [name for name in found if name in before] == before
     assert found == [name for name in after if name in found]
+
+
+def test_a_first_page_that_is_empty_hides_no_kind_of_values(sites: list[QuirkySite]) -> None:
+    items = [item("a", number, None, mixed, 0) for number, mixed in enumerate([-3, None, True, None, None])]
+    settle(sites, [(Habits(), ()), (Habits(), ()), (Habits(lie="empty pages", page=1), range(5))], items)
+    query = Query(limit=1, sortby=(SortKey(field="mixed"),))
+
+    async def run() -> list[Name]:
+        async with AsyncExitStack() as stack:
+            federation, _ = await federation_over(sites, stack)
+            return await walked(federation, query)
+
+    assert asyncio.run(run()) == expected(items, query)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
