@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from edges.model import Bytes
+
 MAX_EXCERPT = 160
 """Longest excerpt, in characters."""
 _READ = 4_096
@@ -15,7 +17,7 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^<>]{0,1000}>")
 
 
-def excerpt(body: bytes) -> str:
+def excerpt(body: Bytes) -> str:
     """Return what the body of an error says: printable, on one line; an address in it may hold a signature.
 
     >>> excerpt(b'{"code": "InvalidQuery", "description": "no such   field"}')
@@ -27,7 +29,7 @@ def excerpt(body: bytes) -> str:
     return line if len(line) <= MAX_EXCERPT else f"{line[: MAX_EXCERPT - 3]}..."
 
 
-def _told(body: bytes) -> str:
+def _told(body: Bytes) -> str:
     """Return the text of the most telling member of a JSON object; empty where there is none."""
     try:
         document: Any = msgspec.json.decode(body) if len(body) <= _READ else None

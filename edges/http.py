@@ -1,4 +1,4 @@
-"""The only ``ClientSession``: every outbound call goes through its guards.
+"""The only ``ClientSession`` and the only lines: every outbound call goes through their guards.
 
 Rules (security contract: server-side request forgery, cookies, credentials): private addresses are reachable only
 where an operator named their origin; each DNS answer is checked at connect time, so that rebinding does not help;

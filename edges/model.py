@@ -5,6 +5,8 @@ from typing import Any, Literal, dataclass_transform
 
 import msgspec
 
+Bytes = bytes | bytearray
+"""The bytes of an answer, whole: nobody changes them any more."""
 Json = dict[str, Any]
 """A decoded JSON object."""
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import msgspec
 
-from edges.model import Json
+from edges.model import Bytes, Json
 from edges.observing import CallObserver
 from edges.settings import CatalogueSettings
 from edges.site_http import Ask, SiteHttp
@@ -63,7 +63,7 @@ class StacNarrowing:
         return read_schema(answer.body) if answer.status < 300 else None
 
 
-def read_schema(content: bytes) -> Json | None:
+def read_schema(content: Bytes) -> Json | None:
     """Return an object's JSON schema, or None where it is none."""
     try:
         schema = _OBJECT.decode(content)

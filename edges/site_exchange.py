@@ -17,6 +17,7 @@ from edges.http import read_bounded
 from edges.lines.codings import ACCEPTED, decoded
 from edges.lines.heads import LineClosed
 from edges.lines.lines import Lines, can_be_asked
+from edges.model import Bytes
 from edges.retry import Trouble
 
 _TIMED_BY_US = aiohttp.ClientTimeout(total=None)
@@ -38,7 +39,7 @@ class Whole(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: Bytes
 
 
 class NoAnswer(Exception):

@@ -11,7 +11,7 @@ from edges.budget import earned, share, spent
 from edges.errors import EdgeError, SiteMisbehaved, SiteUnavailable
 from edges.hops import HOPS, hops
 from edges.lines.lines import Lines
-from edges.model import Frozen
+from edges.model import Bytes, Frozen
 from edges.observing import CallObserver, NobodyLooksOn, Outcome
 from edges.retry import OVERLOADED, RESTFUL, RetryTerms, Trouble, pause_before_retry, retry_after
 from edges.settings import CatalogueSettings
@@ -42,7 +42,7 @@ class Answer(Frozen):
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: Bytes
 
 
 class _Missed(Exception):

@@ -5,7 +5,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 _FIRST = 64 * 1024
 """Bytes that go with the head, which are copied for it; an answer with fewer is sent at once."""
-_PIECE = 1 << 20
+_PIECE = 256 * 1024
 """Bytes that are given to the socket at once: what it does not take of them is copied."""
 
 

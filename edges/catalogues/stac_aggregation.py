@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from edges.catalogues.aggregating import CannotAggregate
-from edges.model import Json, Query
+from edges.model import Bytes, Json, Query
 from edges.stac.aggregation import AGGREGATIONS, OWN_CLASS, Tally, Wanted, wanted_to_post
 from edges.stac.aggregation_document import Misaligned, read_document
 from edges.stac.request import query_to_post
@@ -31,7 +31,7 @@ def aggregate_body(query: Query, wanted: Wanted) -> Json:
     return body | wanted_to_post(_with_total(wanted))
 
 
-def read_answer(content: bytes, wanted: Wanted) -> Tally:
+def read_answer(content: Bytes, wanted: Wanted) -> Tally:
     """Read the answer.
 
     Raises:

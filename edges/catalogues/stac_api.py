@@ -18,7 +18,7 @@ from edges.catalogues.stac_aggregation import aggregate_body, aggregates_of, rea
 from edges.catalogues.stac_writing import StacWriting, refused
 from edges.errors import SiteMisbehaved
 from edges.lines.lines import Lines
-from edges.model import Batch, Capabilities, Json, Members, Query
+from edges.model import Batch, Bytes, Capabilities, Json, Members, Query
 from edges.next_links import followed
 from edges.observing import CallObserver
 from edges.settings import CatalogueSettings
@@ -189,7 +189,7 @@ class StacApiCatalogue:
         *,
         headers: Mapping[str, str] = _NO_HEADERS,
         missing_ok: bool = False,
-    ) -> bytes | None:
+    ) -> Bytes | None:
         answer = await self._http.fetch(
             Ask(
                 method=method,
@@ -209,7 +209,7 @@ class StacApiCatalogue:
         return answer.body
 
 
-def decode_page(site: str, content: bytes) -> Batch:
+def decode_page(site: str, content: Bytes) -> Batch:
     """Read a page of items, which stay bytes; its next link is left out.
 
     Raises:
@@ -233,7 +233,7 @@ def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _decoded(site: str, decoder: "msgspec.json.Decoder[T]", content: bytes | None) -> T:
+def _decoded(site: str, decoder: "msgspec.json.Decoder[T]", content: Bytes | None) -> T:
     try:
         return decoder.decode(content or b"")
     except DecodeErrors as error:

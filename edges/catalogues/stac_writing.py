@@ -12,7 +12,7 @@ import msgspec
 
 from edges.errors import EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
 from edges.excerpts import excerpt
-from edges.model import Json
+from edges.model import Bytes, Json
 from edges.retry import OVERLOADED
 from edges.site_http import Ask, SiteHttp
 
@@ -110,7 +110,7 @@ class StacWriting:
             raise NotFound(f"{self._site}: {method} {path} answered 404; is the collection there?")
         return status
 
-    async def _asked(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+    async def _asked(self, method: str, path: str, body: bytes | None) -> tuple[int, Bytes]:
         headers = {**self._headers, "Content-Type": "application/geo+json"}
         ask = Ask(
             method=method,
@@ -124,7 +124,7 @@ class StacWriting:
         return answer.status, answer.body
 
 
-def refused(site: str, status: int, content: bytes) -> SiteUnavailable | SiteMisbehaved:
+def refused(site: str, status: int, content: Bytes) -> SiteUnavailable | SiteMisbehaved:
     """Return the error for an answer that is none."""
     text = excerpt(content) or "nothing more"
     if status in OVERLOADED:

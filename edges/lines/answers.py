@@ -7,12 +7,13 @@ from multidict import CIMultiDict
 
 from edges.lines.heads import Head, LineError
 from edges.lines.sockets import Buffer, Socket
+from edges.model import Bytes
 
 PIECE = 256 * 1024
 """Bytes that a body is read by: what is read is sent on while it is still near the processor."""
 
 WHOLE = 1 << 20
-"""Bytes of the buffers that whole bodies come through."""
+"""Bytes of a body up to which it is believed how large it will be, and of the buffers that larger ones come through."""
 
 _MAX_LINE = 1024
 _MAX_TRAILERS = 64
@@ -82,36 +83,43 @@ class Answer:
             body += piece
         return bytes(body)
 
-    async def whole(self, most: int) -> bytes | None:
+    async def whole(self, most: int) -> Bytes | None:
         """Return the body, of which nothing was read yet; None where it is larger than ``most`` bytes."""
         if self._left is None or self._chunked:
-            body = await self.rest(most + 1)
-            return body if len(body) <= most else None
+            rest = await self.rest(most + 1)
+            return rest if len(rest) <= most else None
         if self._left > most:
             return None
-        shelf = self._shelf if self._left <= PIECE else self._scratch
-        buffer = shelf.take()
+        if self._left <= WHOLE:
+            body = bytearray(self._left)
+            await self._filled(memoryview(body))
+            return body
+        buffer = self._scratch.take()
         try:
             return await self._copied(memoryview(buffer))
         finally:
-            shelf.put(buffer)
+            self._scratch.put(buffer)
 
     async def _copied(self, buffer: memoryview) -> bytes:
-        """Return the rest of a body of known length, by way of a buffer that is used again and again."""
+        """Return the rest of a large body, of which nothing is held that has not come, whatever was announced."""
         pieces: list[bytes] = []
         while self._left:
             room = buffer[: self._left]
-            first = self._first[: len(room)]
-            room[: len(first)] = first
-            self._first = self._first[len(first) :]
-            count = len(first)
-            if count < len(room):
-                count += await self._socket.fill(room[count:])
-            pieces.append(bytes(room[:count]))
-            self._left -= count
-            if count < len(room):
-                raise LineError("the answer broke off")
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            await self._filled(room)
+            pieces.append(bytes(room))
+        return b"".join(pieces)
+
+    async def _filled(self, room: memoryview) -> None:
+        """Fill some room with what comes next of a body of known length."""
+        first = self._first[: len(room)]
+        room[: len(first)] = first
+        self._first = self._first[len(first) :]
+        count = len(first)
+        if count < len(room):
+            count += await self._socket.fill(room[count:])
+        self._left = (self._left or 0) - count
+        if count < len(room):
+            raise LineError("the answer broke off")
 
     def close(self) -> None:
         """Let go. Idempotent."""

@@ -8,6 +8,7 @@ import zlib
 from isal import isal_zlib
 
 from edges.lines.heads import LineError
+from edges.model import Bytes
 
 ACCEPTED = "gzip, deflate"
 """What may be asked for (``Accept-Encoding``)."""
@@ -19,7 +20,7 @@ _MAX_MEMBERS = 4_096
 """Members of one gzip file: servers write one; each costs something however little is in it."""
 
 
-def decoded(body: bytes, coding: str, most: int) -> bytes | None:
+def decoded(body: Bytes, coding: str, most: int) -> Bytes | None:
     r"""Return a body as it was before it was coded; None where it is larger than ``most`` bytes.
 
     >>> decoded(b"hello", "identity", 5)

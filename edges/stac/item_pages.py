@@ -13,7 +13,7 @@ from typing import Any, overload
 import msgspec
 
 from edges.errors import SiteMisbehaved
-from edges.model import Members
+from edges.model import Bytes, Members
 
 _ARRAY = re.compile(rb'"features"\s*:\s*\[\s*')
 _HEAD = re.compile(rb'\{\s*"(?:type"\s*:\s*"Feature"|(?:[^"\\]|\\.){1,100}"\s*:)')
@@ -23,6 +23,10 @@ _WORTH = 16 * 1024
 """Bytes below which a page is decoded as a whole at once."""
 _STRIDE = 7
 """Eighths of an item's length that are not looked at for the end of the next one: they are about as long."""
+
+_NEAR = 4 * 1024
+"""Bytes beyond twice an item's length within which the end of the next one is looked for first: in so short a stretch
+the interpreter searches without tables that it would make anew for each item."""
 
 Stretch = tuple[int, int]
 """Where an item starts in the content of its page, and where it ends."""
@@ -63,7 +67,7 @@ class ItemPage(Sequence[Members]):
 
     __slots__ = ("_content", "_exact", "_head", "_last", "_site", "_stretches", "_view", "_whole")
 
-    def __init__(self, *, site: str, content: bytes, head: bytes, stretches: list[Stretch], last: Members) -> None:
+    def __init__(self, *, site: str, content: Bytes, head: bytes, stretches: list[Stretch], last: Members) -> None:
         self._site = site
         self._content = content
         self._view = memoryview(content)
@@ -143,7 +147,7 @@ class ChangedItems(Sequence[Members]):
         return self._change(self._items[index])
 
 
-def read_page(site: str, content: bytes) -> tuple[Sequence[Members], Frame]:
+def read_page(site: str, content: Bytes) -> tuple[Sequence[Members], Frame]:
     """Return the items of an ItemCollection, which stay bytes, and what stands around them.
 
     Raises:
@@ -157,14 +161,14 @@ def read_page(site: str, content: bytes) -> tuple[Sequence[Members], Frame]:
     return frame.features, frame
 
 
-def _frame(site: str, content: bytes) -> Frame:
+def _frame(site: str, content: Bytes) -> Frame:
     try:
         return _DECODE_FRAME(content)
     except DecodeErrors as error:
         raise SiteMisbehaved(site, f"answer is not what STAC says: {error}") from error
 
 
-def _found(site: str, content: bytes) -> tuple[ItemPage, Frame] | None:
+def _found(site: str, content: Bytes) -> tuple[ItemPage, Frame] | None:
     """Return a page whose items are yet to be decoded; None where its shape is not a usual one."""
     array = _ARRAY.search(content)
     head = None if array is None else _HEAD.match(content, array.end())
@@ -194,7 +198,7 @@ def _joined(before: Frame, after: Frame) -> Frame:
     )
 
 
-def _stretches(content: bytes, first: int, head: bytes, stride: int = _STRIDE) -> list[Stretch]:
+def _stretches(content: Bytes, first: int, head: bytes, stride: int = _STRIDE) -> list[Stretch]:
     """Return where items seem to start and end, the last one at the end of all; nothing where there is but one."""
     find = content.find
     following = find(head, first + len(head))
@@ -206,6 +210,8 @@ def _stretches(content: bytes, first: int, head: bytes, stride: int = _STRIDE) -
     while following >= 0:
         found.append((start, following - width + 1))
         size, start = following - start, following
-        place = find(needle, start + size * stride // 8)
+        place = find(needle, start + size * stride // 8, start + size * 2 + _NEAR)
+        if place < 0:
+            place = find(needle, start + size * stride // 8)
         following = place + width if place >= 0 else -1
     return [*found, (start, len(content))]

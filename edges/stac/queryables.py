@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from edges.model import Json
+from edges.model import Bytes, Json
 from edges.stac.schemas import ALWAYS
 
 MAX_BYTES = 1 << 20
@@ -15,7 +15,7 @@ _MAX_NAME = 128
 _TYPES = {"string": "string", "number": "number", "integer": "number", "boolean": "boolean", "array": "array"}
 
 
-def read_queryables(content: bytes) -> Json:
+def read_queryables(content: Bytes) -> Json:
     """Return a schema with ``title`` and ``type`` for each property whose type is told; nothing for nonsense."""
     try:
         document: Any = msgspec.json.decode(content)
