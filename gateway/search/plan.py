@@ -19,6 +19,7 @@ _SIFTED_SHARE = 250
 """Least items of a page where free text is looked for here: most of them will not hold the words."""
 Kinds = Mapping[str, frozenset[str]]
 _UNKNOWN: Kinds = {}
+_ANYTHING = frozenset({"anything"})
 _DATE_LENGTH = len("2010-01-09")
 
 
@@ -211,8 +212,8 @@ def _usable(key: SortKey, value: Any, *, ties: bool, kinds: Kinds) -> bool:
         return ties  # else it has other words for them, or no order among them
     if value is None:
         return True
-    if kinds.get(field, frozenset()) - {kind_of_value(field, value)}:
-        return False
+    if kinds.get(field, _ANYTHING if field not in INSTANT_FIELDS else frozenset()) - {kind_of_value(field, value)}:
+        return False  # also where the order could not be tried, and nothing is known
     if field in INSTANT_FIELDS:
         return isinstance(value, str) and _is_instant(value)
     return isinstance(value, str | int | float) and not isinstance(value, bool)

@@ -21,3 +21,13 @@ def test_what_is_tied_with_the_end_of_a_page_is_left_out_by_the_site() -> None:
     assert first.filter is not None
     assert first.filter["args"][0] == BOUND
     assert first.filter["args"][1]["op"] == "or"
+
+
+def test_a_field_of_whose_values_nothing_is_known_is_not_compared_by_the_site() -> None:
+    order = total_order((SortKey(field="eo:cloud_cover"),))
+    anchor = Anchor(values=(12.5, "c", "i"), alone=True)
+    assert after(Query(), order, anchor, ties=True) == (Query(),)
+    assert after(Query(), order, anchor, ties=True, kinds={"eo:cloud_cover": frozenset({"text"})}) == (Query(),)
+    first, nulls = after(Query(), order, anchor, ties=True, kinds={"eo:cloud_cover": frozenset({"number"})})
+    assert first.filter == {"op": ">=", "args": [{"property": "eo:cloud_cover"}, 12.5]}
+    assert nulls.filter == {"op": "isNull", "args": [{"property": "eo:cloud_cover"}]}
