@@ -16,7 +16,7 @@ GROUP = 256
 """Acts that are committed together, at most."""
 
 SIBLINGS = 4
-LINGER = 0.002
+LINGER = 0.001
 """Where so many acts came at once, more are waited for, so many seconds: each flush serves more of them."""
 
 

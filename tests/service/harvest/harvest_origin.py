@@ -12,6 +12,10 @@ from served_app import served
 Fault = Callable[[web.Request, bytes, int], "asyncio.Future[web.StreamResponse]"]
 
 
+RANGED = web.RequestKey("ranged", bool)
+STOP = web.RequestKey("stop", int)
+
+
 class Origin:
     """An HTTP server of files with ETags and ranges; each path may have faults, used up one per request."""
 
@@ -54,8 +58,8 @@ class Origin:
         if asked and self.ranges and request.headers.get("If-Range") == self.etag(path):
             first, _, last = asked.removeprefix("bytes=").partition("-")
             start, stop = int(first), int(last) + 1 if last else len(body)
-        request["ranged"] = start > 0 or stop < len(body)
-        request["stop"] = stop
+        request[RANGED] = start > 0 or stop < len(body)
+        request[STOP] = stop
         if self.faults[path]:
             return await self.faults[path].pop(0)(request, body, start)
         return await self.send(request, body, start)
@@ -64,19 +68,19 @@ class Origin:
         return f'"{hashlib.md5(self.files[path], usedforsecurity=False).hexdigest()}"'
 
     def begin(self, request: web.Request, body: bytes, start: int) -> web.StreamResponse:
-        stop = request["stop"] if request["stop"] > start else len(body)
-        response = web.StreamResponse(status=206 if request["ranged"] else 200)
+        stop = request[STOP] if request[STOP] > start else len(body)
+        response = web.StreamResponse(status=206 if request[RANGED] else 200)
         response.content_length = stop - start
         if self.etags:
             response.headers["ETag"] = self.etag(request.match_info["path"])
-        if request["ranged"]:
+        if request[RANGED]:
             response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"
         return response
 
     async def send(self, request: web.Request, body: bytes, start: int) -> web.StreamResponse:
         response = self.begin(request, body, start)
         await response.prepare(request)
-        stop = request["stop"] if request["stop"] > start else len(body)
+        stop = request[STOP] if request[STOP] > start else len(body)
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:

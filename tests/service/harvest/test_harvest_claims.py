@@ -1,0 +1,75 @@
+"""A worker that has several small objects in hand: who loses one of them goes on with the others."""
+
+import asyncio
+import logging
+import os
+import time
+
+import pytest
+from harvest_origin import Origin
+from harvest_scene import HUB, Scene, make_item, sha256
+from waiting import until
+
+from harvest.errors import DatabaseUnavailable
+from harvest.model import FoundItem
+
+pytestmark = pytest.mark.service
+
+COUNT = 3
+
+
+def publish(scene: Scene, origin: Origin) -> dict[str, bytes]:
+    bodies = {f"b{number}": os.urandom(600_000) for number in range(COUNT)}
+    assets = {}
+    for name, body in bodies.items():
+        origin.add(f"{name}.tif", body)
+        assets[name] = {"href": f"{origin.url}/{name}.tif", "file:checksum": sha256(body), "file:size": len(body)}
+    scene.found.append(FoundItem(site=HUB, item=make_item("i1", assets)))
+    return bodies
+
+
+async def all_is_right(live, bodies) -> None:
+    item = await live.catalogue.plain("s2", "i1")
+    for name, body in bodies.items():
+        assert await live.read(item["assets"][name]["href"]) == body
+    total = sum(map(len, bodies.values()))
+    assert (await live.taken())["storage_bytes"] == (total, 0)
+
+
+async def test_whoever_loses_one_of_several_objects_stops_that_one_alone(scene, origin, caplog):
+    bodies = publish(scene, origin)
+    origin.gate = asyncio.Event()
+    caplog.set_level(logging.INFO, logger="harvest.carrier")
+    async with scene.running(workers=1) as live:
+        order = await live.order()
+        await until(lambda: origin.open == COUNT, seconds=20)
+        soon = time.time() + 1.0
+        await live.harvester._database.run(lambda c: c.change("object_claim", id=1, until=soon))  # by another worker
+        live.harvester._worker.nudge()
+        await until(lambda: "an object was taken over" in caplog.messages, seconds=20)
+        origin.gate.set()
+        assert (await live.settled(order.id, 30)).state == "OK"
+        await all_is_right(live, bodies)
+    assert caplog.messages.count("an object was taken over") == 1
+    assert len(origin.requests) == COUNT + 1
+
+
+async def test_whoever_cannot_renew_stops_and_takes_all_up_again(scene, origin, monkeypatch):
+    bodies = publish(scene, origin)
+    origin.gate = asyncio.Event()
+    async with scene.running(workers=1) as live:
+        order = await live.order()
+        await until(lambda: origin.open == COUNT, seconds=20)
+        desk = live.harvester._worker._carrier._desk
+        renew = desk.renew
+
+        async def gone(claim):
+            monkeypatch.setattr(desk, "renew", renew)
+            raise DatabaseUnavailable("the disk is gone for a moment")
+
+        monkeypatch.setattr(desk, "renew", gone)
+        live.harvester._worker.nudge()
+        await until(lambda: desk.renew is not gone, seconds=20)
+        origin.gate.set()
+        assert (await live.settled(order.id, 30)).state == "OK"
+        await all_is_right(live, bodies)
