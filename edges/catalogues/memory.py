@@ -39,7 +39,7 @@ class MemoryCatalogue:
         values = compile_values(order)
         about = texts_of_collections(self._collections.values()) if query.text is not None else {}
         match = compile_query(query, about)
-        found = [(key_of_values(order, values(item)), item) for item in self._asked(query) if match(item)]
+        found = [(key_of_values(order, values(item)), item) for item in self._candidates(query) if match(item)]
         found.sort(key=lambda pair: pair[0])
         matched = len(found)
         if after is not None:
@@ -49,7 +49,7 @@ class MemoryCatalogue:
         following = encode_position(order, values(items[-1])) if items and len(found) > limit else None
         return Batch(items=items, next=following, matched=matched)
 
-    def _asked(self, query: Query) -> Iterable[Members]:
+    def _candidates(self, query: Query) -> Iterable[Members]:
         """Return what can match: where items are named, those alone are looked at."""
         if query.ids is None or query.collections is None:
             return self._items.values()
