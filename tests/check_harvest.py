@@ -80,6 +80,7 @@ def _on(database: str) -> dict[str, str]:
 def copies(checks: Checks) -> None:
     """Run what shows how long copies stay, and that the quota is the truth after."""
     _shown(checks, "copies: lifetimes, removal, storage given back", f"{SERVICE}/test_harvest_lifetimes.py")
+    _shown(checks, "copies: placement sees them at once", "tests/service/compute/test_compute_after_harvest.py")
 
 
 def faces(checks: Checks) -> None:

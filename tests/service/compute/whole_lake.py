@@ -25,6 +25,7 @@ from quotas.model import Policy
 
 USER, TOKEN = "alice", "token-of-alice"
 COLLECTION = "scenes"
+WRITE_TOKEN = "w" * 20
 CLUSTERS = Policy(name="clusters", group="eo", resource="clusters", kind="concurrent", amount=4)
 
 
@@ -82,11 +83,11 @@ def written(file: Path, text: str) -> Path:
 
 @asynccontextmanager
 async def stocked(site: str, numbers: Iterable[int], file: Path, assets: Mapping[str, Any]) -> AsyncIterator[str]:
-    """Run the catalogue of a site that holds the scenes of these numbers; give its address."""
+    """Run the catalogue of a site that holds the scenes of these numbers, and can be written to; give its address."""
     extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
     described = {"type": "Collection", "stac_version": "1.0.0", "id": COLLECTION, "description": COLLECTION}
     async with SqliteCatalogue(file, readers=2) as catalogue:
         await catalogue.put_collection({**described, "license": "other", "extent": extent, "links": []})
         await catalogue.put_items(COLLECTION, [scene(number, site, assets) for number in numbers])
-        async with serving(catalogue, SiteServerSettings(shutdown_seconds=1.0)) as url:
+        async with serving(catalogue, SiteServerSettings(write_token=WRITE_TOKEN, shutdown_seconds=1.0)) as url:
             yield url
