@@ -3,77 +3,16 @@
 import asyncio
 import math
 import socket
-import ssl
 import struct
-from contextlib import asynccontextmanager, suppress
 
 import pytest
-from self_signed import self_signed
+from lines_servers import OK, Scripted, all_of, served
 
 from edges.errors import DestinationRefused
 from edges.lines import kept
 from edges.lines.answers import PIECE
 from edges.lines.heads import LineClosed, LineError
 from edges.lines.lines import Lines, Stream
-
-
-class Scripted:
-    """Answers each request by the next script: bytes to send; then closes where ``close`` says so."""
-
-    def __init__(self, *scripts, close=False):
-        self.scripts = list(scripts)
-        self.close = close
-        self.requests = []
-        self.connections = 0
-
-    async def serve(self, reader, writer):
-        self.connections += 1
-        try:
-            while self.scripts:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                told = [line.split(":")[1] for line in head.splitlines() if line.lower().startswith("content-length")]
-                body = await reader.readexactly(int(told[0]) if told else 0)
-                self.requests.append((head.split("\r\n")[0], body))
-                for piece in self.scripts.pop(0):
-                    writer.write(piece)
-                    await writer.drain()
-                if self.close:
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def served(handler, tls=None):
-    at_work = []
-
-    async def handled(reader, writer):
-        at_work.append(asyncio.current_task())
-        try:
-            await handler(reader, writer)
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-
-    server = await asyncio.start_server(handled, "127.0.0.1", 0, limit=1 << 20, ssl=tls)
-    async with server:
-        scheme, host = ("http", "127.0.0.1") if tls is None else ("https", "localhost")
-        yield f"{scheme}://{host}:{server.sockets[0].getsockname()[1]}"
-    await asyncio.gather(*at_work, return_exceptions=True)
-
-
-async def all_of(lines, url, **how):
-    answer = await lines.ask("GET", url, {}, **how)
-    try:
-        return await answer.rest(1 << 30)
-    finally:
-        answer.close()
-
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
 async def test_one_line_serves_request_after_request():
@@ -414,57 +353,3 @@ async def test_a_line_that_ends_before_the_answer_is_told_as_such(reset):
     async with served(hang_up) as url, Lines() as lines:
         with pytest.raises(LineClosed):
             await lines.ask("POST", url, {}, b"{}")
-
-
-@pytest.fixture
-def secured(tmp_path):
-    """What a server of localhost needs, and what trusts it."""
-    pair = self_signed("localhost")
-    file = tmp_path / "pair.pem"
-    file.write_text(pair.key + pair.certificate)
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(file)
-    return server, ssl.create_default_context(cadata=pair.certificate)
-
-
-async def test_over_tls_a_line_is_kept_and_bodies_pass_both_ways(secured):
-    server, trusting = secured
-    large = bytes(range(256)) * 5000
-    script = Scripted([OK], [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(large), large], [OK])
-
-    async def pieces():
-        for at in range(0, len(large), 70_000):
-            yield memoryview(large)[at : at + 70_000]
-
-    async with served(script.serve, server) as url, Lines(tls=trusting) as lines:
-        assert await all_of(lines, url) == b"hello"
-        answer = await lines.ask("GET", f"{url}/large", {}, stall=math.inf)
-        assert await answer.whole(len(large)) == large
-        answer.close()
-        answer = await lines.ask("PUT", url, {}, body=Stream(pieces(), len(large)))
-        assert await answer.rest(100) == b"hello"
-        answer.close()
-    assert script.connections == 1
-    assert script.requests[-1][1] == large
-
-
-async def test_over_tls_what_a_server_says_unasked_is_never_taken_for_the_next_answer(secured):
-    server, trusting = secured
-    script = Scripted([OK + OK.replace(b"hello", b"wrong")], [OK])
-    async with served(script.serve, server) as url, Lines(tls=trusting) as lines:
-        assert await all_of(lines, url) == b"hello"
-        assert await all_of(lines, url) == b"hello"
-    assert script.connections == 2
-
-
-async def test_a_certificate_that_nobody_trusts_or_of_another_name_is_refused(secured):
-    server, trusting = secured
-    script = Scripted([OK])
-    async with served(script.serve, server) as url:
-        async with Lines() as lines:
-            with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
-                await lines.ask("GET", url, {})
-        async with Lines(tls=trusting) as lines:
-            with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
-                await lines.ask("GET", url.replace("localhost", "127.0.0.1"), {})
-    assert script.requests == []

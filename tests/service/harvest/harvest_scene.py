@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 from awscrt import checksums
+from harvest_origin import Origin
 from s3_bucket import ACCESS, SECRET
 from waiting import until
 
@@ -301,3 +302,24 @@ class Live:
         """Tell what is used and reserved, per resource."""
         usage = await self.ledger.usage([GROUP], "ann")
         return {each.policy.resource: (each.used, each.reserved) for each in usage}
+
+
+async def all_arrived(live: Live, bodies: dict[str, bytes]) -> Json:
+    """Find each body, by the name of its asset, once and right, and nothing beside them; return the item i1."""
+    item = await live.catalogue.plain("s2", "i1")
+    assert item is not None
+    for name, body in bodies.items():
+        assert await live.read(item["assets"][name]["href"]) == body
+    assert len([found async for found in live.store.list_objects()]) == len(bodies)
+    assert await live.store.list_uploads() == []
+    return item
+
+
+def publish_item(scene: Scene, origin: Origin, bodies: dict[str, bytes]) -> dict[str, bytes]:
+    """Let the search find one item, i1, with an asset of each body, size and SHA-256 announced; return the bodies."""
+    assets = {}
+    for name, body in bodies.items():
+        origin.add(f"{name}.tif", body)
+        assets[name] = {"href": f"{origin.url}/{name}.tif", "file:checksum": sha256(body), "file:size": len(body)}
+    scene.found.append(FoundItem(site=HUB, item=make_item("i1", assets)))
+    return bodies

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from harvest_scene import HUB, PART, Scene, crc64, make_item, sha256, storage
+from harvest_scene import HUB, PART, Scene, all_arrived, crc64, make_item, sha256, storage
 from s3_bucket import make_buckets, rclone
 
 from edges.lines.lines import Lines
@@ -56,11 +56,7 @@ async def test_objects_of_a_bucket_arrive_whole(hub, told):
     async with hub.running() as live:
         order = await live.settled((await live.order()).id, 40)
         assert (order.state, order.message) == ("OK", "")
-        item = await live.catalogue.plain("s2", "i1")
-        for name, body in bodies.items():
-            assert await live.read(item["assets"][name]["href"]) == body
-        assert len([found async for found in live.store.list_objects()]) == len(bodies)
-        assert await live.store.list_uploads() == []
+        await all_arrived(live, bodies)
         total = sum(map(len, bodies.values()))
         taken = await live.taken()
         assert (taken["storage_bytes"], taken["harvest_bytes"]) == ((total, 0), (total, 0))

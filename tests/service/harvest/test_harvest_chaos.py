@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from harvest_origin import Origin
-from harvest_scene import HUB, PART, Scene, make_item, sha256
+from harvest_scene import HUB, PART, Scene, all_arrived, make_item, sha256
 from unruly_s3 import UnrulyS3
 
 from harvest.model import FoundItem
@@ -39,11 +39,7 @@ def publish(scene: Scene, origin: Origin, *, told: bool = True) -> dict[str, byt
 
 
 async def all_is_right(live, bodies: dict[str, bytes]) -> None:
-    item = await live.catalogue.plain("s2", "i1")
-    for name, body in bodies.items():
-        assert await live.read(item["assets"][name]["href"]) == body
-    assert len([found async for found in live.store.list_objects()]) == len(bodies)
-    assert await live.store.list_uploads() == []
+    await all_arrived(live, bodies)
     total = sum(map(len, bodies.values()))
     taken = await live.taken()
     assert taken["storage_bytes"] == (total, 0)

@@ -7,11 +7,10 @@ import time
 
 import pytest
 from harvest_origin import Origin
-from harvest_scene import HUB, Scene, make_item, sha256
+from harvest_scene import Scene, all_arrived, publish_item
 from waiting import until
 
 from harvest.errors import DatabaseUnavailable
-from harvest.model import FoundItem
 
 pytestmark = pytest.mark.service
 
@@ -19,19 +18,11 @@ COUNT = 3
 
 
 def publish(scene: Scene, origin: Origin) -> dict[str, bytes]:
-    bodies = {f"b{number}": os.urandom(600_000) for number in range(COUNT)}
-    assets = {}
-    for name, body in bodies.items():
-        origin.add(f"{name}.tif", body)
-        assets[name] = {"href": f"{origin.url}/{name}.tif", "file:checksum": sha256(body), "file:size": len(body)}
-    scene.found.append(FoundItem(site=HUB, item=make_item("i1", assets)))
-    return bodies
+    return publish_item(scene, origin, {f"b{number}": os.urandom(600_000) for number in range(COUNT)})
 
 
 async def all_is_right(live, bodies) -> None:
-    item = await live.catalogue.plain("s2", "i1")
-    for name, body in bodies.items():
-        assert await live.read(item["assets"][name]["href"]) == body
+    await all_arrived(live, bodies)
     total = sum(map(len, bodies.values()))
     assert (await live.taken())["storage_bytes"] == (total, 0)
 

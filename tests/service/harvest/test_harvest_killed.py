@@ -6,9 +6,7 @@ import signal
 
 import pytest
 from harvest_origin import Origin
-from harvest_scene import HUB, PART, Scene, make_item, sha256
-
-from harvest.model import FoundItem
+from harvest_scene import PART, Scene, publish_item, sha256
 
 pytestmark = pytest.mark.service
 
@@ -74,13 +72,7 @@ def processes():
 
 
 def publish(scene: Scene, origin: Origin) -> dict[str, bytes]:
-    bodies = {"large": os.urandom(SIZE), "small": SMALL}
-    assets = {}
-    for name, body in bodies.items():
-        origin.add(f"{name}.tif", body)
-        assets[name] = {"href": f"{origin.url}/{name}.tif", "file:checksum": sha256(body), "file:size": len(body)}
-    scene.found.append(FoundItem(site=HUB, item=make_item("i1", assets)))
-    return bodies
+    return publish_item(scene, origin, {"large": os.urandom(SIZE), "small": SMALL})
 
 
 async def killed(processes, scene, order_id, name, nth) -> int:

@@ -8,7 +8,7 @@ import signal
 import msgspec
 import pytest
 from harvest_origin import Origin
-from harvest_scene import HUB, PART, Scene, crc64, make_item
+from harvest_scene import HUB, PART, Scene, all_arrived, crc64, make_item
 from test_harvest_killed import killed
 from waiting import until
 
@@ -48,12 +48,8 @@ def publish(scene: Scene, origin: Origin, *names: str, told: bool = True) -> dic
 
 
 async def all_is_right(live, bodies) -> None:
-    item = await live.catalogue.plain("s2", "i1")
-    for name, body in bodies.items():
-        assert await live.read(item["assets"][name]["href"]) == body
-        assert item["assets"][name]["file:checksum"] == crc64(body)
-    assert len([found async for found in live.store.list_objects()]) == len(bodies)
-    assert await live.store.list_uploads() == []
+    item = await all_arrived(live, bodies)
+    assert all(item["assets"][name]["file:checksum"] == crc64(body) for name, body in bodies.items())
     total = sum(map(len, bodies.values()))
     taken = await live.taken()
     assert taken["storage_bytes"] == (total, 0)
