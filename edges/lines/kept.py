@@ -36,7 +36,7 @@ class Kept:
         now = asyncio.get_running_loop().time()
         while lines:
             since, line = lines.pop()
-            if now - since < KEPT_SECONDS and not line.speaks():
+            if now - since < KEPT_SECONDS and line.quiet():
                 return line
             line.close()
         return None

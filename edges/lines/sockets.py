@@ -4,8 +4,10 @@ import asyncio
 import math
 import socket
 import ssl
-from collections.abc import Callable, Iterable
-from typing import Protocol, Self, SupportsIndex
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol, Self, SupportsIndex, TypeVar
 
 from edges.lines.gathering import Gathering
 
@@ -16,6 +18,7 @@ _TURN = 2 << 20
 """Bytes after which others get their turn, however fast both sides are."""
 
 Buffer = bytes | bytearray | memoryview
+T = TypeVar("T")
 
 
 class Socket(Protocol):
@@ -46,13 +49,21 @@ class Socket(Protocol):
         """Tell whether something can be read now, or the other side has closed."""
         ...
 
+    def quiet(self) -> bool:
+        """Tell that nothing came on a line that nobody reads, as far as the event loop has noticed."""
+        ...
+
     def close(self) -> None:
         """Close at once. Idempotent."""
         ...
 
 
 class PlainSocket:
-    """A :class:`Socket` without TLS: no transport between, nothing is copied."""
+    """A :class:`Socket` without TLS: no transport between, nothing is copied.
+
+    The event loop watches it from its first wait on, also between requests: what comes is taken right there, and who
+    waits is woken with it. A reading that is given up closes it, since nobody knows what was taken for it.
+    """
 
     def __init__(self, raw: socket.socket, *, stall: float) -> None:
         self._raw = raw
@@ -60,46 +71,54 @@ class PlainSocket:
         self._loop = asyncio.get_running_loop()
         self._ran = 0
         self._asked = False
+        self._watched = False
+        self._unheard = False
+        self._silent = True
+        self._waiting: asyncio.Future[Any] | None = None
+        self._take: Callable[[], Any] = _nothing
 
     async def receive(self) -> bytes:
         if self._asked:  # nobody answers before a look could be worth it
             self._asked = False
-            await self._readable()
-        while True:
-            try:
+        else:
+            with suppress(BlockingIOError, InterruptedError):
                 return self._raw.recv(READ_AT_ONCE)
-            except (BlockingIOError, InterruptedError):
-                await self._readable()
+        return await self._taken(self._received)
 
     async def receive_into(self, buffer: memoryview) -> int:
-        while True:
-            try:
-                count = self._raw.recv_into(buffer)
-            except (BlockingIOError, InterruptedError):
-                await self._readable()
-                continue
-            self._ran += count
-            if self._ran >= _TURN:
-                self._ran = 0
-                await asyncio.sleep(0)
-            return count
+        try:
+            count = self._raw.recv_into(buffer)
+        except (BlockingIOError, InterruptedError):
+            self._ran = 0
+            return await self._taken(partial(self._raw.recv_into, buffer))
+        self._ran += count
+        if self._ran >= _TURN:
+            self._ran = 0
+            await asyncio.sleep(0)
+        return count
 
     async def fill(self, buffer: memoryview) -> int:
-        return await Gathering(self._raw, buffer).filled(self.stall)
+        gathering = Gathering(self._raw, buffer)
+        with suppress(BlockingIOError, InterruptedError):
+            count = gathering.take()
+            if count is not None:
+                return count
+        return await self._taken(gathering.take)
 
     async def send(self, first: Buffer, then: Buffer = b"") -> None:
-        left = [memoryview(piece) for piece in (first, then) if len(piece)]
         self._asked = True
-        while left:
+        left = [first, then] if then else [first]
+        size = len(first) + len(then)
+        while True:
             try:
                 count = self._raw.sendmsg(left)
             except (BlockingIOError, InterruptedError):
                 await self._writable()
                 continue
-            while left and count >= len(left[0]):
-                count -= len(left.pop(0))
-            if count:
-                left[0] = left[0][count:]
+            size -= count
+            if not size:
+                return
+            left = _unsent(left, count)
 
     def speaks(self) -> bool:
         try:
@@ -110,27 +129,115 @@ class PlainSocket:
             return True
         return True
 
+    def quiet(self) -> bool:
+        return (self._watched and not self._unheard) or not self.speaks()
+
     def close(self) -> None:
+        self._unwatch()
         self._raw.close()
 
-    async def _readable(self) -> None:
-        await self._ready(self._loop.add_reader, self._loop.remove_reader)
+    def _received(self) -> bytes:
+        return self._raw.recv(READ_AT_ONCE)
+
+    async def _taken(self, take: Callable[[], T | None]) -> T:
+        """Return what ``take`` gives as soon as it gives something; it is called where there is something to read."""
+        waiting: asyncio.Future[T] = self._loop.create_future()
+        self._waiting, self._take, self._unheard = waiting, take, False
+        if not self._watched:
+            self._loop.add_reader(self._raw.fileno(), self._readable)
+            self._watched = True
+        late = self._looking(waiting)
+        try:
+            return await waiting
+        except BaseException:  # cancelled, too
+            self.close()
+            raise
+        finally:
+            self._waiting = None
+            if late is not None:
+                late.cancel()
+
+    def _readable(self) -> None:
+        waiting = self._waiting
+        if waiting is None or waiting.done():
+            if self._unheard:
+                self._unwatch()  # it waits in the kernel until somebody reads
+            self._unheard = True
+            return
+        self._silent = False
+        try:
+            taken = self._take()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            waiting.set_exception(error)
+            return
+        if taken is not None:
+            waiting.set_result(taken)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._raw.fileno())
+
+    def _looking(self, waiting: "asyncio.Future[Any]") -> "_Look | None":
+        """Look again and again whether something came meanwhile; each piece needs no timer of its own."""
+        if self.stall == math.inf:
+            return None
+        return _Look(self, waiting)
+
+    def heard(self) -> bool:
+        """Tell whether something came since this was asked last."""
+        silent, self._silent = self._silent, True
+        return not silent
 
     async def _writable(self) -> None:
-        await self._ready(self._loop.add_writer, self._loop.remove_writer)
-
-    async def _ready(self, watch: Callable[..., None], leave: Callable[[int], bool]) -> None:
         self._ran = 0
         number = self._raw.fileno()
         ready = self._loop.create_future()
-        watch(number, _tell, ready)
+        self._loop.add_writer(number, _tell, ready)
         late = self._loop.call_later(self.stall, _tell_late, ready) if self.stall < math.inf else None
         try:
             await ready
         finally:
             if late is not None:
                 late.cancel()
-            leave(number)
+            self._loop.remove_writer(number)
+
+
+class _Look:
+    """A timer that ends a wait in which nothing came for the whole of a socket's ``stall``."""
+
+    def __init__(self, line: PlainSocket, waiting: "asyncio.Future[Any]") -> None:
+        self._line = line
+        self._waiting = waiting
+        self._loop = asyncio.get_running_loop()
+        line.heard()
+        self._timer = self._loop.call_later(line.stall, self._look)
+
+    def cancel(self) -> None:
+        """End it."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        if self._line.heard():
+            self._timer = self._loop.call_later(self._line.stall, self._look)
+        else:
+            _tell_late(self._waiting)
+
+
+def _nothing() -> None:
+    """Take nothing."""
+
+
+def _unsent(pieces: Sequence[Buffer], count: int) -> list[Buffer]:
+    """Return what is left of pieces after so many bytes of them."""
+    left: list[Buffer] = []
+    for piece in pieces:
+        if count < len(piece):
+            left.append(memoryview(piece)[count:])
+        count = max(0, count - len(piece))
+    return left
 
 
 class UnreadReader(asyncio.StreamReader):
@@ -190,6 +297,9 @@ class TlsSocket:
 
     def speaks(self) -> bool:
         return self._reader.unread > 0 or self._reader.at_eof() or self._writer.is_closing()
+
+    def quiet(self) -> bool:
+        return not self.speaks()
 
     def close(self) -> None:
         self._writer.transport.abort()
