@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import web
+from served_app import served
 
 from edges.compute import calls
 from edges.compute.dask_gateway import DaskGateway
@@ -32,19 +33,11 @@ async def edge(answer: web.Response | None) -> AsyncIterator[tuple[DaskGateway, 
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            yield (
-                DaskGateway(edge="edge-a", url=url, secret=SECRET, session=session, timeout_seconds=2),
-                JupyterGateway(edge="edge-a", url=url, token="t", session=session, timeout_seconds=2),
-            )
-    finally:
-        await runner.cleanup()
+    async with served(app) as url, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield (
+            DaskGateway(edge="edge-a", url=url, secret=SECRET, session=session, timeout_seconds=2),
+            JupyterGateway(edge="edge-a", url=url, token="t", session=session, timeout_seconds=2),
+        )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from aiohttp import web
 from compute_clients import nothing_held
 from compute_edges import make_dask_edge
 from distributed import Client
+from served_app import served
 from waiting import until
 
 from gateway.client import Computation, EdgeCost, Lake, LakeRefused, NothingComputed, Progress
@@ -132,12 +133,7 @@ async def test_a_search_is_read_to_its_end_and_refusals_are_told() -> None:
 
     app = web.Application()
     app.add_routes([web.post("/search", search), web.get("/bridges.json", no_gateway)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with served(app) as url:
         async with Lake(url, user="u", token="t") as used:
             found = await used.search({"collections": ["c"]})
             assert [each["id"] for each in found] == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"]
@@ -152,8 +148,6 @@ async def test_a_search_is_read_to_its_end_and_refusals_are_told() -> None:
                 await used.search({})
         with pytest.raises(RuntimeError, match="async with"):
             await used.search({})
-    finally:
-        await runner.cleanup()
 
 
 def test_progress_and_costs_are_lines_to_print() -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from compute_edges import RealKernelEdge
+from served_app import served
 from whole_lake import COLLECTION, TOKEN, whole_lake, written
 
 from edges.settings import KernelSettings, OrderSettings, Secret, StorageSettings
@@ -101,13 +102,8 @@ async def origin() -> AsyncIterator[str]:
 
     app = web.Application()
     app.add_routes([web.get("/x", body)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(app) as url:
+        yield url
 
 
 def whole(settings: Settings, *, kernels: RealKernelEdge, url: str, folder: Path) -> Settings:

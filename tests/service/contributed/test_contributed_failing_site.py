@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from contributed_lake import Lake, a_collection, an_item, hub, lake, site_of
+from served_app import served
 from waiting import until
 
 from edges.settings import Secret
@@ -47,13 +48,8 @@ async def failing(folder: Path) -> AsyncIterator[tuple[Front, str]]:
         front = Front(behind)
         app = web.Application()
         app.add_routes([web.route("*", "/{path:.*}", front.pass_on)])
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            yield front, f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
+        async with served(app) as url:
+            yield front, url
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from aiohttp import web
 from eodag_hubs import ALL, DAYS, L2A, NAMES, catalogue_of, data_space, stac_provider
 from federated_lake import item, site_of
 from odata_provider import ODataProvider, odata_provider, product
+from served_app import served
 
 from edges.budget import Rate
 from edges.catalogues.eodag_hub import EodagCatalogue
@@ -194,19 +195,13 @@ async def test_a_provider_that_looks_over_ids_is_asked_for_one_after_the_other(t
 
     app = web.Application()
     app.router.add_post("/search", careless)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    catalogue = catalogue_of(stac_provider(url, {"S2_MSI_L1C": "native"}), tmp_path, timeout_seconds=60.0)
-    try:
+    async with served(app) as url:
+        catalogue = catalogue_of(stac_provider(url, {"S2_MSI_L1C": "native"}), tmp_path, timeout_seconds=60.0)
         for _ in range(2):
             batch = await catalogue.search(msgspec.structs.replace(L1C, ids=("one", "two", "nothing")), limit=9)
             assert sorted(ids_of(batch)) == ["one", "two"]
         assert [len(ids) for ids in asked].count(3) == 1
         assert (await catalogue.capabilities()).ids_at_once == 50
-    finally:
-        await runner.cleanup()
 
 
 async def test_collections_that_it_does_not_offer_give_nothing(space: EodagCatalogue) -> None:

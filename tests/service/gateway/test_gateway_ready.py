@@ -11,6 +11,7 @@ from aiohttp import web
 from federated_lake import gateway_over, hub, item
 from free_ports import free_port
 from hostile_sites import hostile, page
+from served_app import served
 
 from gateway.app import serve_gateway
 from gateway.readiness import Readiness
@@ -39,11 +40,7 @@ async def test_one_that_cannot_read_its_state_is_alive_and_not_ready(fault: Exce
     readiness = Readiness({"state": broken, "sites": fine}, draining=asyncio.Event())
     app = web.Application()
     app.add_routes(readiness.routes())
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with served(app) as url:
         async with aiohttp.request("GET", f"{url}/readyz") as response:
             assert response.status == 503
             checks = (await response.json())["checks"]
@@ -51,8 +48,6 @@ async def test_one_that_cannot_read_its_state_is_alive_and_not_ready(fault: Exce
             assert checks["state"] != "pass"
         async with aiohttp.request("GET", f"{url}/livez") as response:
             assert response.status == 200
-    finally:
-        await runner.cleanup()
 
 
 async def test_at_sigterm_it_says_so_first_and_finishes_what_is_under_way(tmp_path: Path) -> None:

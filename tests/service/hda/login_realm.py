@@ -19,6 +19,7 @@ import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
+from served_app import served
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
@@ -113,10 +114,5 @@ async def login_realm(provider: str, port: int) -> AsyncIterator[LoginRealm]:
         realm = LoginRealm(provider, f"http://127.0.0.1:{port}", session)
         app = web.Application()
         app.add_routes(realm.routes())
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", port).start()
+        async with served(app, port=port):
             yield realm
-        finally:
-            await runner.cleanup()

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 from hda_lake import collection
+from served_app import served
 
 ERA5 = "EO.ECMWF.DAT.REANALYSIS_ERA5_SINGLE_LEVELS"
 SECRET = "token-of-the-gateway"
@@ -186,11 +187,5 @@ async def order_provider(port: int) -> AsyncIterator[OrderProvider]:
     provider = OrderProvider()
     app = web.Application()
     app.add_routes(provider.routes())
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        provider.url = f"http://127.0.0.1:{port}"
+    async with served(app, port=port) as provider.url:
         yield provider
-    finally:
-        await runner.cleanup()

@@ -19,6 +19,7 @@ from hda_lake import OLCI, collection, hub, item, settings_over, site_of
 from login_realm import LoginRealm, login_realm
 from oidc_server import installed_modules, provider_at
 from order_provider import CONTENT, ERA5, OrderProvider, order_provider
+from served_app import served
 from test_hda_orders import ordering_site
 
 from gateway.app import running_gateway
@@ -45,13 +46,8 @@ async def files(port: int) -> AsyncIterator[str]:
 
     app = web.Application()
     app.add_routes([web.get("/{name}.zip", give)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+    async with served(app, port=port):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        await runner.cleanup()
 
 
 def contents(path: str) -> list[bytes]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from hda_lake import S2, Client, gateway_over, item, site_of
+from served_app import served
 from test_hda_orders import link_of
 from waiting import until
 
@@ -44,14 +45,9 @@ class TapeStore:
     async def serving(self) -> AsyncIterator["TapeStore"]:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with served(app) as url:
+            self.url = url
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
         name = request.match_info["path"]

@@ -27,6 +27,7 @@ from kubernetes_api import KubernetesApi
 from kubernetes_node import PROGRAMS, Node
 from operate_scene import Cluster
 from s3_bucket import ACCESS, SECRET, served_bucket
+from served_app import served
 
 pytestmark = pytest.mark.service
 
@@ -70,13 +71,8 @@ async def files(folder: Path) -> AsyncIterator[str]:
     """Serve a folder by HTTP."""
     app = web.Application()
     app.router.add_static("/", folder)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(app) as url:
+        yield url
 
 
 @contextlib.asynccontextmanager
