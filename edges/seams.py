@@ -4,7 +4,7 @@ Every method may raise :class:`edges.errors.SiteUnavailable` (no answer, worth t
 :class:`edges.errors.SiteMisbehaved` (an answer that its protocol forbids). Whoever opened an adapter closes it.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from edges.compute.model import Adjustment, ClusterReport, KernelModel, Upstream
@@ -24,8 +24,8 @@ class Catalogue(Protocol):
         """Tell what can be pushed down."""
         ...
 
-    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
-        """Return one page of at most ``limit`` items, after the position ``after``."""
+    def search(self, query: Query, *, limit: int, after: str | None = None) -> Awaitable[Batch]:
+        """Return one page of at most ``limit`` items, after the position ``after``; await it once, or cancel it."""
         ...
 
     async def collections(self) -> list[Json]:

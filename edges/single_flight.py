@@ -2,16 +2,63 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
+class _Seat(asyncio.Future[V]):
+    """One who waits, and who says so where they give up."""
+
+    def __init__(self, left: Callable[[], None]) -> None:
+        super().__init__()
+        self._left = left
+
+    def cancel(self, msg: Any = None) -> bool:
+        if not super().cancel(msg):
+            return False
+        self._left()
+        return True
+
+
 class _Flight(Generic[V]):
-    def __init__(self, task: "asyncio.Task[V]") -> None:
-        self.task = task
-        self.waiting = 0
+    """What is under way, and who waits for it."""
+
+    def __init__(self, over: Callable[["_Flight[V]"], None], make: Callable[[], Awaitable[V]]) -> None:
+        self._over = over
+        self._seats: list[_Seat[V]] = []
+        self._task = asyncio.create_task(self._flown(make), name="single flight")
+
+    def seat(self) -> "asyncio.Future[V]":
+        """Return what somebody waits by."""
+        seat = _Seat[V](self._left)
+        self._seats.append(seat)
+        return seat
+
+    async def _flown(self, make: Callable[[], Awaitable[V]]) -> None:
+        try:
+            answer = await make()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where they wait
+            self._over(self)
+            for seat in self._seats:
+                if not seat.done():
+                    seat.set_exception(error)
+        except BaseException:  # cancelled: by the last one who left, or with all there is
+            self._over(self)
+            for seat in self._seats:
+                seat.cancel()
+            raise
+        else:
+            self._over(self)
+            for seat in self._seats:
+                if not seat.done():
+                    seat.set_result(answer)
+
+    def _left(self) -> None:
+        if all(seat.done() for seat in self._seats):
+            self._over(self)
+            self._task.cancel()
 
 
 class SingleFlight(Generic[K, V]):
@@ -30,35 +77,17 @@ class SingleFlight(Generic[K, V]):
         """Tell whether who asks now shares what is under way."""
         return key in self._flights
 
-    async def run(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
-        """Return the answer of ``make``, or of one like it that is under way."""
+    def run(self, key: K, make: Callable[[], Awaitable[V]]) -> "asyncio.Future[V]":
+        """Return the answer of ``make``, or of one like it that is under way; it begins now. Await it, or cancel it."""
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight(asyncio.create_task(_awaited(make), name="single flight"))
-            flight.task.add_done_callback(lambda task: self._landed(key, task))
-        flight.waiting += 1
-        try:
-            return await asyncio.shield(flight.task)
-        finally:
-            flight.waiting -= 1
-            if flight.waiting == 0 and not flight.task.done():
-                self._forget(key, flight.task)
-                flight.task.cancel()
+            flight = self._flights[key] = _Flight(lambda over: self._forget(key, over), make)
+        return flight.seat()
 
     def clear(self) -> None:
         """Let who asks from now on share nothing of what is under way: it may be out of date."""
         self._flights.clear()
 
-    def _landed(self, key: K, task: "asyncio.Task[V]") -> None:
-        self._forget(key, task)
-        if not task.cancelled():
-            task.exception()  # seen: who waited has it, and where nobody did it is of no use
-
-    def _forget(self, key: K, task: "asyncio.Task[V]") -> None:
-        flight = self._flights.get(key)
-        if flight is not None and flight.task is task:
+    def _forget(self, key: K, flight: _Flight[V]) -> None:
+        if self._flights.get(key) is flight:
             del self._flights[key]
-
-
-async def _awaited(make: Callable[[], Awaitable[V]]) -> V:
-    return await make()

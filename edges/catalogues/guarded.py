@@ -1,6 +1,7 @@
 """A site's catalogue as the searches see it: what is asked twice at the same time reaches the site once."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -61,12 +62,12 @@ class GuardedCatalogue:
         """Tell what can be pushed down."""
         return await self._inner.capabilities()
 
-    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
-        """Return a page, perhaps the one that another search is waiting for."""
+    def search(self, query: Query, *, limit: int, after: str | None = None) -> Awaitable[Batch]:
+        """Return a page, perhaps the one that another search is waiting for. It is asked for at once."""
         key = (_QUERY.encode(query), limit, after, hops().names)
         if key in self._searches:
             note_shared(self._site)
-        return await self._searches.run(key, lambda: self._searched(query, limit, after))
+        return self._searches.run(key, partial(self._searched, query, limit, after))
 
     async def aggregate(self, query: Query, wanted: Wanted) -> Tally:
         """Let the site count, if it can."""

@@ -1,7 +1,7 @@
 """A catalogue that speaks other words, as a wrapper of the same seam: asked in native words, answered in ours."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 
@@ -48,8 +48,13 @@ class HarmonisedCatalogue:
             unsortable=inner.unsortable | self._queries.unsortable,
         )
 
-    async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
+    def search(self, query: Query, *, limit: int, after: str | None = None) -> Awaitable[Batch]:
         """Search in the site's words."""
+        if not self._changes and not query.provenance and query.collections != () and query.ids != ():
+            return self._inner.search(query, limit=limit, after=after)
+        return self._translated(query, limit, after)
+
+    async def _translated(self, query: Query, limit: int, after: str | None) -> Batch:
         native = self._queries.native(query)
         if native.query.collections == () or native.query.ids == ():
             return Batch(items=[])  # many servers take an empty list for none

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 from edges.errors import SiteMisbehaved
 from edges.model import Batch
@@ -41,6 +41,7 @@ class SiteStream:
         self._fetched = 0
         self._matched: int | None = None
         self._milliseconds = 0.0
+        self._asked_at: float | None = None
         self._exhausted = False
         self._exact = True
         self.reader = RowReader(call, reading)
@@ -65,37 +66,54 @@ class SiteStream:
         """Return the next row that has come; it is read and checked now, see :meth:`RowReader.rows`."""
         return next(self._ready, None)
 
-    async def more(self) -> None:
-        """Ask the site on; what comes can be pulled then.
+    def ask(self) -> Awaitable[Batch]:
+        """Ask the site on; what comes belongs into :meth:`take`, and that nothing comes is told by :meth:`give_up`.
 
         Raises:
-            Disproved: the site does not do what it claims.
-            SiteMisbehaved, SiteUnavailable: the site failed.
+            SiteMisbehaved: it pages for ever.
         """
-        if not self._call.sorted:
-            self._ready = iter(await self._drained())
-        elif self._call.ties:
-            self._ready = _begun(await self._page(), self._call.share // _READ_AHEAD)
-        else:
-            self._ready = iter(self._released(list(await self._page())))
-
-    async def _page(self) -> Iterator[Row]:
         self._pages += 1
         if self._pages > MAX_PAGES:
             raise SiteMisbehaved(self._call.site, f"more than {MAX_PAGES} pages in one search")
+        self._asked_at = time.perf_counter()
+        return self._catalogue.search(self._call.segments[self._segment], limit=self._limit, after=self._position)
+
+    def give_up(self) -> None:
+        """Note that the site does not answer."""
+        if self._asked_at is not None:
+            self._milliseconds += (time.perf_counter() - self._asked_at) * 1e3
+            self._asked_at = None
+
+    def take(self, batch: Batch) -> bool:
+        """Take what came; tell whether the site is to be asked on before any of it can be pulled.
+
+        Raises:
+            Disproved: the site does not do what it claims.
+            SiteMisbehaved: the site failed.
+        """
+        self.give_up()
+        rows = self._read(batch)
+        if not self._call.sorted:
+            return self._drained(rows)
+        if self._call.ties:
+            self._ready = _begun(rows, self._call.share // _READ_AHEAD)
+        else:
+            self._ready = iter(self._released(list(rows)))
+        return False
+
+    @property
+    def _limit(self) -> int:
         # What is read to its end is read in the site's largest pages.
-        limit = min(self._max_page, self._call.share) if self._call.sorted else self._max_page
+        return min(self._max_page, self._call.share) if self._call.sorted else self._max_page
+
+    def _read(self, batch: Batch) -> Iterator[Row]:
+        """Count a page, and step on; its rows are read as they are asked for."""
         segment = self._segment
-        started = time.perf_counter()
-        try:
-            batch = await self._catalogue.search(self._call.segments[segment], limit=limit, after=self._position)
-        finally:
-            self._milliseconds += (time.perf_counter() - started) * 1e3
         if self._pages == 1:
             self._matched = batch.matched
         self._exact = self._exact and batch.exact
         self._fetched += len(batch.items)
-        self.reader.overfull += len(batch.items) > limit
+        self.reader.overfull += len(batch.items) > self._limit
         self._step(batch)
         return self.reader.rows(batch, segment=segment)
 
@@ -125,17 +143,17 @@ class SiteStream:
         ready, self._held = sorted(self._held[:cut], key=_row_key), self._held[cut:]
         return ready
 
-    async def _drained(self) -> list[Row]:
-        """Read everything and sort it here, up to a bound."""
-        rows: list[Row] = []
-        while not self._exhausted:
-            rows += await self._page()
-            if self._fetched > MAX_DRAINED:
-                raise SiteMisbehaved(
-                    self._call.site,
-                    f"it cannot sort, and has more than {MAX_DRAINED} matches; narrow the search",
-                )
-        return sorted(rows, key=_row_key)
+    def _drained(self, rows: Iterator[Row]) -> bool:
+        """Hold what came until all is there, up to a bound, and sort it here; tell whether there is more."""
+        self._held += rows
+        if self._fetched > MAX_DRAINED:
+            raise SiteMisbehaved(
+                self._call.site,
+                f"it cannot sort, and has more than {MAX_DRAINED} matches; narrow the search",
+            )
+        if self._exhausted:
+            self._ready, self._held = iter(sorted(self._held, key=_row_key)), []
+        return not self._exhausted
 
 
 def _begun(rows: Iterator[Row], count: int) -> Iterator[Row]:

@@ -126,7 +126,7 @@ async def test_hedges_are_a_small_share_and_then_a_late_address_is_waited_for() 
         for _ in range(5):
             await catalogue.search(Query(), limit=1)
     assert mirror.asked == 5
-    task = asyncio.create_task(catalogue.search(Query(), limit=1))
+    task = asyncio.ensure_future(catalogue.search(Query(), limit=1))
     done, _ = await asyncio.wait({task}, timeout=0.1)
     assert (done, mirror.asked) == (set(), 5)
     first.open.set()
@@ -170,8 +170,8 @@ async def test_identical_searches_under_way_reach_the_site_once_and_later_ones_a
     inner = Address("inner")
     inner.open.clear()
     catalogue = GuardedCatalogue(inner)
-    same = [asyncio.create_task(catalogue.search(Query(ids=("a",)), limit=5)) for _ in range(10)]
-    other = asyncio.create_task(catalogue.search(Query(ids=("b",)), limit=5))
+    same = [asyncio.ensure_future(catalogue.search(Query(ids=("a",)), limit=5)) for _ in range(10)]
+    other = asyncio.ensure_future(catalogue.search(Query(ids=("b",)), limit=5))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     inner.open.set()
@@ -186,7 +186,7 @@ async def test_one_that_gives_up_does_not_end_the_search_of_the_others_and_the_l
     inner = Address("inner")
     inner.open.clear()
     catalogue = GuardedCatalogue(inner)
-    first, second = (asyncio.create_task(catalogue.search(Query(), limit=5)) for _ in range(2))
+    first, second = (asyncio.ensure_future(catalogue.search(Query(), limit=5)) for _ in range(2))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     first.cancel()

@@ -45,9 +45,17 @@ def stream(days: list[int], share: int = 10) -> SiteStream:
     return SiteStream(call=call, catalogue=Told(days), reading=reading, max_page=100)  # type: ignore[arg-type]
 
 
+def read(found: SiteStream) -> None:
+    async def page() -> bool:
+        return found.take(await found.ask())
+
+    while asyncio.run(page()):
+        pass
+
+
 def test_half_a_share_is_read_before_anybody_asks_for_it_and_the_rest_when_it_is_asked_for() -> None:
     found = stream(list(range(20, 10, -1)))
-    asyncio.run(found.more())
+    read(found)
     assert found.reader.seen == 5
     days = []
     while (row := found.pull()) is not None:
@@ -58,11 +66,11 @@ def test_half_a_share_is_read_before_anybody_asks_for_it_and_the_rest_when_it_is
 
 def test_a_page_shorter_than_that_is_read_whole() -> None:
     found = stream([3, 2, 1])
-    asyncio.run(found.more())
+    read(found)
     assert found.reader.seen == 3
     assert found.exhausted
 
 
 def test_a_wrong_order_is_told_as_soon_as_it_is_seen() -> None:
     with pytest.raises(OrderViolated):
-        asyncio.run(stream([3, 9, 1]).more())
+        read(stream([3, 9, 1]))
