@@ -171,12 +171,6 @@ class Admission:
         return answer
 
 
-def is_covered(connection: Connection, object_id: int, needed: int) -> bool:
-    """Tell whether the payer of an object, if it has one, has reserved ``needed`` bytes for it."""
-    row = connection.one("object_reserved", object=object_id)
-    return row is None or row["payer"] is None or (row["reserved"] or 0) >= needed
-
-
 def holding_of(connection: Connection, order_id: str) -> Holding:
     """Return an order as the ledger sees it."""
     row = connection.one("order_by_id", id=order_id)

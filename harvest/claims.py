@@ -4,7 +4,7 @@ A claim carries a fence that grows with each taking; every later write names it,
 over cannot write any more (:class:`harvest.errors.ClaimLost`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -83,6 +83,15 @@ SMALL = 1 << 20
 """Bytes up to which objects are taken several at once."""
 
 
+def as_rows(values: Iterable[Sequence[Any]]) -> str:
+    """Return values as the queries of ``queries_together.sql`` take them.
+
+    >>> as_rows([(1, 2), (3, None)])
+    '{"0":[1,2],"1":[3,null]}'
+    """
+    return msgspec.json.encode({str(number): value for number, value in enumerate(values)}).decode()
+
+
 def claim_objects(
     connection: Connection, now: float, until: float, most: int = 1, scope: Scope = None
 ) -> list[ObjectClaim]:
@@ -99,10 +108,11 @@ def claim_objects(
             rows = connection.all("objects_claimable_small", payer=order["id"], now=now, size=SMALL, most=most)
         if rows:
             break
-    for row in rows:
-        connection.change("object_claim", id=row["id"], until=until)
-    claimed = [connection.one("object_claimed", id=row["id"]) for row in rows]
-    return [_object(row) for row in claimed if row is not None]
+    if not rows:
+        return []
+    ids = as_rows([(row["id"],) for row in rows])
+    connection.change("objects_claim", rows=ids, until=until)
+    return [_object(row) for row in connection.all("objects_claimed", rows=ids)]
 
 
 def _object(row: Row) -> ObjectClaim:
@@ -179,11 +189,10 @@ def checked(connection: Connection, claim: ObjectClaim, total: int, digest: str 
     _fenced(connection, "object_checked", id=claim.id, fence=claim.fence, **values)
 
 
-def available(connection: Connection, claim: ObjectClaim, now: float, *, in_parts: bool = True) -> None:
-    """Note that the object can be read at the target: its item has to be registered. ``in_parts``: it went up so."""
+def available(connection: Connection, claim: ObjectClaim, now: float) -> None:
+    """Note that the object, which went up in parts, can be read at the target: its item has to be registered."""
     _fenced(connection, "object_available", id=claim.id, fence=claim.fence, now=now)
-    if in_parts:
-        connection.change("parts_forget", id=claim.id)
+    connection.change("parts_forget", id=claim.id)
     connection.change("item_changed", id=claim.id)
 
 
@@ -204,26 +213,6 @@ def put_off(connection: Connection, claim: ObjectClaim, event: ObjectEvent, reas
 def forget_object(connection: Connection, claim: ObjectClaim) -> None:
     """Drop an object that nobody wants any more, or take it up again where somebody has come to want it."""
     connection.change("object_forget", id=claim.id, fence=claim.fence)
-
-
-def copies_of(connection: Connection, claim: ItemClaim) -> list[CopiedAsset]:
-    """Return the assets of an item that are at the target."""
-    rows = connection.all("item_copies", id=claim.id)
-    return [
-        CopiedAsset(
-            asset=row["asset"],
-            key=row["key"],
-            size=row["total"],
-            checksum=row["digest"],
-            source=_SOURCE.decode(row["source"]),
-        )
-        for row in rows
-    ]
-
-
-def registered(connection: Connection, claim: ItemClaim) -> None:
-    """Note that the catalogue knows the copies that were there when the claim was taken."""
-    _fenced(connection, "item_registered", id=claim.id, fence=claim.fence, changed=claim.changed)
 
 
 def item_put_off(connection: Connection, claim: ItemClaim, reason: str, not_before: float, *, failed: bool) -> None:

@@ -4,13 +4,14 @@
 The schema (``migrations``) and the queries (``queries*.sql``, each with a name) are the same for both.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from harvest.seams import Checkpoint
 
 _T = TypeVar("_T")
+_V = TypeVar("_V")
 
 
 class Row(Protocol):
@@ -41,6 +42,10 @@ class Connection(Protocol):
         ...
 
 
+Together = Callable[[Connection, Sequence[_V]], Sequence[_T | Exception]]
+"""An act for many: a result for each value, or what its caller is told. An exception that stands so undoes nothing."""
+
+
 class Database(Protocol):
     """Opens with ``async with``; several processes may share what it keeps.
 
@@ -58,6 +63,14 @@ class Database(Protocol):
         Raises:
             DatabaseUnavailable: it cannot be read or written now. Where the connection broke, the act may have been
                 carried out all the same: whoever repeats it must be able to.
+        """
+        ...
+
+    async def run_together(self, act: "Together[_V, _T]", value: _V) -> _T:
+        """Run what many ask for at the same time as one act; ``value`` is ours. Else as :meth:`run`.
+
+        Raises:
+            Exception: the one that stands for our value among the results.
         """
         ...
 

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
-from harvest.database import Connection
+from harvest.database import Connection, Together
 
 _T = TypeVar("_T")
+_V = TypeVar("_V")
 
 GROUP = 256
 """Acts that are committed together, at most."""
@@ -70,8 +71,10 @@ Act = Callable[[Connection], Any]
 
 
 class _Turn(NamedTuple):
-    act: Act
+    act: "Act | Together[Any, Any]"
     answer: "asyncio.Future[Any]"
+    value: Any = None
+    together: bool = False
 
 
 class _Outcome(NamedTuple):
@@ -108,16 +111,24 @@ class DatabaseThread:
 
     async def run(self, act: Callable[[Connection], _T]) -> _T:
         """Run ``act`` in one transaction; see :class:`harvest.database.Database`."""
+        result: _T = await self._in_turn(_Turn(act, asyncio.get_running_loop().create_future()))
+        return result
+
+    async def run_together(self, act: "Together[_V, _T]", value: _V) -> _T:
+        """Run ``act`` over the values of all who ask for it; see :class:`harvest.database.Database`."""
+        turn = _Turn(act, asyncio.get_running_loop().create_future(), value, together=True)
+        result: _T = await self._in_turn(turn)
+        return result
+
+    async def _in_turn(self, turn: _Turn) -> Any:
         if self._session is None:
             raise RuntimeError("the database is not open: enter it with `async with`")
-        turn = _Turn(act, asyncio.get_running_loop().create_future())
         with self._lock:
             self._waiting.append(turn)
             idle, self._busy = not self._busy, True
         if idle:
             self._thread.submit(self._work, self._session, turn.answer.get_loop())
-        result: _T = await turn.answer
-        return result
+        return await turn.answer
 
     def _work(self, session: Session, loop: asyncio.AbstractEventLoop) -> None:
         """Carry out all that waits, many in one commit, until nothing does (in the thread)."""
@@ -127,13 +138,28 @@ class DatabaseThread:
                 self._busy = bool(turns)
             if not turns:
                 return
-            outcomes = _together(session, [turn.act for turn in turns])
-            loop.call_soon_threadsafe(_tell, turns, outcomes)
+            groups = _grouped(turns)
+            outcomes = _together(session, groups)
+            loop.call_soon_threadsafe(_tell, [turn for group in groups for turn in group], outcomes)
             if len(turns) >= SIBLINGS:
                 time.sleep(LINGER)
 
 
-def _together(session: Session, acts: Sequence[Act]) -> list[_Outcome]:
+def _grouped(turns: Sequence[_Turn]) -> list[list[_Turn]]:
+    """Put those together that ask for the same act; the others stand alone."""
+    groups: list[list[_Turn]] = []
+    alike: dict[Any, list[_Turn]] = {}
+    for turn in turns:
+        if turn.together and turn.act in alike:
+            alike[turn.act].append(turn)
+            continue
+        groups.append([turn])
+        if turn.together:
+            alike[turn.act] = groups[-1]
+    return groups
+
+
+def _together(session: Session, groups: Sequence[Sequence[_Turn]]) -> list[_Outcome]:
     """Carry out several acts in one transaction; where it cannot be committed, all have failed.
 
     Most never fail, and go without a mark each. Where one does, nothing was committed: all are carried out again, each
@@ -141,13 +167,13 @@ def _together(session: Session, acts: Sequence[Act]) -> list[_Outcome]:
     """
     try:
         try:
-            return _committed(session, acts, _plainly)
+            return _committed(session, groups, _plainly)
         except Exception as error:  # of the acts, which are the callers': judged, and raised again
             if not isinstance(error, _Spoiled) and not session.outdated(error):
                 raise
-        return _committed(session, acts, _apart)
+        return _committed(session, [[turn] for group in groups for turn in group], _apart)
     except Exception as error:  # noqa: BLE001 - told to whoever waits
-        return [_Outcome(error=session.told(error)) for _ in acts]
+        return [_Outcome(error=session.told(error)) for group in groups for _ in group]
 
 
 class _Spoiled(Exception):
@@ -155,14 +181,16 @@ class _Spoiled(Exception):
 
 
 def _committed(
-    session: Session, acts: Sequence[Act], carried_out: Callable[[Session, Act], _Outcome]
+    session: Session,
+    groups: Sequence[Sequence[_Turn]],
+    carried_out: Callable[[Session, Sequence[_Turn]], list[_Outcome]],
 ) -> list[_Outcome]:
     session.begin()
     try:
-        if len(acts) == 1:
-            outcomes = [_Outcome(result=acts[0](session.connection))]
+        if len(groups) == 1 and len(groups[0]) == 1:
+            outcomes = _outcomes(session, groups[0])
         else:
-            outcomes = [carried_out(session, act) for act in acts]
+            outcomes = [outcome for group in groups for outcome in carried_out(session, group)]
         session.commit()
     except BaseException:  # whatever ended the acts, the transaction must not stay open
         session.roll_back()
@@ -170,24 +198,32 @@ def _committed(
     return outcomes
 
 
-def _plainly(session: Session, act: Act) -> _Outcome:
+def _outcomes(session: Session, group: Sequence[_Turn]) -> list[_Outcome]:
+    act: Any = group[0].act
+    if not group[0].together:
+        return [_Outcome(result=act(session.connection))]
+    results = act(session.connection, [turn.value for turn in group])
+    return [_Outcome(error=each) if isinstance(each, Exception) else _Outcome(result=each) for each in results]
+
+
+def _plainly(session: Session, group: Sequence[_Turn]) -> list[_Outcome]:
     try:
-        return _Outcome(result=act(session.connection))
+        return _outcomes(session, group)
     except Exception as error:  # the boundary to an act, which is its caller's
         raise _Spoiled from error
 
 
-def _apart(session: Session, act: Act) -> _Outcome:
+def _apart(session: Session, group: Sequence[_Turn]) -> list[_Outcome]:
     """Carry out one act; what it raises undoes it, and not the others."""
     session.mark()
     try:
-        outcome = _Outcome(result=act(session.connection))
+        outcomes = _outcomes(session, group)
     except Exception as error:  # the boundary to an act: what it raises goes to who gave it
         if not session.undo():  # the database itself gave up (full, broken, gone)
             raise
-        outcome = _Outcome(error=session.told(error))
+        outcomes = [_Outcome(error=session.told(error))]
     session.unmark()
-    return outcome
+    return outcomes
 
 
 def _tell(turns: Sequence[_Turn], outcomes: Sequence[_Outcome]) -> None:

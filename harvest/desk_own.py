@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from edges.model import Part
-from harvest import claims, orders
-from harvest.admission import Admission, is_covered
+from harvest import claims, claims_together, orders
+from harvest.admission import Admission
 from harvest.claims import ObjectClaim, Scope
+from harvest.claims_together import Available, Checked
 from harvest.database import Connection, Journal
 from harvest.states import ObjectEvent
 
@@ -54,25 +55,18 @@ class OwnDesk:
         await self._database.run(lambda c: claims.forget_upload(c, claim))
 
     async def checked(self, claim: ObjectClaim, total: int, digest: str | None) -> None:
-        def covered_and_written(connection: Connection) -> bool:
-            if not is_covered(connection, claim.id, total):
-                return False
-            claims.checked(connection, claim, total, digest)
-            return True
-
-        if not await self._database.run(covered_and_written):
+        told = Checked(claim=claim, total=total, digest=digest)
+        if not await self._database.run_together(claims_together.checked, told):
             await self._admission.cover(claim.id, total, exact=True)
             await self._database.run(lambda c: claims.checked(c, claim, total, digest))
 
     async def available(self, claim: ObjectClaim, moved: int) -> None:
         now = self._clock()
-
-        def remember(connection: Connection) -> None:
-            claims.available(connection, claim, now, in_parts=not moved)
-            if moved:
-                claims.count_moved(connection, claim, moved, now)
-
-        await self._database.run(remember)
+        if moved:
+            told = Available(claim=claim, moved=moved, now=now)
+            await self._database.run_together(claims_together.available, told)
+        else:
+            await self._database.run(lambda c: claims.available(c, claim, now))
 
     async def ended(self, claim: ObjectClaim, event: ObjectEvent, reason: str) -> None:
         now = self._clock()

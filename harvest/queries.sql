@@ -195,12 +195,6 @@ SELECT id FROM objects WHERE state = 'DELETING'
     AND NOT (visible = 1 AND EXISTS (SELECT 1 FROM items i WHERE i.id = objects.item AND i.changed > i.registered))
 LIMIT 1;
 
--- name: object_claim
-UPDATE objects SET state = CASE state WHEN 'WANTED' THEN 'CLAIMED' WHEN 'ORDERED' THEN 'CLAIMED' ELSE state END,
-    fence = fence + 1, claim_until = :until
-WHERE id = :id
-RETURNING id;
-
 -- name: object_claimed
 SELECT o.*, i.collection, i.item_id FROM objects o JOIN items i ON i.id = o.item WHERE o.id = :id;
 
@@ -273,17 +267,6 @@ WHERE i.changed > i.registered AND i.failed = 0 AND i.not_before <= :now AND i.c
         OR NOT EXISTS (SELECT 1 FROM order_items l JOIN orders r ON r.id = l.order_id
             WHERE l.item = i.id AND r.settled = 0))
 LIMIT :limit;
-
--- name: item_claim
-UPDATE items SET fence = fence + 1, claim_until = :until WHERE id = :id RETURNING *;
-
--- name: item_copies
--- Temporary copies are in no catalogue.
-SELECT asset, key, total, digest, source FROM objects
-WHERE item = :id AND state = 'AVAILABLE' AND key NOT LIKE '~tmp/%';
-
--- name: item_registered
-UPDATE items SET registered = :changed, claim_until = 0, attempts = 0, reason = '' WHERE id = :id AND fence = :fence;
 
 -- name: item_put_off
 UPDATE items SET attempts = attempts + 1, reason = :reason, not_before = :not_before, failed = :failed, claim_until = 0

@@ -1,32 +1,5 @@
 -- How long copies are held, and what becomes of them after.
 
--- name: item_entry
-SELECT i.before, i.registered, EXISTS (SELECT 1 FROM order_items l JOIN orders r ON r.id = l.order_id
-    WHERE l.item = i.id AND r.content = 'catalogue' AND r.released = 0
-        AND r.state NOT IN ('PENDING_ESTIMATE', 'WAITING_APPROVAL')) AS wanted
-FROM items i WHERE i.id = :id;
-
--- name: item_before
-UPDATE items SET before = :doc WHERE id = :id AND before IS NULL;
-
--- name: item_leaving
-SELECT key FROM objects WHERE item = :id AND state = 'DELETING';
-
--- name: item_untils
--- When a copy may go: when the last order that counts on it lets go; NULL where one never does.
--- Each half goes by its index: a union of the whole tables would be made anew for every item.
-SELECT key, CASE WHEN count(*) = count(copies_until) THEN max(copies_until) END AS until
-FROM (
-    SELECT o.id, o.key, r.id AS order_id, r.copies_until
-    FROM objects o JOIN order_objects l ON l.object = o.id JOIN orders r ON r.id = l.order_id AND r.released = 0
-    WHERE o.item = :id AND o.state = 'AVAILABLE'
-    UNION
-    SELECT o.id, o.key, r.id AS order_id, r.copies_until
-    FROM objects o JOIN holds h ON h.object = o.id JOIN orders r ON r.id = h.order_id AND r.released = 0
-    WHERE o.item = :id AND o.state = 'AVAILABLE'
-) counted
-GROUP BY id, key;
-
 -- name: item_dirty
 UPDATE items SET changed = changed + 1, failed = 0, attempts = 0, not_before = 0 WHERE id = :id;
 

@@ -1,13 +1,16 @@
 """What is kept about items in catalogues. Each function runs inside one transaction."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from edges.model import Json
-from harvest.claims import CopiedAsset, ItemClaim, copies_of
-from harvest.database import Connection
-from harvest.model import Value
+from harvest.claims import CopiedAsset, ItemClaim, as_rows
+from harvest.database import Connection, Row
+from harvest.model import Source, Value
+
+_SOURCE = msgspec.json.Decoder(Source)
 
 BATCH = 50
 """Items that are told to a catalogue at once."""
@@ -35,31 +38,60 @@ def claim_items(connection: Connection, now: float, until: float) -> list[ItemCl
     """Take items, all of one collection at one target, of which the catalogue has to be told."""
     rows = connection.all("item_claimable", now=now, limit=BATCH)
     alike = [row for row in rows if (row["target"], row["collection"]) == (rows[0]["target"], rows[0]["collection"])]
-    taken = [connection.one("item_claim", id=row["id"], until=until) for row in alike]
+    if not alike:
+        return []
+    taken = connection.all("items_claim", rows=as_rows([(row["id"],) for row in alike]), until=until)
     return [
         ItemClaim(**{name: row[name] for name in ItemClaim.__struct_fields__} | {"doc": row["doc"].encode()})
         for row in taken
-        if row is not None
     ]
 
 
-def entry_of(connection: Connection, claim: ItemClaim) -> Entry:
-    """Return what is known of an item."""
-    row = connection.one("item_entry", id=claim.id)
+def entries_of(connection: Connection, claims: Sequence[ItemClaim]) -> list[Entry]:
+    """Return what is known of items."""
+    ids = as_rows([(claim.id,) for claim in claims])
+    known = {row["id"]: row for row in connection.all("items_entries", rows=ids)}
+    copied, gone = (
+        _by_item(connection.all("items_copies", rows=ids)),
+        _by_item(connection.all("items_keys_leaving", rows=ids)),
+    )
+    untils = _by_item(connection.all("items_untils", rows=ids))
+    return [_entry(known.get(claim.id), copied[claim.id], gone[claim.id], untils[claim.id]) for claim in claims]
+
+
+def _by_item(rows: Iterable[Row]) -> defaultdict[int, list[Row]]:
+    found: defaultdict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row["item"]].append(row)
+    return found
+
+
+def _entry(row: Row | None, copied: Sequence[Row], gone: Sequence[Row], untils: Sequence[Row]) -> Entry:
     before = row["before"] if row is not None else None
-    untils = connection.all("item_untils", id=claim.id)
     return Entry(
-        copied=tuple(copies_of(connection, claim)),
+        copied=tuple(map(_copied, copied)),
         wanted=bool(row is not None and row["wanted"]),
         before=None if before is None else msgspec.json.decode(before),
         looked=before is not None,
         registered=bool(row is not None and row["registered"]),
-        gone=tuple(each["key"] for each in connection.all("item_leaving", id=claim.id)),
+        gone=tuple(each["key"] for each in gone),
         until={each["key"]: each["until"] for each in untils if each["until"] is not None},
     )
 
 
+def _copied(row: Row) -> CopiedAsset:
+    source = _SOURCE.decode(row["source"])
+    return CopiedAsset(asset=row["asset"], key=row["key"], size=row["total"], checksum=row["digest"], source=source)
+
+
 def remember_before(connection: Connection, found: Mapping[int, Json | None]) -> None:
     """Keep items, by id of their row, as the target had them (None: it had not); they are put back in the end."""
-    for item, doc in found.items():
-        connection.change("item_before", id=item, doc=msgspec.json.encode(doc).decode())
+    docs = [(item, msgspec.json.encode(doc).decode()) for item, doc in found.items()]
+    connection.change("items_before", rows=as_rows(docs))
+
+
+def registered(connection: Connection, claims: Sequence[ItemClaim]) -> frozenset[int]:
+    """Note that the catalogue knows the copies that were there when the claims were taken; return whose are lost."""
+    told = as_rows([(claim.id, claim.fence, claim.changed) for claim in claims])
+    written = {row["id"] for row in connection.all("items_registered", rows=told)}
+    return frozenset(claim.id for claim in claims) - written

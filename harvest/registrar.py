@@ -1,6 +1,5 @@
 """Copies become replicas: the target's catalogue learns where items' assets lie now, and where no longer."""
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from harvest import claims
 from harvest.claims import CopiedAsset, ItemClaim
 from harvest.database import Connection, Journal
 from harvest.errors import ClaimLost
-from harvest.registering import Entry, entry_of, remember_before
+from harvest.registering import Entry, entries_of, registered, remember_before
 from harvest.replica import Copy, Scheme, Standing, minimal_collection, replica_item
 from harvest.seams import Describe, Place
 
@@ -63,18 +62,15 @@ class Registrar:
         elif not place.owner:
             raise NotFound(f"{place.site}: the site has no catalogue that can be written")
         self._checkpoint("registered")
-        await asyncio.gather(*map(self._remember, batch))  # together: they share a commit
+        lost = await self._database.run(lambda c: registered(c, batch))
+        for claim in batch:
+            if claim.id in lost:
+                logger.info("an item was taken over", extra={"item": claim.item_id})
         self._checkpoint("registration-remembered")
-
-    async def _remember(self, claim: ItemClaim) -> None:
-        try:
-            await self._database.run(lambda c: claims.registered(c, claim))
-        except ClaimLost:
-            logger.info("an item was taken over", extra={"item": claim.item_id})
 
     async def _entries(self, batch: Sequence[ItemClaim], place: Place, existing: Mapping[str, Json]) -> list[Entry]:
         """Return what is known of items; what a target had of its own is written down before it is changed."""
-        entries = await self._database.run(lambda c: [entry_of(c, claim) for claim in batch])
+        entries = await self._database.run(lambda c: entries_of(c, batch))
         native: dict[int, Json | None] = {}
         for number, (claim, entry) in enumerate(zip(batch, entries, strict=True)):
             if not entry.looked:

@@ -177,7 +177,7 @@ async def test_keys_come_in_the_order_of_their_bytes(database):
         def visible(connection):
             for key in keys:
                 made = connection.one("object_by_key", target="edge-a", key=key)["id"]
-                connection.change("object_claim", id=made, until=5.0)
+                connection.change("objects_claim", rows=claims.as_rows([(made,)]), until=5.0)
                 fence = connection.one("object_claimed", id=made)["fence"]
                 connection.change("object_checked", id=made, fence=fence, digest=None, total=1, source="{}")
                 connection.change("object_available", id=made, fence=fence, now=1.0)

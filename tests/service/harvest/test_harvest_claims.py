@@ -10,6 +10,7 @@ from harvest_origin import Origin
 from harvest_scene import Scene, all_arrived, publish_item
 from waiting import until
 
+from harvest.claims import as_rows
 from harvest.errors import DatabaseUnavailable
 
 pytestmark = pytest.mark.service
@@ -35,7 +36,9 @@ async def test_whoever_loses_one_of_several_objects_stops_that_one_alone(scene, 
         order = await live.order()
         await until(lambda: origin.open == COUNT, seconds=20)
         soon = time.time() + 1.0
-        await live.harvester._database.run(lambda c: c.change("object_claim", id=1, until=soon))  # by another worker
+        await live.harvester._database.run(
+            lambda c: c.change("objects_claim", rows=as_rows([(1,)]), until=soon)
+        )  # by another worker
         live.harvester._worker.nudge()
         await until(lambda: "an object was taken over" in caplog.messages, seconds=20)
         origin.gate.set()

@@ -1,0 +1,70 @@
+"""What many claims do at the same time. Each function runs inside one transaction, with one statement for all.
+
+Each answers for every claim by itself: a result, or the exception that its caller is told.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from harvest.claims import LOST, ObjectClaim, as_rows
+from harvest.database import Connection
+from harvest.errors import ClaimLost
+from harvest.model import Value
+
+
+class Checked(Value, frozen=True):
+    """All ``total`` bytes of an object came and are right; ``digest`` is their multihash."""
+
+    claim: ObjectClaim
+    total: int
+    digest: str | None
+
+
+class Available(Value, frozen=True):
+    """An object that was put whole can be read: ``moved`` bytes of it at ``now`` (epoch seconds)."""
+
+    claim: ObjectClaim
+    moved: int
+    now: float
+
+
+def checked(connection: Connection, told: Sequence[Checked]) -> list[bool | Exception]:
+    """Remember that bytes are right; tell False of those for which not enough is reserved: nothing was written."""
+    rows = connection.all("objects_reserved", rows=as_rows([(each.claim.id,) for each in told]))
+    room = {row["id"]: None if row["payer"] is None else row["reserved"] or 0 for row in rows}
+    covered = [each for each in told if _is_covered(room.get(each.claim.id), each.total)]
+    for each in covered:
+        each.claim.after("check")
+    written = [
+        (each.claim.id, each.claim.fence, each.total, each.digest, msgspec.json.encode(each.claim.source).decode())
+        for each in covered
+    ]
+    ids = {row["id"] for row in connection.all("objects_checked", rows=as_rows(written))} if written else set()
+    right = {id(each) for each in covered}
+    return [_lost_or_true(each.claim, ids) if id(each) in right else False for each in told]
+
+
+def _is_covered(reserved: int | None, needed: int) -> bool:
+    return reserved is None or reserved >= needed
+
+
+def _lost_or_true(claim: ObjectClaim, written: set[int]) -> bool | Exception:
+    return True if claim.id in written else ClaimLost(LOST)
+
+
+def available(connection: Connection, told: Sequence[Available]) -> list[Exception | None]:
+    """Note that objects can be read at the target: their items have to be registered, and who pays has moved them."""
+    written = as_rows([(each.claim.id, each.claim.fence, each.now) for each in told])
+    rows = {row["id"]: row for row in connection.all("objects_available", rows=written)}
+    items = Counter(row["item"] for row in rows.values())
+    if items:
+        connection.change("items_changed", rows=as_rows(items.items()))
+    moved: Counter[str] = Counter()
+    for each in {each.claim.id: each for each in told}.values():
+        if each.claim.id in rows and rows[each.claim.id]["payer"] is not None:
+            moved[rows[each.claim.id]["payer"]] += each.moved
+    for payer, size in moved.items():
+        connection.change("payer_moved", id=payer, size=size, now=max(each.now for each in told))
+    return [None if each.claim.id in rows else ClaimLost(LOST) for each in told]
