@@ -7,9 +7,11 @@ bounds the time.
 import math
 import socket
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import aiohttp
+import msgspec
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from edges.errors import SiteMisbehaved, SiteUnavailable
@@ -24,7 +26,7 @@ _TIMED_BY_US = aiohttp.ClientTimeout(total=None)
 """The whole of a fetch is timed, retries and waits included; a second timer for each request would end with it."""
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True):
     """What is asked: ``url`` is encoded, ``most`` the bytes that the answer may have, decoded."""
 
     method: str
@@ -34,11 +36,11 @@ class Request(NamedTuple):
     most: int
 
 
-class Whole(NamedTuple):
-    """What came back; names of headers in lower case."""
+class Whole(msgspec.Struct, frozen=True):
+    """What came back; headers are found by their names in any case."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: CIMultiDictProxy[str] | CIMultiDict[str]
     body: Bytes
 
 
@@ -87,8 +89,7 @@ class BySession:
             ) as response:
                 headed = True
                 body = await read_bounded(response, site=self._site, limit=request.most)
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Whole(response.status, headers, body)
+                return Whole(response.status, response.headers, body)
         except TimeoutError:
             raise
         except (aiohttp.ClientError, SiteUnavailable) as error:
@@ -118,8 +119,9 @@ class ByLines:
             raise NoAnswer("unreachable", _reason(error)) from error
         try:
             body = await answer.whole(request.most)
-            if body is not None:
-                body = decoded(body, answer.headers.get("Content-Encoding", ""), request.most)
+            coding = answer.headers.get("Content-Encoding")
+            if body is not None and coding:
+                body = decoded(body, coding, request.most)
         except TimeoutError:
             raise
         except OSError as error:
@@ -128,7 +130,7 @@ class ByLines:
             answer.close()
         if body is None:
             raise SiteMisbehaved(self._site, f"answer is larger than {request.most} bytes")
-        return Whole(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body)
+        return Whole(answer.status, answer.headers, body)
 
 
 def _reason(error: Exception) -> str:

@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping
 import aiohttp
 
 from edges.budget import earned, share, spent
+from edges.deadlines import Deadline, Deadlines
 from edges.errors import EdgeError, SiteMisbehaved, SiteUnavailable
 from edges.hops import HOPS, hops
 from edges.lines.lines import Lines
-from edges.model import Bytes, Frozen
+from edges.model import Frozen
 from edges.observing import CallObserver, NobodyLooksOn, Outcome
 from edges.retry import OVERLOADED, RESTFUL, RetryTerms, Trouble, pause_before_retry, retry_after
 from edges.settings import CatalogueSettings
-from edges.site_exchange import ByLines, BySession, Exchange, NoAnswer, Request
+from edges.site_exchange import ByLines, BySession, Exchange, NoAnswer, Request, Whole
 from edges.tracing import TracedRequest, current, traced_parameters, traced_path
 from edges.turns import Turns
 
@@ -37,12 +38,8 @@ class Ask(Frozen):
     """Most bytes of the answer, decoded; None for the site's own bound."""
 
 
-class Answer(Frozen):
-    """What came back, whole; header names in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: Bytes
+Answer = Whole
+"""What came back."""
 
 
 class _Missed(Exception):
@@ -80,6 +77,7 @@ class SiteHttp:
         self._terms = RetryTerms()
         self._wall = wall
         self._timeout = settings.timeout_seconds
+        self._deadlines = Deadlines(settings.timeout_seconds)
         self._max_bytes = settings.max_page_bytes
         self._retries = share(RETRY_SHARE, RETRY_CREDIT)
         self._turns = Turns(
@@ -99,10 +97,11 @@ class SiteHttp:
             SiteMisbehaved: the answer is larger than we take.
             DestinationRefused: the address is not one that we may call.
         """
-        self._retries = earned(self._retries)
+        if self._retries.credit < RETRY_CREDIT:
+            self._retries = earned(self._retries)
         end = time.monotonic() + self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
+            with Deadline(self._deadlines):
                 return await self._until_answered(ask, end)
         except TimeoutError as error:
             raise SiteUnavailable(self._site, f"no answer within {self._timeout:g} s", code="timeout") from error
@@ -111,12 +110,14 @@ class SiteHttp:
         attempt = 1
         while True:
             kept: Answer | None = None
+            await self._turns.begin()
             try:
-                async with self._turns.turn():
-                    kept = await self._once(ask)
-                    missed = self._overloaded(kept)
+                kept = await self._once(ask)
+                missed = self._overloaded(kept)
             except _Missed as error:
                 missed = error
+            finally:
+                self._turns.end()
             if missed is None and kept is not None:
                 return kept
             pause = self._pause(ask, missed, attempt, end) if missed is not None else None
@@ -165,7 +166,7 @@ class SiteHttp:
         started = time.perf_counter()
         outcome: Outcome = "timeout"  # where we are cancelled, the time is up
         answer: Answer | None = None
-        headers = {**self._came_through(), **ask.headers}
+        headers = ask.headers if not (names := hops().names) else self._through(names, ask.headers)
         try:
             whole = await self._exchange.whole(
                 Request(ask.method, ask.url, headers, ask.body, ask.limit or self._max_bytes)
@@ -181,17 +182,16 @@ class SiteHttp:
             raise _Missed(error.trouble, SiteUnavailable(self._site, error.reason, code=outcome)) from error
         else:
             outcome = _outcome(whole.status)
-            answer = Answer(status=whole.status, headers=whole.headers, body=whole.body)
-            return answer
+            answer = whole
+            return whole
         finally:
             seconds = time.perf_counter() - started
             self._observer.called(self._site, outcome, seconds)
             self._trace(ask, outcome, seconds, answer)
 
-    def _came_through(self) -> dict[str, str]:
-        """Return the header that tells which gateways this request comes through; the session knows our own name."""
-        names = hops().names
-        return {HOPS: ", ".join((*names, self._own_hop))} if names else {}
+    def _through(self, names: tuple[str, ...], headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Tell with these headers which gateways a request comes through; the session knows our own name."""
+        return {HOPS: ", ".join((*names, self._own_hop)), **headers}
 
     def _trace(self, ask: Ask, outcome: Outcome, seconds: float, answer: Answer | None) -> None:
         trace = current()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from edges.budget import Rate, full, given_back, taken
 from edges.errors import SiteNotAsked
@@ -10,20 +10,18 @@ from edges.observing import CallObserver
 
 
 class Turn:
-    """One turn, as a context: each request takes one, so that it is no generator."""
+    """One turn, as a context."""
 
-    __slots__ = ("_awaited", "_slots")
+    __slots__ = ("_turns",)
 
-    def __init__(self, awaited: Callable[[], Awaitable[None]], slots: asyncio.Semaphore) -> None:
-        self._awaited = awaited
-        self._slots = slots
+    def __init__(self, turns: "Turns") -> None:
+        self._turns = turns
 
     async def __aenter__(self) -> None:
-        await self._awaited()
-        await self._slots.acquire()
+        await self._turns.begin()
 
     async def __aexit__(self, *ended: object) -> None:
-        self._slots.release()
+        self._turns.end()
 
 
 class Turns:
@@ -62,10 +60,20 @@ class Turns:
         Raises, when it is entered:
             SiteNotAsked: the site rests, or the turn would come too late; at once, without waiting.
         """
-        return Turn(self._awaited, self._slots)
+        return Turn(self)
 
-    async def _awaited(self) -> None:
+    async def begin(self) -> None:
+        """Wait for a turn, to be given back by :meth:`end`; see :meth:`turn`."""
         now = self._clock()
+        if self._rate is not None or self._rests_until > now:
+            await self._awaited(now)
+        await self._slots.acquire()
+
+    def end(self) -> None:
+        """Give a turn back."""
+        self._slots.release()
+
+    async def _awaited(self, now: float) -> None:
         left = self._rests_until - now
         if left > 0:
             self._observer.spared(self._site, "resting")

@@ -86,7 +86,9 @@ class StacApiCatalogue:
         self._http = SiteHttp(site=site, settings=settings, session=session, lines=lines, observer=observer)
         self._base = URL(settings.url.rstrip("/"))
         self._queryables = ""
+        self._search_url = f"{self._base}/search"
         self._read_headers = _bearer(settings.token.reveal()) if settings.token else {}
+        self._body_headers = {**self._read_headers, "Content-Type": "application/json"}
         writes = _bearer(settings.write_token.reveal()) if settings.write_token else {}
         self._writing = StacWriting(site=site, http=self._http, base=str(self._base), headers=writes)
 
@@ -102,8 +104,9 @@ class StacApiCatalogue:
     async def search(self, query: Query, *, limit: int, after: str | None = None) -> Batch:
         """Search by POST, as every STAC API that we federate can."""
         if after is None:
-            body = query_to_post(query) | {"limit": limit}
-            asked = _Position(href=f"{self._base}/search", method="POST", body=body)
+            body = query_to_post(query)
+            body["limit"] = limit
+            asked = _Position(href=self._search_url, method="POST", body=body)
         else:
             asked = _POSITION.decode(after)
         answer = await self._fetch(asked.method, asked.href, asked.body, headers=asked.headers)
@@ -169,7 +172,7 @@ class StacApiCatalogue:
         href = self._checked(link.href, asked.href)
         post = link.method.upper() == "POST"
         body = {**(asked.body or {} if link.merge else {}), **(link.body or {})} if post else None
-        headers = _passed_on(link.headers or {})
+        headers = _passed_on(link.headers) if link.headers else {}
         position = msgspec.json.encode(
             _Position(href=href, method="POST" if post else "GET", body=body, headers=headers)
         )
@@ -190,18 +193,10 @@ class StacApiCatalogue:
         headers: Mapping[str, str] = _NO_HEADERS,
         missing_ok: bool = False,
     ) -> Bytes | None:
-        answer = await self._http.fetch(
-            Ask(
-                method=method,
-                url=href,
-                body=msgspec.json.encode(body) if body is not None else None,
-                headers={
-                    **headers,
-                    **self._read_headers,
-                    **({"Content-Type": "application/json"} if body is not None else {}),
-                },
-            )
-        )
+        own = self._read_headers if body is None else self._body_headers
+        content = msgspec.json.encode(body) if body is not None else None
+        ask = Ask(method=method, url=href, body=content, headers={**headers, **own} if headers else own)
+        answer = await self._http.fetch(ask)
         if answer.status == 404 and missing_ok:
             return None
         if answer.status >= 300:

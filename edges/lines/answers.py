@@ -50,12 +50,10 @@ class Answer:
         self._shelf, self._scratch = shelves
         self._over: Callable[[Socket, bool], None] | None = over
         self._chunked = head.chunked
-        self._left = head.length
+        self._left = 0 if head.chunked else head.length
         self._in_chunk = False
         self._buffer: bytearray | None = None
         self._shelved = False
-        if head.chunked:
-            self._left = 0
 
     async def read(self, limit: int = PIECE) -> Buffer:
         """Return at most ``limit`` of the next bytes, none at the end. They hold until the next reading."""
@@ -90,6 +88,9 @@ class Answer:
             return rest if len(rest) <= most else None
         if self._left > most:
             return None
+        if self._left <= len(self._first):
+            whole, self._first, self._left = self._first[: self._left], self._first[self._left :], 0
+            return bytes(whole)
         if self._left <= WHOLE:
             body = bytearray(self._left)
             await self._filled(memoryview(body))

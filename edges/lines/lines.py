@@ -1,6 +1,7 @@
 """Lines to origins, kept and used again: one request after the other on each."""
 
 import asyncio
+import functools
 import ipaddress
 import math
 import re
@@ -13,6 +14,7 @@ from typing import NamedTuple, Protocol, Self
 
 import aiohappyeyeballs
 import aiohttp
+import msgspec
 from aiohttp.abc import AbstractResolver
 
 from edges.lines.answers import PIECE, WHOLE, Answer
@@ -21,6 +23,8 @@ from edges.lines.kept import Kept
 from edges.lines.sockets import Buffer, PlainSocket, Socket, TlsSocket
 
 _KEPT_BUFFERS = 16
+_ADDRESSES = 256
+"""Addresses that are remembered as they were read: searches of a site have the same one."""
 _PORTS = {"http": 80, "https": 443}
 _URL = re.compile(
     r"(?P<scheme>https?)://(?:\[(?P<literal>[0-9a-f:.]+)\]|(?P<host>[a-z0-9._-]+))(?::(?P<port>[0-9]{0,5}))?"
@@ -62,12 +66,6 @@ class _Origin(NamedTuple):
         """Return it as a Host header does."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if _PORTS[self.scheme] == self.port else f"{host}:{self.port}"
-
-
-class _Asked(NamedTuple):
-    method: str
-    head: bytes
-    body: Body
 
 
 class Shelf:
@@ -129,10 +127,10 @@ class Lines:
     ) -> None:
         self._kept.close()
 
-    async def ask(
+    def ask(
         self, method: str, url: str, headers: Mapping[str, str], body: Body = b"", *, stall: float = 30.0
-    ) -> Answer:
-        """Make one request; return its answer, which is to be closed. ``url`` is encoded.
+    ) -> Awaitable[Answer]:
+        """Make one request, once this is awaited; return its answer, which is to be closed. ``url`` is encoded.
 
         A body that is a stream is sent once, and only as long as the server listens; one that fails leaves the request
         unfinished. Its pieces may be used for something else as soon as the next is asked for.
@@ -144,49 +142,50 @@ class Lines:
             OSError: it cannot be reached.
         """
         if self._recorder is None:
-            return await self._ask(method, url, headers, body, stall=stall)
-        return await self._recorder.asking(
+            return self._ask(method, url, headers, body, stall=stall)
+        return self._recorder.asking(
             method, url, lambda told: self._ask(method, url, {**told, **headers}, body, stall=stall)
         )
 
     async def _ask(self, method: str, url: str, headers: Mapping[str, str], body: Body, *, stall: float) -> Answer:
-        origin, target = _parted(url)
-        sent = {"Host": origin.named, "User-Agent": "lakegate", "Accept": "*/*", **self._told(), **headers}
+        origin, named, target = _parted(url)
+        sent = {"Host": named, "User-Agent": "lakegate", "Accept": "*/*", **self._told(), **headers}
         size = body.size if isinstance(body, Stream) else len(body)
         if size or method == "PUT":
             sent["Content-Length"] = str(size)
-        asked = _Asked(method, request_head(method, target, sent.items()), body)
+        head = request_head(method, target, sent.items())
+        bodiless = method == "HEAD"
         kept = self._kept.take(origin)
         if kept is not None:
             kept.stall = stall
             again = method in _REPEATABLE and not isinstance(body, Stream)
             try:
-                return await self._exchanged(kept, asked, origin)
+                return await self._exchanged(kept, head, body, origin, bodiless=bodiless)
             except TimeoutError:
                 raise
             except ConnectionError:  # it was closed while it lay there, at the worst moment
                 if not again:
                     raise
-        return await self._exchanged(await self._dial(url, origin, stall), asked, origin)
+        line = await self._dial(url, origin, stall)
+        return await self._exchanged(line, head, body, origin, bodiless=bodiless)
 
     # -- one exchange --------------------------------------------------------------------------------------
 
-    async def _exchanged(self, line: Socket, asked: _Asked, origin: _Origin) -> Answer:
+    async def _exchanged(self, line: Socket, head: bytes, body: Body, origin: _Origin, *, bodiless: bool) -> Answer:
         try:
-            whole = await _sent(line, asked)
-            head, first = await _answered(line, bodiless=asked.method == "HEAD")
+            whole = await _sent(line, head, body)
+            told, first = await _answered(line, bodiless=bodiless)
         except BaseException:  # cancelled, too: a line in the middle of an exchange can carry no other one
             line.close()
             raise
-        if not whole and head.status < 300:
-            line.close()
-            raise LineError("the answer came before the end of the request")
-        head = head if whole else head._replace(keep=False)
-        return Answer(
-            head, line, first, shelves=self._shelves, over=lambda line, keep: self._over(origin, line, keep=keep)
-        )
+        if not whole:
+            if told.status < 300:
+                line.close()
+                raise LineError("the answer came before the end of the request")
+            told = msgspec.structs.replace(told, keep=False)
+        return Answer(told, line, first, shelves=self._shelves, over=functools.partial(self._over, origin))
 
-    def _over(self, origin: _Origin, line: Socket, *, keep: bool) -> None:
+    def _over(self, origin: _Origin, line: Socket, keep: bool) -> None:  # noqa: FBT001 - called back by an answer
         if keep:
             self._kept.put(origin, line)
         else:
@@ -225,12 +224,12 @@ def _address(host: str, port: int) -> aiohappyeyeballs.AddrInfoType:
     return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port, 0, 0)
 
 
-async def _sent(line: Socket, asked: _Asked) -> bool:
+async def _sent(line: Socket, head: bytes, body: Body) -> bool:
     """Send a request; tell False where the server answered before its end."""
-    if isinstance(asked.body, Stream):
-        return await _streamed(line, asked.head, asked.body)
+    if isinstance(body, Stream):
+        return await _streamed(line, head, body)
     try:
-        await line.send(asked.head, asked.body)
+        await line.send(head, body)
     except ConnectionError as error:
         if not line.speaks():
             raise LineClosed("the line was closed before the request was sent") from error
@@ -267,7 +266,12 @@ async def _pieces(body: AsyncIterable[Buffer]) -> AsyncGenerator[Buffer, None]:
 
 async def _answered(line: Socket, *, bodiless: bool) -> tuple[Head, Buffer]:
     """Read an answer's head, past those that only tell to wait (1xx); return it with what came after."""
-    raw = await _first(line)
+    try:
+        raw = await line.receive()
+    except ConnectionError as error:
+        raise LineClosed("the line was reset before the answer") from error
+    if not raw:
+        raise LineClosed("the line was closed before the answer")
     while True:
         end = raw.find(b"\r\n\r\n")
         if end >= 0:
@@ -286,22 +290,15 @@ async def _answered(line: Socket, *, bodiless: bool) -> tuple[Head, Buffer]:
         raw += more
 
 
-async def _first(line: Socket) -> bytes:
-    try:
-        raw = await line.receive()
-    except ConnectionError as error:
-        raise LineClosed("the line was reset before the answer") from error
-    if not raw:
-        raise LineClosed("the line was closed before the answer")
-    return raw
-
-
+@functools.lru_cache(maxsize=_ADDRESSES)
 def can_be_asked(url: str) -> bool:
     """Tell whether lines can ask for an address; whether it may be called is another question."""
     return _URL.fullmatch(url) is not None
 
 
-def _parted(url: str) -> tuple[_Origin, str]:
+@functools.lru_cache(maxsize=_ADDRESSES)
+def _parted(url: str) -> tuple[_Origin, str, str]:
+    """Return the origin of an address, as itself and as a Host header names it, and what is asked for there."""
     told = _URL.fullmatch(url)
     if told is None:
         raise LineError("the address is none that can be asked")
@@ -310,4 +307,5 @@ def _parted(url: str) -> tuple[_Origin, str]:
     if not 0 < port < 65_536:
         raise LineError("the address has no port that can be")
     target = told["target"]
-    return _Origin(scheme, host, port), target if target.startswith("/") else f"/{target}"
+    origin = _Origin(scheme, host, port)
+    return origin, origin.named, target if target.startswith("/") else f"/{target}"

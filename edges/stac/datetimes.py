@@ -129,6 +129,7 @@ def _end(text: str) -> int | None:
         raise InvalidInput("datetime", str(error), _RIGHT) from error
 
 
+@functools.lru_cache(maxsize=256)  # each site of a search is asked for the same one
 def format_interval(interval: Interval) -> str:
     """Return the ``datetime`` parameter that :func:`parse_interval` reads back."""
     start = ".." if interval.start is None else format_instant(interval.start)
