@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from edges.errors import EdgeError, SiteUnavailable
-from harvest.claims import ObjectClaim
+from harvest.claims import ObjectClaim, is_small
 from harvest.desk import Desk
-from harvest.errors import ClaimLost, NotYet, SourceFailed, WrongBytes
+from harvest.errors import ClaimLost, HarvestError, NotYet, SourceFailed, WrongBytes
+from harvest.hand import Hand
 from harvest.model import Source
 from harvest.seams import Recorded, unrecorded
 from harvest.states import ObjectEvent
@@ -23,6 +24,9 @@ Ending = Literal["done", "deleted", "failed", "put off", "held", "waiting", "los
 
 SMALL_AT_ONCE = 8
 """Small objects that one worker has in hand: each waits for its round trips, and all for the same commits."""
+
+SMALL_IN_A_ROW = 64
+"""Small objects after which a worker looks for other work, too."""
 
 LONGEST_PAUSE = 300.0
 """Seconds after which a store or ledger that did not answer is tried again, at most."""
@@ -65,7 +69,10 @@ class Carrier:
         nudged.set()
 
     async def step(self, found: Callable[[], None] = quietly) -> bool:
-        """Carry out the next claims; tell whether there were any. ``found`` is called before, where there are."""
+        """Carry out the next claims; tell whether there were any. ``found`` is called before, where there are.
+
+        Of small objects further ones are taken as soon as half of the hand is free, up to :data:`SMALL_IN_A_ROW`.
+        """
         taken = await self._desk.take(SMALL_AT_ONCE)
         if taken:
             found()
@@ -74,22 +81,37 @@ class Carrier:
 
     async def _under_claims(self, claims: Sequence[ObjectClaim]) -> None:
         """Carry out claims on objects while renewing them; whoever loses one stops its work at once."""
-        lost: set[int] = set()
-        works = {
-            asyncio.create_task(self._carried(claim, lost), name=f"harvest-object-{claim.id}"): claim
-            for claim in claims
-        }
-        renewal = asyncio.create_task(self._renew(works, lost), name="harvest-renewal")
-        renewal.add_done_callback(lambda _: _give_up(works))  # by itself it ends only where it fails
+        hand = Hand()
+        renewal = asyncio.create_task(self._renew(hand), name="harvest-renewal")
+        renewal.add_done_callback(lambda _: hand.give_up())  # by itself it ends only where it fails
         try:
-            ends = await asyncio.gather(*works, return_exceptions=True)
+            await self._in_a_row(hand, claims)
+            await hand.let_go()
         finally:
             failed = renewal.done()
-            renewal.cancel()
-            renewed = await asyncio.gather(renewal, return_exceptions=True)
-        for end in (*renewed, *ends) if failed else ends:
-            if isinstance(end, BaseException):
-                raise end
+            renewal.cancel()  # which gives up what is still in hand
+            ends = await asyncio.gather(renewal, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError, Exception):  # told by what is being raised
+                await hand.let_go()
+            if failed and isinstance(ends[0], BaseException):
+                raise ends[0]
+
+    async def _in_a_row(self, hand: Hand, claims: Sequence[ObjectClaim]) -> None:
+        """Take claims in hand, and as long as they are small ones, more as these end."""
+        count = 0
+        while claims:
+            for claim in claims:
+                hand.take(claim, self._carried(claim, hand.lost))
+            count += len(claims)
+            if count >= SMALL_IN_A_ROW or not all(map(is_small, claims)):
+                return
+            if not await hand.empty_to(SMALL_AT_ONCE // 2):
+                return
+            try:
+                claims = await self._desk.take(SMALL_AT_ONCE - len(hand.works))
+            except HarvestError:  # what is in hand may end well all the same
+                await hand.let_go()
+                raise
 
     async def _carried(self, claim: ObjectClaim, lost: Collection[int]) -> None:
         with self._recorded("harvest object", {"lakegate.site": claim.target}) as told:
@@ -101,20 +123,16 @@ class Carrier:
                 logger.info("an object was taken over", extra={"key": claim.key, "edge": claim.target})
                 told("lost")
 
-    async def _renew(self, works: Mapping[asyncio.Task[None], ObjectClaim], lost: set[int]) -> None:
+    async def _renew(self, hand: Hand) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._claim_seconds / 3):
                     await self._nudged.wait()
-            for work, claim in works.items():
-                if work.done():
-                    continue
+            for claim in list(hand.works.values()):
                 try:
                     await self._desk.renew(claim)
                 except ClaimLost:
-                    if not work.done():  # else it has just ended by itself, and the claim with it
-                        lost.add(claim.id)
-                        work.cancel()
+                    hand.lose(claim)
 
     async def _settle(self, claim: ObjectClaim) -> Ending:
         """Carry out a claim; each failure becomes a state with a reason."""
@@ -190,8 +208,3 @@ class Carrier:
         pause = min(error.refusal.retry_after or self._pause, self._pause)
         await self._desk.wait_for_quota(claim, str(error), pause)
         return "waiting"
-
-
-def _give_up(works: Iterable[asyncio.Task[None]]) -> None:
-    for work in works:
-        work.cancel()

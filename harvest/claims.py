@@ -83,6 +83,11 @@ SMALL = 1 << 20
 """Bytes up to which objects are taken several at once."""
 
 
+def is_small(claim: ObjectClaim) -> bool:
+    """Tell whether a claim is on one of many objects that are taken together."""
+    return claim.state != "DELETING" and claim.size is not None and claim.size <= SMALL
+
+
 def as_rows(values: Iterable[Sequence[Any]]) -> str:
     """Return values as the queries of ``queries_together.sql`` take them.
 
