@@ -6,6 +6,7 @@ cost items of earlier ones: so an order is tried, both ways round, before it is 
 
 import asyncio
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -32,6 +33,7 @@ class OrderTrust(Frozen):
     kinds: Mapping[str, frozenset[str]] = {}
 
 
+@functools.lru_cache(maxsize=256)
 def ranked_keys(order: tuple[SortKey, ...]) -> int:
     """Return how many leading keys are values, before the collection or id breaks ties."""
     return next((n for n, key in enumerate(order) if field_path(key.field) in NAMING_FIELDS), len(order))

@@ -26,6 +26,8 @@ class BreakerTerms(Frozen):
 
 
 TERMS = BreakerTerms()
+_FRESH = 1.0
+"""Seconds within which one good answer after many tells nothing new."""
 
 
 class Pulse(Frozen):
@@ -81,6 +83,8 @@ def asked(pulse: Pulse, now: float, terms: BreakerTerms = TERMS) -> Pulse:
 
 def succeeded(pulse: Pulse, now: float, terms: BreakerTerms = TERMS) -> Pulse:
     """Return the pulse after an answer: the breaker closes; a long good time also forgets how often it opened."""
+    if _fresh(pulse, now, terms):
+        return pulse
     calm = pulse.last_failure is None or now - pulse.last_failure > terms.longest_rest
     return msgspec.structs.replace(
         pulse,
@@ -91,6 +95,20 @@ def succeeded(pulse: Pulse, now: float, terms: BreakerTerms = TERMS) -> Pulse:
         trips=0 if calm else pulse.trips,
         open_until=None,
         trial_until=None,
+    )
+
+
+def _fresh(pulse: Pulse, now: float, terms: BreakerTerms) -> bool:
+    """Tell whether all that is remembered is good, as of a moment ago."""
+    return (
+        pulse.last_success is not None
+        and 0 <= now - pulse.last_success < _FRESH
+        and pulse.failures == 0
+        and pulse.trips == 0
+        and len(pulse.outcomes) == terms.window
+        and True not in pulse.outcomes
+        and pulse.open_until is None
+        and pulse.trial_until is None
     )
 
 

@@ -51,6 +51,7 @@ class Site:
         self._trust: dict[tuple[SortKey, ...], OrderTrust] = {}
         self._ignored: set[str] = set()
         self._kinds: dict[str, frozenset[str]] = {}
+        self._able: dict[tuple[SortKey, ...], Capabilities] = {}
 
     @property
     def id(self) -> str:
@@ -94,7 +95,15 @@ class Site:
         return self._less(self._demoted)
 
     def capabilities_for(self, order: tuple[SortKey, ...]) -> Capabilities:
-        """Return what the site can do where an order is wanted."""
+        """Return what the site can do where an order is wanted; kept until something of it is learnt."""
+        able = self._able.get(order)
+        if able is None:
+            if len(self._able) >= _MAX_AUDITED:
+                self._able.clear()
+            able = self._able[order] = self._able_for(order)
+        return able
+
+    def _able_for(self, order: tuple[SortKey, ...]) -> Capabilities:
         trust = self._trust.get(order, OrderTrust(sort=True, ties=True))
         if not self._has_words_for(order):
             trust = OrderTrust(sort=False, ties=False)
@@ -128,6 +137,7 @@ class Site:
     def ignores(self, part: str) -> None:
         """Rely no more on the site's evaluating a part of a query; all of it is evaluated here as well."""
         self._ignored.add(part)
+        self._able.clear()
 
     @property
     def collection_ids(self) -> frozenset[str] | None:
@@ -141,6 +151,7 @@ class Site:
         """Believe the site's order less from now on, and tell of it."""
         self._tell(ties=ties)
         self._demoted = OrderTrust(sort=self._demoted.sort and ties, ties=False)
+        self._able.clear()
 
     def _tell(self, *, ties: bool) -> None:
         self.caught("ties" if ties else "order")
@@ -164,11 +175,13 @@ class Site:
             self._trust.clear()
             self._kinds.clear()
         self._trust[order] = trust
+        self._able.clear()
         self._kinds |= trust.kinds
 
     def learn(self, capabilities: Capabilities, collections: Iterable[Json]) -> None:
         """Take over what a probe found."""
         self._claimed = capabilities
+        self._able.clear()
         self.collections = safe_collections(collections)
         self.learnt_at = self.clock()
 
@@ -178,6 +191,7 @@ class Registry:
 
     def __init__(self, sites: Iterable[Site], *, probe_seconds: float, clock: Callable[[], float] = time.time) -> None:
         self._sites = {site.id: site for site in sites}
+        self._ranked = tuple(sorted(self._sites.values(), key=lambda site: (site.settings.priority, site.id)))
         self._probe_seconds = probe_seconds
         self._clock = clock
         for site in self._sites.values():
@@ -187,7 +201,7 @@ class Registry:
 
     def sites(self) -> tuple[Site, ...]:
         """Return all sites, best priority first."""
-        return tuple(sorted(self._sites.values(), key=lambda site: (site.settings.priority, site.id)))
+        return self._ranked
 
     def get(self, site_id: str) -> Site | None:
         """Return one site, or None."""

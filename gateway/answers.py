@@ -1,5 +1,6 @@
 """Answers of the faces that speak STAC: what a client may send and accept, and what it may keep (RFC 9110, 9111)."""
 
+import functools
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
@@ -101,12 +102,16 @@ def json_only(handler: Handler, kinds: tuple[str, ...] = ()) -> Handler:
 
 
 def _check_accept(request: web.Request, kinds: tuple[str, ...]) -> None:
-    accepted = ",".join(request.headers.getall(hdrs.ACCEPT, []))
+    accepted = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
+    if not _acceptable(accepted, kinds):
+        raise NotAcceptable(f"the client accepts {accepted[:100]}; this is {' or '.join(kinds) or 'JSON'}")
+
+
+@functools.lru_cache(maxsize=64)
+def _acceptable(accepted: str, kinds: tuple[str, ...]) -> bool:
     ranges = [part.partition(";") for part in accepted.lower().split(",") if part.strip()]
     wanted = [kind.strip() for kind, _, rest in ranges if "q=0" not in rest.replace(" ", "").split(";")]
-    if not ranges or any(_fits(kind, kinds) for kind in wanted):
-        return
-    raise NotAcceptable(f"the client accepts {accepted[:100]}; this is {' or '.join(kinds) or 'JSON'}")
+    return not ranges or any(_fits(kind, kinds) for kind in wanted)
 
 
 def _fits(kind: str, kinds: tuple[str, ...]) -> bool:

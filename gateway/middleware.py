@@ -1,6 +1,7 @@
 """What surrounds every request: errors as problems, an access log, metrics, CORS and security headers."""
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -129,6 +130,9 @@ class RequestMetrics:
         self._seconds = Histogram(
             "lakegate_request_seconds", "Time to answer.", ("route",), buckets=_BUCKETS, registry=registry
         )
+        # Finding a metric by its labels costs more than counting; routes, methods and outcomes are few.
+        self._requests_of = functools.cache(self._requests.labels)
+        self._seconds_of = functools.cache(self._seconds.labels)
 
     def middleware(self) -> Middleware:
         """Return the middleware."""
@@ -142,8 +146,8 @@ class RequestMetrics:
                 outcome = f"{response.status // 100}xx"
             finally:
                 route = route_of(request)
-                self._requests.labels(route, request.method if request.method in METHODS else "other", outcome).inc()
-                self._seconds.labels(route).observe(time.perf_counter() - started)
+                self._requests_of(route, request.method if request.method in METHODS else "other", outcome).inc()
+                self._seconds_of(route).observe(time.perf_counter() - started)
             return response
 
         return measure

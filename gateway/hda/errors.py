@@ -86,11 +86,12 @@ def _until_whole(each: Remaining, seconds: int) -> int:
 
 def hda_words(charging: Charging, roots: Sequence[str]) -> Middleware:
     """Return a middleware that says errors and rates below some paths as HDA does; it stands outside of the others."""
+    below = tuple(roots)
 
     @web.middleware
     async def said(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
-        if response.prepared or not request.path.startswith(tuple(roots)):
+        if response.prepared or not request.path.startswith(below):
             return response
         if isinstance(response, web.Response) and response.content_type == PROBLEM and response.status >= 400:
             _say(request, response)

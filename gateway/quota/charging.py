@@ -200,28 +200,25 @@ class Charging:
     async def take(self, charge: Charge, lines: Sequence[Line], *, patience: float = 0.0) -> list[tuple[_Part, Line]]:
         """Take all lines or none; return each with the part that it came from."""
         taken: list[tuple[_Part, Line]] = []
-        if not self._ledger.binds(charge, lines):
-            return taken
         try:
             for line in lines:
-                part = await self._take(charge, line, patience)
-                if part is not None:
-                    taken.append((part, line))
+                policies = self._ledger.binds(charge, (line,)) if line.amount else ()
+                if policies:
+                    taken.append((await self._take(charge, line, policies, patience), line))
         except BaseException:  # also where the request is given up: all lines are taken, or none
             for part, line in taken:
                 part.put_back(line.amount)
             raise
         return taken
 
-    async def _take(self, charge: Charge, line: Line, patience: float) -> _Part | None:
-        policies = self._ledger.binds(charge, [line])
-        if not policies or line.amount == 0:
-            return None
-        purse = self._purses.setdefault((charge.group, charge.user, line.resource, line.edge), _Purse())
-        fill = partial(self._fitted, purse, charge, line, policies)
-        part = (None if purse.waiting else self._fitting(purse, line.amount)) or await self._filled(
-            purse, fill, patience
-        )
+    async def _take(self, charge: Charge, line: Line, policies: Sequence[Policy], patience: float) -> _Part:
+        place = (charge.group, charge.user, line.resource, line.edge)
+        purse = self._purses.get(place)
+        if purse is None:
+            purse = self._purses[place] = _Purse()
+        part = None if purse.waiting else self._fitting(purse, line.amount)
+        if part is None:
+            part = await self._filled(purse, partial(self._fitted, purse, charge, line, policies), patience)
         part.left -= line.amount
         part.spent += line.amount
         part.pending += 1

@@ -22,6 +22,7 @@ class PairNeeds:
         self._plan = plan
         self._trust = trust
         self._kept: dict[tuple[str, bytes], dict[str, Need]] = {}
+        self._paired: dict[tuple[str, bytes], list[tuple[str, Pair]]] = {}
 
     def of(self, site: str, collection: bytes) -> dict[str, Need]:
         """Return what other sites must be asked for the copies of a site's items, by site."""
@@ -67,12 +68,15 @@ class PairNeeds:
         return found
 
     def _pairs(self, site: str, collection: bytes) -> list[tuple[str, Pair]]:
-        name = _TEXT.decode(collection)
-        return [
-            (call.site, pair_of(site, call.site, name))
-            for call in self._plan.calls
-            if call.site != site and (call.holds is None or name in call.holds)
-        ]
+        paired = self._paired.get((site, collection))
+        if paired is None:
+            name = _TEXT.decode(collection)
+            paired = self._paired[site, collection] = [
+                (call.site, pair_of(site, call.site, name))
+                for call in self._plan.calls
+                if call.site != site and (call.holds is None or name in call.holds)
+            ]
+        return paired
 
 
 class _Asked(Frozen):

@@ -7,6 +7,7 @@ relied on, items of the pages that are given are compared as well, from time to 
 """
 
 import asyncio
+import functools
 import itertools
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -45,8 +46,14 @@ class Pair(Frozen):
 
 def pair_of(one: str, other: str, collection: str) -> Pair:
     """Return the pair of two sites, whichever is named first."""
-    first, second = sorted((one, other))
+    first, second = (one, other) if one <= other else (other, one)
     return Pair(one=first, other=second, collection=collection)
+
+
+@functools.lru_cache(maxsize=256)
+def _valued(order: tuple[SortKey, ...]) -> frozenset[str]:
+    """Return the fields of an order that do not name items."""
+    return frozenset(field_path(key.field) for key in order) - NAMING_FIELDS
 
 
 class Verdict(Frozen):
@@ -88,7 +95,7 @@ class CopiesTrust:
         if self.apart(pair):
             return NOTHING
         verdict = self._verdicts.get(pair)
-        fields = {field_path(key.field) for key in order} - NAMING_FIELDS
+        fields = _valued(tuple(order))
         relied = pair not in self._caught and verdict is not None and fields.isdisjoint(verdict.differing)
         return Need(ids=bool(fields) and not relied, bytes=verdict is None or verdict.renamed)
 

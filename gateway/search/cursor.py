@@ -124,7 +124,7 @@ class Cursors:
 
 
 def _mac(key: bytes, body: bytes) -> bytes:
-    return hmac.new(key, body, hashlib.sha256).digest()[:_MAC_BYTES]
+    return hmac.digest(key, body, "sha256")[:_MAC_BYTES]
 
 
 def _shortened(token: _Token, proof: bytes) -> bytes:

@@ -130,7 +130,10 @@ class Federation:
         return page
 
     def _required(self, names: Iterable[str]) -> frozenset[str]:
-        required, known = frozenset(names), sorted(site.id for site in self._registry.sites())
+        required = frozenset(names)
+        if not required:
+            return required
+        known = sorted(site.id for site in self._registry.sites())
         for name in sorted(required.difference(known)):
             raise InvalidInput("require", f"no site {name[:80]!r}", f"sites: {', '.join(known)}")
         return required
@@ -314,19 +317,25 @@ class Federation:
         held = site.collection_ids
         seen = sight.seen(site.id, held)
         blind = site.id in sight.blind
-        why = f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}"
+        available = site.admitted and not blind
         return SiteView(
             id=site.id,
             capabilities=site.capabilities_for(order),
             collections=seen,
             narrowed=seen != held,
             priority=site.settings.priority,
-            available=site.admitted and not blind,
-            reason="its collections are not known yet, and some may ask for a role" if blind else why,
+            available=available,
+            reason="" if available else _why_not(site, blind=blind),
             text=self._texts.scope(query, site.id),
             ignores=site.ignored,
             kinds=site.kinds,
         )
+
+
+def _why_not(site: Site, *, blind: bool) -> str:
+    if blind:
+        return "its collections are not known yet, and some may ask for a role"
+    return f"left out after {site.pulse.failures} failures in a row: {site.pulse.reason}"
 
 
 def _streams(making: Making) -> dict[str, SiteStream]:

@@ -1,5 +1,9 @@
 """Items over HTTP: Item Search, and Features of one collection, of the whole lake or of one site's catalogue."""
 
+import functools
+from functools import partial
+from typing import Any
+
 import msgspec
 from aiohttp import hdrs, web
 
@@ -15,6 +19,7 @@ from gateway.answers import json_only, only_utf8
 from gateway.principal import principal_of
 from gateway.quota.charging import Charging
 from gateway.search.federation import Federation
+from gateway.search.merge import Row
 from gateway.search.page import Page, told_of_sites
 from gateway.search.render import render_item
 from gateway.search.showing import Showing
@@ -150,7 +155,12 @@ class SearchFace:
         return response
 
     def _rendered(self, page: Page, query: Query, request: web.Request, scope: Scope) -> list[Members]:
-        prefer, base = self._showing.prefer(request.query.get("near")), scope.url()
+        base = scope.url()
+        chosen = functools.cache(partial(self._showing.prefer, request.query.get("near")))
+
+        def prefer(row: Row) -> Any:  # where nothing has copies, there is nothing to prefer
+            return chosen()(row)
+
         rendered = [render_item(group, base=base, prefer=prefer) for group in page.groups]
         return rendered if query.fields is None else [apply_fields(item, query.fields) for item in rendered]
 
