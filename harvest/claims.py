@@ -4,6 +4,7 @@ A claim carries a fence that grows with each taking; every later write names it,
 over cannot write any more (:class:`harvest.errors.ClaimLost`).
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from harvest.model import Integrity, ObjectState, Source, Value
 from harvest.states import ObjectEvent, object_after
 
 LOST = "the work was cancelled, or another worker has taken it over"
+
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""A NUL in a JSON text: both engines would end or refuse a text there, and catalogues may tell any."""
 
 _SOURCES = msgspec.json.Decoder(tuple[Source, ...])
 _SOURCE = msgspec.json.Decoder(Source)
@@ -89,12 +93,13 @@ def is_small(claim: ObjectClaim) -> bool:
 
 
 def as_rows(values: Iterable[Sequence[Any]]) -> str:
-    """Return values as the queries of ``queries_together.sql`` take them.
+    r"""Return values as the queries of ``queries_together.sql`` take them.
 
-    >>> as_rows([(1, 2), (3, None)])
-    '{"0":[1,2],"1":[3,null]}'
+    >>> as_rows([(1, 2), (3, None)]), as_rows([("a\0", "\\u0000")])
+    ('{"0":[1,2],"1":[3,null]}', '{"0":["a\\ufffd","\\\\u0000"]}')
     """
-    return msgspec.json.encode({str(number): value for number, value in enumerate(values)}).decode()
+    text = msgspec.json.encode({str(number): value for number, value in enumerate(values)}).decode()
+    return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
 
 
 def claim_objects(

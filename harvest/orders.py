@@ -1,40 +1,28 @@
 """Orders in the database. Each function runs inside one transaction."""
 
-import uuid
-from typing import Any
-
 import msgspec
 
 from edges.model import Json
 from harvest.admission import Reserved, as_holding
 from harvest.announcing import Announcement, announce
-from harvest.claims import as_json
 from harvest.database import Connection, Row
 from harvest.errors import KeyReused, OrderInFlight, OrderNotFound
 from harvest.holds import hold, leave
 from harvest.model import (
     Failure,
-    Integrity,
     ObjectResult,
     Order,
     OrderRequest,
     OrderState,
     Progress,
     Results,
-    Source,
     Value,
 )
-from harvest.places import is_private
 from harvest.planner import PlannedBatch, Wish
 from harvest.states import ENDED_ORDERS, OrderEvent, order_after
-from harvest.wanted import MAX_SOURCES, item_id_of
 
-ENLIST = 50
-"""Planned items that are spread over objects in one transaction: others can write in between."""
-
-_WISHES = msgspec.json.Decoder(tuple[Wish, ...])
-_SOURCES = msgspec.json.Decoder(tuple[Source, ...])
-_IN_FLIGHT = frozenset({"WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING"})
+IN_FLIGHT = frozenset({"WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING"})
+"""States of objects that are being brought."""
 
 
 class NewOrder(Value, frozen=True):
@@ -110,7 +98,7 @@ def add_batch(
 def _unshared(connection: Connection, target: str, wish: Wish) -> Wish:
     """Return a wish without its bytes where another order is bringing the same object already."""
     row = connection.one("object_by_key", target=target, key=wish.wanted.key)
-    if row is not None and row["state"] in _IN_FLIGHT and row["payer"] and _same_bytes(row, wish):
+    if row is not None and row["state"] in IN_FLIGHT and row["payer"] and same_bytes(row, wish):
         return Wish(wanted=wish.wanted, estimate=0)
     return wish
 
@@ -147,74 +135,8 @@ def row_of(connection: Connection, order_id: str) -> Row:
     return row
 
 
-# -- spreading a plan over objects and items ---------------------------------------------------------------
-
-
-def enlist(connection: Connection) -> int:
-    """Spread some planned items over items and objects; return how many."""
-    rows = connection.all("planned_next", limit=ENLIST)
-    if not rows:
-        return 0
-    asked = msgspec.json.decode(row_of(connection, rows[0]["order_id"])["request"], type=OrderRequest)  # of all rows
-    for row in rows:
-        _enlist_item(connection, row, asked.integrity)
-        connection.change("planned_done", order_id=row["order_id"], seq=row["seq"])
-    return len(rows)
-
-
-def _enlist_item(connection: Connection, row: Row, integrity: Integrity) -> None:
-    collection, item_id = item_id_of(msgspec.json.decode(row["doc"])) or ("", "")
-    named = {"target": row["target"], "collection": collection, "item_id": item_id}
-    stored = connection.one("item_upsert", doc=row["doc"], **named)
-    item = 0 if stored is None else int(stored["id"])
-    connection.change("item_link", order_id=row["order_id"], item=item)
-    wishes = _WISHES.decode(row["wishes"])
-    if not wishes:  # only the item is wanted
-        connection.change("item_dirty", id=item)
-    for wish in wishes:
-        object_id, pays = _enlist_object(connection, row, item, wish, integrity)
-        reserved = wish.estimate if pays else 0
-        link = {"order_id": row["order_id"], "object": object_id, "estimate": wish.estimate, "reserved": reserved}
-        connection.change("object_link", **link)
-
-
-def _enlist_object(connection: Connection, row: Row, item: int, wish: Wish, integrity: Integrity) -> tuple[int, bool]:
-    """Return the object of a wish, and whether this order pays for it."""
-    wanted = wish.wanted
-    values: dict[str, Any] = {
-        "item": item,
-        "sources": as_json(wanted.sources),
-        "size": wanted.size,
-        "checksum": wanted.checksum,
-        "media_type": wanted.media_type,
-        "version": uuid.uuid4().hex,
-        "payer": row["order_id"],
-        "integrity": integrity,
-    }
-    there = connection.one("object_by_key", target=row["target"], key=wanted.key)
-    if there is None:
-        new = connection.one("object_insert", target=row["target"], key=wanted.key, asset=wanted.asset, **values)
-        return (0 if new is None else int(new["id"])), True
-    if _shared(there, wish, row["created"]):
-        known = _SOURCES.decode(there["sources"])
-        more = tuple(dict.fromkeys([*known, *wanted.sources]))[:MAX_SOURCES]
-        connection.change("object_add_sources", id=there["id"], sources=as_json(more))
-        return int(there["id"]), there["payer"] == row["order_id"]
-    connection.change("object_want_again", id=there["id"], **values)
-    return int(there["id"]), True
-
-
-def _shared(there: Row, wish: Wish, ordered: float) -> bool:
-    """Tell whether the work on an object, going on or just done, serves this wish too."""
-    if not _same_bytes(there, wish):
-        return False
-    if there["state"] in _IN_FLIGHT:
-        return True
-    fresh = (there["finished"] or 0.0) >= ordered or bool(there["unregistered"]) or is_private(there["target"])
-    return bool(there["state"] == "AVAILABLE" and fresh)
-
-
-def _same_bytes(there: Row, wish: Wish) -> bool:
+def same_bytes(there: Row, wish: Wish) -> bool:
+    """Tell whether an object that is there, or on its way, and a wish announce the same bytes."""
     pairs = ((there["checksum"], wish.wanted.checksum), (there["size"], wish.wanted.size))
     return all(known is None or asked is None or known == asked for known, asked in pairs)
 

@@ -77,20 +77,42 @@ WHERE p.order_id = (SELECT r.id FROM orders r WHERE r.state = 'ACTIVE' AND r.set
     AND EXISTS (SELECT 1 FROM planned WHERE order_id = r.id) ORDER BY r.updated LIMIT 1)
 ORDER BY p.seq LIMIT :limit;
 
--- name: planned_done
-DELETE FROM planned WHERE order_id = :order_id AND seq = :seq;
-
 -- name: planned_forget
 DELETE FROM planned WHERE order_id = :id;
 
--- name: item_upsert
-INSERT INTO items (target, collection, item_id, doc) VALUES (:target, :collection, :item_id, :doc)
-ON CONFLICT (target, collection, item_id) DO UPDATE SET doc = excluded.doc, failed = 0, attempts = 0, reason = ''
-RETURNING id;
+-- name: items_upsert
+INSERT INTO items (target, collection, item_id, doc)
+SELECT :target, value ->> 0, value ->> 1, value ->> 2 FROM json_each(:rows) WHERE true
+ON CONFLICT (target, collection, item_id) DO UPDATE SET doc = excluded.doc, failed = 0, attempts = 0, reason = '';
 
--- name: item_link
-INSERT INTO order_items (order_id, item) VALUES (:order_id, :item)
+-- name: items_named
+-- SQLite keeps to the order of a CROSS JOIN: what is told is looked up, not all of a target.
+SELECT CAST(told.key AS BIGINT) AS position, i.id FROM json_each(:rows) AS told CROSS JOIN items i
+WHERE i.target = :target AND i.collection = told.value ->> 0 AND i.item_id = told.value ->> 1;
+
+-- name: items_link
+INSERT INTO order_items (order_id, item)
+SELECT :order_id, CAST(value ->> 0 AS BIGINT) FROM json_each(:rows) WHERE true
 ON CONFLICT DO NOTHING;
+
+-- name: objects_by_key
+SELECT o.id, o.key FROM json_each(:rows) AS told CROSS JOIN objects o WHERE o.target = :target AND o.key = told.value ->> 0;
+
+-- name: objects_insert
+INSERT INTO objects (target, key, item, asset, media_type, sources, size, checksum, integrity, version, state, payer)
+SELECT :target, value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3, value ->> 4,
+    CAST(value ->> 5 AS BIGINT), value ->> 6, :integrity, value ->> 7, 'WANTED', :payer
+FROM json_each(:rows) WHERE true
+RETURNING id, key;
+
+-- name: objects_link
+INSERT INTO order_objects (order_id, object, estimate, reserved)
+SELECT :order_id, CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), CAST(value ->> 2 AS BIGINT)
+FROM json_each(:rows) WHERE true
+ON CONFLICT DO NOTHING;
+
+-- name: planned_done_to
+DELETE FROM planned WHERE order_id = :order_id AND seq <= :seq;
 
 -- name: skipped_insert
 INSERT INTO skipped (order_id, collection, item_id, asset, reason)
@@ -104,11 +126,6 @@ SELECT collection, item_id, asset, reason FROM skipped WHERE order_id = :id ORDE
 SELECT o.id, o.target, o.state, o.checksum, o.size, o.sources, o.finished, o.payer,
     i.changed > i.registered AS unregistered
 FROM objects o JOIN items i ON i.id = o.item WHERE o.target = :target AND o.key = :key;
-
--- name: object_insert
-INSERT INTO objects (target, key, item, asset, media_type, sources, size, checksum, integrity, version, state, payer)
-VALUES (:target, :key, :item, :asset, :media_type, :sources, :size, :checksum, :integrity, :version, 'WANTED', :payer)
-RETURNING id;
 
 -- name: object_want_again
 -- The upload is kept in the row, so that the next worker discards it.
@@ -273,9 +290,13 @@ UPDATE items SET attempts = attempts + 1, reason = :reason, not_before = :not_be
 WHERE id = :id AND fence = :fence;
 
 -- name: orders_finished
--- Orders with nothing left to copy or register, that the ledger does not know of yet.
+-- Orders with nothing left to copy or register, that the ledger does not know of yet. What they pay for has an index
+-- of what is open: as long as there is some, nothing else is looked through.
 SELECT r.id FROM orders r
 WHERE r.settled = 0 AND r.state IN ('ACTIVE', 'CANCELLED') AND r.claim_until <= :now AND r.retry_at <= :now
+    AND (r.state = 'CANCELLED' OR NOT EXISTS (SELECT 1 FROM objects o
+        WHERE o.payer = r.id AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE')
+            AND o.state IN ('WANTED', 'ORDERED', 'CLAIMED', 'TRANSFERRING', 'VERIFYING')))
     AND NOT EXISTS (SELECT 1 FROM planned WHERE order_id = r.id)
     AND NOT EXISTS (SELECT 1 FROM order_objects l JOIN objects o ON o.id = l.object
         WHERE l.order_id = r.id AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE'))

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from harvest import orders
 from harvest.carrier import Carrier
 from harvest.database import Journal
+from harvest.enlisting import enlist
 from harvest.registering import claim_items
 from harvest.registrar import Registrar
 
@@ -42,7 +42,7 @@ class Worker:
         """Carry out one piece of work; tell whether there was any."""
         now = self._clock()
         until = now + self._claim_seconds
-        enlisted, items = await self._database.run(lambda c: (orders.enlist(c), claim_items(c, now, until)))
+        enlisted, items = await self._database.run(lambda c: (enlist(c), claim_items(c, now, until)))
         if items:
             self._found()
             await self._registrar.register(items)

@@ -45,12 +45,13 @@ def take_in(connection, order_id, now=1.0, **changes):
 
 def want(connection, order_id, key, **changes):
     """Let an order that works want an object."""
-    item = connection.one("item_upsert", target="edge-a", collection="s2", item_id=key, doc="{}")["id"]
-    values = {
-        "asset": "data", "media_type": "", "sources": "[]", "size": 10, "checksum": None, "integrity": "prefer",
-        "version": "v", "payer": order_id,
-    }  # fmt: skip
-    made = connection.one("object_insert", target="edge-a", key=key, item=item, **values | changes)["id"]
+    named = claims.as_rows([("s2", key, "{}")])
+    connection.change("items_upsert", target="edge-a", rows=named)
+    item = connection.one("items_named", target="edge-a", rows=named)["id"]
+    values = {"media_type": "", "sources": "[]", "size": 10, "checksum": None, "version": "v"} | changes
+    told = claims.as_rows([(key, item, "data", *values.values())])
+    common = {"target": "edge-a", "payer": order_id, "integrity": "prefer"}
+    made = connection.one("objects_insert", rows=told, **common)["id"]
     connection.change("object_link", order_id=order_id, object=made, estimate=10, reserved=10)
     return made
 

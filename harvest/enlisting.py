@@ -1,0 +1,147 @@
+"""A plan spread over items and objects. Each function runs inside one transaction, with one statement for many rows."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from harvest.claims import as_json, as_rows
+from harvest.database import Connection, Row
+from harvest.model import Integrity, OrderRequest, Source
+from harvest.orders import IN_FLIGHT, row_of, same_bytes
+from harvest.places import is_private
+from harvest.planner import Wish
+from harvest.wanted import MAX_SOURCES, item_id_of
+
+ENLIST = 100
+"""Planned items that are spread over objects in one transaction: others can write in between."""
+
+_WISHES = msgspec.json.Decoder(tuple[Wish, ...])
+_SOURCES = msgspec.json.Decoder(tuple[Source, ...])
+
+
+class _Plan(NamedTuple):
+    """What some rows of a plan have in common."""
+
+    order: str
+    target: str
+    created: float
+    integrity: Integrity
+
+
+class _Wished(NamedTuple):
+    """A wish for an object, and the row of its item."""
+
+    item: int
+    wish: Wish
+
+
+class _Link(NamedTuple):
+    """An object that an order counts on: what it was estimated at, and what is reserved for it, in bytes."""
+
+    object: int
+    estimate: int
+    reserved: int
+
+
+def enlist(connection: Connection) -> int:
+    """Spread some planned items over items and objects; return how many."""
+    rows = connection.all("planned_next", limit=ENLIST)
+    if not rows:
+        return 0
+    first = rows[0]
+    asked = msgspec.json.decode(row_of(connection, first["order_id"])["request"], type=OrderRequest)  # of all rows
+    plan = _Plan(first["order_id"], first["target"], first["created"], asked.integrity)
+    wished: list[_Wished] = []
+    for row, item in zip(rows, _items(connection, plan, rows), strict=True):
+        wishes = _WISHES.decode(row["wishes"])
+        wished += [_Wished(item, wish) for wish in wishes]
+        if not wishes:  # only the item is wanted
+            connection.change("item_dirty", id=item)
+    links = _objects(connection, plan, wished)
+    if links:
+        connection.change("objects_link", order_id=plan.order, rows=as_rows(links))
+    connection.change("planned_done_to", order_id=plan.order, seq=rows[-1]["seq"])
+    return len(rows)
+
+
+def _items(connection: Connection, plan: _Plan, rows: Sequence[Row]) -> list[int]:
+    """Keep the items of a plan as they were found last, and count the order among who wants them; return their ids."""
+    names = [_name(row["doc"]) for row in rows]
+    docs = {name: row["doc"] for name, row in zip(names, rows, strict=True)}
+    connection.change("items_upsert", target=plan.target, rows=as_rows([(*name, doc) for name, doc in docs.items()]))
+    told = connection.all("items_named", target=plan.target, rows=as_rows(docs))
+    found = {row["position"]: row["id"] for row in told}
+    ids = {name: int(found[position]) for position, name in enumerate(docs)}
+    connection.change("items_link", order_id=plan.order, rows=as_rows([(item,) for item in ids.values()]))
+    return [ids[name] for name in names]
+
+
+def _name(doc: str) -> tuple[str, str]:
+    """Return the collection and id of an item as they are kept (:func:`harvest.claims.as_rows`)."""
+    collection, item_id = item_id_of(msgspec.json.decode(doc)) or ("", "")
+    return collection.replace("\0", "\ufffd"), item_id.replace("\0", "\ufffd")
+
+
+def _objects(connection: Connection, plan: _Plan, wished: Sequence[_Wished]) -> list[_Link]:
+    """Keep what is wished for: what nobody has wished for yet at once, the others each by itself."""
+    keys = as_rows([(each.wish.wanted.key,) for each in wished])
+    there = {row["key"] for row in connection.all("objects_by_key", target=plan.target, rows=keys)} if wished else set()
+    new = {each.wish.wanted.key: each for each in reversed(wished) if each.wish.wanted.key not in there}
+    ids = _inserted(connection, plan, new.values())
+    links = []
+    for each in wished:
+        key = each.wish.wanted.key
+        if new.get(key) is each:
+            links.append(_Link(ids[key], each.wish.estimate, each.wish.estimate))
+        else:
+            links.append(_known(connection, plan, each))
+    return links
+
+
+def _inserted(connection: Connection, plan: _Plan, new: Iterable[_Wished]) -> dict[str, int]:
+    values = [_values(each) for each in new]
+    columns = ("key", "item", "asset", "media_type", "sources", "size", "checksum", "version")
+    rows = as_rows([[value[name] for name in columns] for value in values])
+    common = {"target": plan.target, "payer": plan.order, "integrity": plan.integrity}
+    made = connection.all("objects_insert", rows=rows, **common) if values else []
+    return {row["key"]: int(row["id"]) for row in made}
+
+
+def _values(each: _Wished) -> dict[str, Any]:
+    wanted = each.wish.wanted
+    return {
+        "key": wanted.key,
+        "asset": wanted.asset,
+        "item": each.item,
+        "sources": as_json(wanted.sources),
+        "size": wanted.size,
+        "checksum": wanted.checksum,
+        "media_type": wanted.media_type,
+        "version": uuid.uuid4().hex,
+    }
+
+
+def _known(connection: Connection, plan: _Plan, each: _Wished) -> _Link:
+    """Let an object that was wished for before serve this wish too, or be brought anew."""
+    there = connection.one("object_by_key", target=plan.target, key=each.wish.wanted.key)
+    object_id, estimate = int(there["id"]), each.wish.estimate
+    if _shared(there, each.wish, plan.created):
+        known = _SOURCES.decode(there["sources"])
+        more = tuple(dict.fromkeys([*known, *each.wish.wanted.sources]))[:MAX_SOURCES]
+        connection.change("object_add_sources", id=object_id, sources=as_json(more))
+        return _Link(object_id, estimate, estimate if there["payer"] == plan.order else 0)
+    values = {name: value for name, value in _values(each).items() if name not in {"key", "asset"}}
+    connection.change("object_want_again", id=object_id, payer=plan.order, integrity=plan.integrity, **values)
+    return _Link(object_id, estimate, estimate)
+
+
+def _shared(there: Row, wish: Wish, ordered: float) -> bool:
+    """Tell whether the work on an object, going on or just done, serves this wish too."""
+    if not same_bytes(there, wish):
+        return False
+    if there["state"] in IN_FLIGHT:
+        return True
+    fresh = (there["finished"] or 0.0) >= ordered or bool(there["unregistered"]) or is_private(there["target"])
+    return bool(there["state"] == "AVAILABLE" and fresh)
