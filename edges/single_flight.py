@@ -32,7 +32,7 @@ class _Flight(Generic[V]):
 
     def seat(self) -> "asyncio.Future[V]":
         """Return what somebody waits by."""
-        seat = _Seat[V](self._left)
+        seat: _Seat[V] = _Seat(self._left)
         self._seats.append(seat)
         return seat
 
@@ -40,20 +40,22 @@ class _Flight(Generic[V]):
         try:
             answer = await make()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where they wait
-            self._over(self)
-            for seat in self._seats:
-                if not seat.done():
-                    seat.set_exception(error)
+            for seat in self._landed():
+                seat.set_exception(error)
         except BaseException:  # cancelled: by the last one who left, or with all there is
-            self._over(self)
-            for seat in self._seats:
+            for seat in self._landed():
                 seat.cancel()
             raise
         else:
-            self._over(self)
-            for seat in self._seats:
-                if not seat.done():
-                    seat.set_result(answer)
+            for seat in self._landed():
+                seat.set_result(answer)
+
+    def _landed(self) -> "list[_Seat[V]]":
+        """Return who still waits, and know them no more: they know of this, and answers are too large for a circle."""
+        self._over(self)
+        waiting = [seat for seat in self._seats if not seat.done()]
+        self._seats.clear()
+        return waiting
 
     def _left(self) -> None:
         if all(seat.done() for seat in self._seats):

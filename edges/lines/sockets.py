@@ -134,6 +134,7 @@ class PlainSocket:
 
     def close(self) -> None:
         self._unwatch()
+        self._take = _nothing
         self._raw.close()
 
     def _received(self) -> bytes:

@@ -30,6 +30,7 @@ _TEXT_DECODER = msgspec.json.Decoder(str)
 _KINDS = ("number", "boolean", "text", "other", "null")
 
 
+@functools.lru_cache(maxsize=256)
 def total_order(sortby: tuple[SortKey, ...]) -> tuple[SortKey, ...]:
     """Return ``sortby`` (or the default) with the tie-breaks that make it total."""
     chosen = sortby or DEFAULT_ORDER

@@ -1,7 +1,5 @@
 """Items over HTTP: Item Search, and Features of one collection, of the whole lake or of one site's catalogue."""
 
-import functools
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,7 +19,7 @@ from gateway.quota.charging import Charging
 from gateway.search.federation import Federation
 from gateway.search.merge import Row
 from gateway.search.page import Page, told_of_sites
-from gateway.search.render import render_item
+from gateway.search.render import Preference, render_item
 from gateway.search.showing import Showing
 from gateway.sending import LargeAnswer
 from gateway.settings import LimitSettings
@@ -155,12 +153,7 @@ class SearchFace:
         return response
 
     def _rendered(self, page: Page, query: Query, request: web.Request, scope: Scope) -> list[Members]:
-        base = scope.url()
-        chosen = functools.cache(partial(self._showing.prefer, request.query.get("near")))
-
-        def prefer(row: Row) -> Any:  # where nothing has copies, there is nothing to prefer
-            return chosen()(row)
-
+        prefer, base = _Preferring(self._showing, request.query.get("near")), scope.url()
         rendered = [render_item(group, base=base, prefer=prefer) for group in page.groups]
         return rendered if query.fields is None else [apply_fields(item, query.fields) for item in rendered]
 
@@ -174,6 +167,20 @@ class SearchFace:
 
     def _scope(self, request: web.Request) -> Scope:
         return self._harmonised.scope(request.match_info.get("catalogue"), principal_of(request))
+
+
+class _Preferring:
+    """Orders copies as they are preferred now; where nothing has any, nobody asks how the sites are."""
+
+    def __init__(self, showing: Showing, near: str | None) -> None:
+        self._showing = showing
+        self._near = near
+        self._order: Preference | None = None
+
+    def __call__(self, row: Row) -> Any:
+        if self._order is None:
+            self._order = self._showing.prefer(self._near)
+        return self._order(row)
 
 
 def _next(own: str, request: web.Request, token: str) -> Json:

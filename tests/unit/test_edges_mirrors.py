@@ -1,6 +1,8 @@
 """Several addresses of one catalogue, and identical requests that are made once."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -249,4 +251,41 @@ async def test_flights_are_forgotten_when_they_land() -> None:
         return 1
 
     assert await asyncio.gather(*(flights.run(n, one) for n in range(1_000))) == [1] * 1_000
+    assert len(flights) == 0
+
+
+async def test_an_answer_is_let_go_with_the_last_who_had_it_and_not_first_when_garbage_is_looked_for() -> None:
+    class Large:
+        pass
+
+    async def one() -> Large:
+        return Large()
+
+    flights: SingleFlight[str, Large] = SingleFlight()
+    gc.disable()
+    try:
+        answers = await asyncio.gather(flights.run("a", one), flights.run("a", one))
+        seen = weakref.ref(answers[0])
+        del answers
+        await asyncio.sleep(0)
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+async def test_who_waits_for_a_flight_that_is_cancelled_is_cancelled() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    begun = asyncio.Event()
+
+    async def never() -> int:
+        begun.set()
+        await asyncio.Event().wait()
+        return 1
+
+    waiting = flights.run("a", never)
+    await begun.wait()
+    (flight,) = (task for task in asyncio.all_tasks() if task.get_name() == "single flight")
+    flight.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
     assert len(flights) == 0
