@@ -75,6 +75,15 @@ class ObjectStore(Protocol):
         """Stream an object as :meth:`get` does, to be passed on at once: a piece holds until the next is asked."""
         ...
 
+    async def lend_whole(self, key: str) -> tuple[ObjectInfo, AsyncIterator[Buffer]]:
+        """Begin to stream an object as :meth:`lend` does; tell what it is, as the same answer does (no metadata).
+
+        Raises:
+            NotFound: there is no such object.
+            SiteUnavailable: the service does not answer.
+        """
+        ...
+
     async def put(self, key: str, body: bytes, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""
         ...

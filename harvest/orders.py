@@ -5,6 +5,7 @@ import msgspec
 from edges.model import Json
 from harvest.admission import Reserved, as_holding
 from harvest.announcing import Announcement, announce
+from harvest.claims import as_rows
 from harvest.database import Connection, Row
 from harvest.errors import KeyReused, OrderInFlight, OrderNotFound
 from harvest.holds import hold, leave
@@ -74,31 +75,32 @@ def add_batch(
     connection: Connection, order_id: str, target: str, batch: PlannedBatch, *, now: float, until: float
 ) -> int:
     """Keep what one batch of the plan wants; return the bytes that this order has to reserve for it."""
-    total = 0
+    there = _there(connection, target, batch)
+    rows = []
     for item in batch.items:
-        wishes = tuple(_unshared(connection, target, wish) for wish in item.wishes)
-        size = sum(wish.estimate for wish in wishes)
-        connection.change(
-            "planned_insert",
-            order_id=order_id,
-            doc=msgspec.json.encode(item.doc).decode(),
-            wishes=msgspec.json.encode(wishes).decode(),
-            objects=len(wishes),
-            bytes=size,
-        )
-        total += size
+        wishes = tuple(_unshared(there.get(wish.wanted.key), wish) for wish in item.wishes)
+        doc, told = msgspec.json.encode(item.doc).decode(), msgspec.json.encode(wishes).decode()
+        rows.append((doc, told, len(wishes), sum(wish.estimate for wish in wishes)))
+    if rows:
+        connection.change("planned_insert", order_id=order_id, rows=as_rows(rows))
     for failure in batch.skipped:
         connection.change("skipped_insert", order_id=order_id, **msgspec.to_builtins(failure))
     hold(connection, order_id, target, batch.held, now)
     connection.change("order_present", id=order_id, count=batch.present)
     connection.change("order_keep_planning", id=order_id, until=until)
-    return total
+    return sum(size for *_, size in rows)
 
 
-def _unshared(connection: Connection, target: str, wish: Wish) -> Wish:
+def _there(connection: Connection, target: str, batch: PlannedBatch) -> dict[str, Row]:
+    """Return the objects, by key, that were wished for before."""
+    keys = [(wish.wanted.key,) for item in batch.items for wish in item.wishes]
+    rows = connection.all("objects_by_key", target=target, rows=as_rows(keys)) if keys else []
+    return {row["key"]: row for row in rows}
+
+
+def _unshared(there: Row | None, wish: Wish) -> Wish:
     """Return a wish without its bytes where another order is bringing the same object already."""
-    row = connection.one("object_by_key", target=target, key=wish.wanted.key)
-    if row is not None and row["state"] in IN_FLIGHT and row["payer"] and same_bytes(row, wish):
+    if there is not None and there["state"] in IN_FLIGHT and there["payer"] and same_bytes(there, wish):
         return Wish(wanted=wish.wanted, estimate=0)
     return wish
 

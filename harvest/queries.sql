@@ -64,8 +64,9 @@ FROM order_items l JOIN items i ON i.id = l.item WHERE l.order_id = :id;
 
 -- name: planned_insert
 INSERT INTO planned (order_id, seq, doc, wishes, objects, bytes)
-VALUES (:order_id, (SELECT coalesce(max(seq), 0) + 1 FROM planned WHERE order_id = :order_id),
-    :doc, :wishes, :objects, :bytes);
+SELECT :order_id, (SELECT coalesce(max(seq), 0) + 1 FROM planned WHERE order_id = :order_id) + CAST(key AS BIGINT),
+    value ->> 0, value ->> 1, CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT)
+FROM json_each(:rows);
 
 -- name: planned_of_order
 SELECT count(*) AS items, CAST(coalesce(sum(objects), 0) AS BIGINT) AS objects, CAST(coalesce(sum(bytes), 0) AS BIGINT) AS bytes
@@ -96,7 +97,8 @@ SELECT :order_id, CAST(value ->> 0 AS BIGINT) FROM json_each(:rows) WHERE true
 ON CONFLICT DO NOTHING;
 
 -- name: objects_by_key
-SELECT o.id, o.key FROM json_each(:rows) AS told CROSS JOIN objects o WHERE o.target = :target AND o.key = told.value ->> 0;
+SELECT o.id, o.key, o.state, o.payer, o.checksum, o.size FROM json_each(:rows) AS told CROSS JOIN objects o
+WHERE o.target = :target AND o.key = told.value ->> 0;
 
 -- name: objects_insert
 INSERT INTO objects (target, key, item, asset, media_type, sources, size, checksum, integrity, version, state, payer)

@@ -5,7 +5,7 @@ followed by hand, each checked.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from urllib.parse import urljoin, urlsplit
 
@@ -13,8 +13,11 @@ import msgspec
 from yarl import URL
 
 from edges.downloads.ways import Call
-from edges.errors import EdgeError, SiteUnavailable
+from edges.errors import EdgeError, NotFound, SiteUnavailable
 from edges.lines.answers import Answer
+from edges.lines.sockets import Buffer
+from edges.model import ObjectInfo
+from edges.seams import ObjectStore
 from harvest.connections import Connection, HttpConnection, StoreConnection
 from harvest.errors import SourceChanged, SourceFailed
 from harvest.http_answers import Opened, judge, judge_tail, redirect_of
@@ -74,6 +77,8 @@ class Sources:
             if source.href.startswith("s3:"):
                 return await self._connect_s3(source, (start, stop), validator)
             return await self._connect_file(source, start, validator)
+        except NotFound as error:
+            raise SourceFailed("the object is not there", again=False) from error
         except EdgeError as error:
             raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
         except OSError as error:
@@ -166,22 +171,27 @@ class Sources:
         if place is None or place.bucket != address.netloc:
             raise SourceFailed("no credentials for this bucket are configured", again=False)
         key = address.path.removeprefix("/")
-        try:
-            info = await place.store.head(key)
-        except EdgeError as error:
-            raise SourceFailed(str(error), again=isinstance(error, SiteUnavailable)) from error
-        if info is None:
-            raise SourceFailed("the object is not there", again=False)
-        if validator is not None and info.etag != validator:
-            raise SourceChanged
+        info, pieces = await (place.store.lend_whole(key) if span == (0, None) else _lent(place.store, key, span))
         opened = Opened(total=info.size, validator=info.etag or None, skip=0)
-        return StoreConnection(place.store.lend(key, start=span[0], stop=span[1]), opened)
+        connection = StoreConnection(pieces, opened)
+        if validator is not None and info.etag != validator:
+            await connection.close()
+            raise SourceChanged
+        return connection
 
     async def _connect_file(self, source: Source, start: int, validator: str | None) -> Connection:
         folder = self._means.folders.get(source.site) if source.own else None
         if folder is None:
             raise SourceFailed("no folder of this site is configured", again=False)
         return await folder.open(source.href, start, validator)
+
+
+async def _lent(store: ObjectStore, key: str, span: Span) -> tuple[ObjectInfo, AsyncIterator[Buffer]]:
+    """Return a piece of an object, and what the whole is."""
+    info = await store.head(key)
+    if info is None:
+        raise NotFound(f"no object {key!r}")
+    return info, store.lend(key, start=span[0], stop=span[1])
 
 
 async def _rest(connection: Connection, most: int) -> bytes:

@@ -3,6 +3,7 @@
 What stands in an item was written by strangers: nothing in it is believed to have the right type.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -21,6 +22,7 @@ MAX_SOURCES = 8
 """Places remembered for one asset."""
 
 MAX_HREF = 8192
+_BLANK = re.compile(r"[\x00-\x20]")
 """Characters of an address; longer ones are not addresses of files."""
 
 ItemId = tuple[str, str]
@@ -175,7 +177,7 @@ def _is_file(href: str) -> bool:
 def _address(item: Json, asset: Json) -> str:
     """Return the absolute address of one file, or an empty text where there is none that we may read."""
     href = asset.get("href")
-    if not isinstance(href, str) or len(href) > MAX_HREF or any(ord(letter) < 33 for letter in href):
+    if not isinstance(href, str) or len(href) > MAX_HREF or _BLANK.search(href):
         return ""
     try:
         absolute = href if is_member(href) or urlsplit(href).scheme else urljoin(_base(item), href)

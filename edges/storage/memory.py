@@ -54,6 +54,13 @@ class MemoryStore:
         """Stream an object as :meth:`get` does: nothing here is used again."""
         return self.get(key, start=start, stop=stop)
 
+    async def lend_whole(self, key: str) -> tuple[ObjectInfo, AsyncIterator[Buffer]]:
+        """Stream a whole object; tell what it is."""
+        info = await self.head(key)
+        if info is None:
+            raise NotFound(f"no object {key!r}")
+        return info, self.get(key)
+
     async def put(self, key: str, body: bytes, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""
         etag = _etag(body)

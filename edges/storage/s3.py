@@ -1,7 +1,6 @@
 """One bucket of an S3 service: control calls by botocore, bytes by :class:`edges.storage.s3_wire.S3Wire`."""
 
 import asyncio
-import base64
 import random
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +13,14 @@ import tenacity
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from edges.errors import Conflict, EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
+from edges.errors import Conflict, NotFound, SiteMisbehaved, SiteUnavailable
 from edges.lines.answers import PIECE
 from edges.lines.lines import Lines
 from edges.lines.sockets import Buffer
 from edges.model import ObjectInfo, Part, Stored
 from edges.settings import StorageSettings
-from edges.storage.s3_errors import copied_etag, refusal
-from edges.storage.s3_wire import S3Wire, Whole, kept
+from edges.storage.s3_errors import copied_etag, refusal, translated
+from edges.storage.s3_wire import S3Wire, Whole, crc_of, kept
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -249,6 +248,17 @@ class S3Store:
         """Stream an object as :meth:`get` does, without a copy: each piece holds until the next is asked for."""
         return self._wire.get(key, start=start, stop=stop, chunk=PIECE)
 
+    async def lend_whole(self, key: str) -> tuple[ObjectInfo, AsyncIterator[Buffer]]:
+        """Begin to stream an object as :meth:`lend` does; tell what it is, as the same answer does (no metadata)."""
+        pieces, info = await self._wire.begin(key)
+        if info is not None:
+            return info, pieces
+        await pieces.aclose()  # it does not tell its length
+        told = await self.head(key)
+        if told is None:
+            raise NotFound(f"{self.site}: no object {key!r}")
+        return told, self.lend(key)
+
     async def put(self, key: str, body: bytes, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""
         headers = _told(metadata)
@@ -270,7 +280,7 @@ class S3Store:
         """
         headers = _told(metadata) | ({"If-None-Match": "*"} if if_absent else {})
         told = await self._send("PutObject", key, {}, headers, body, size)
-        return Stored(etag=told.get("ETag", ""), crc64nvme=_crc(told.get("x-amz-checksum-crc64nvme", "")))
+        return Stored(etag=told.get("ETag", ""), crc64nvme=crc_of(told.get("x-amz-checksum-crc64nvme", "")))
 
     async def put_part(self, key: str, upload_id: str, number: int, body: AsyncIterable[Buffer], size: int) -> Part:
         """Stream one part of exactly ``size`` bytes; repeating a number replaces that part."""
@@ -354,7 +364,7 @@ class S3Store:
             try:
                 return await loop.run_in_executor(self._threads, act, client)
             except ClientError as error:
-                raise _translated(self.site, operation, error) from error
+                raise translated(self.site, operation, error) from error
             except (BotoCoreError, OSError) as error:
                 raise SiteUnavailable(self.site, f"{operation} failed: {type(error).__name__}") from error
 
@@ -378,20 +388,5 @@ class S3Store:
         raise AssertionError("the retry loop ends by return or raise")  # pragma: no cover
 
 
-def _translated(site: str, operation: str, error: ClientError) -> EdgeError:
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    return refusal(site, operation, status, "" if code.isdigit() else code)
-
-
 def _told(metadata: dict[str, str] | None) -> dict[str, str]:
     return {f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()}
-
-
-def _crc(told: str) -> int | None:
-    """Return the CRC-64/NVME that a service told of a whole object, or None (``-N`` marks one made of parts)."""
-    try:
-        raw = base64.b64decode(told, validate=True)
-    except ValueError:
-        return None
-    return int.from_bytes(raw, "big") if len(raw) == 8 else None

@@ -5,6 +5,8 @@ Source: Amazon S3 API Reference 2006-03-01, "Error responses".
 
 import re
 
+from botocore.exceptions import ClientError
+
 from edges.errors import Conflict, EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
 
 MAX_ERROR_BODY = 64 * 1024
@@ -64,3 +66,10 @@ def refusal(site: str, operation: str, status: int, code: str) -> EdgeError:
     if code in _MISSING or status == 404:
         return NotFound(f"{site}: {said}")
     return SiteMisbehaved(site, said)
+
+
+def translated(site: str, operation: str, error: ClientError) -> EdgeError:
+    """Return what an error of botocore means for the caller."""
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return refusal(site, operation, status, "" if code.isdigit() else code)

@@ -5,16 +5,18 @@ the CPU). Whoever needs integrity checks it on the stream, and withholds the end
 """
 
 import asyncio
+import base64
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from edges.errors import SiteMisbehaved, SiteUnavailable
-from edges.lines.answers import Answer
+from edges.lines.answers import PIECE, Answer
 from edges.lines.lines import Body, Lines, Stream
 from edges.lines.sockets import Buffer
+from edges.model import ObjectInfo
 from edges.settings import StorageSettings
 from edges.storage.s3_errors import MAX_ERROR_BODY, error_code, refusal
 from edges.storage.sigv4 import Signer
@@ -32,6 +34,25 @@ class Whole:
 
     async def __aiter__(self) -> AsyncIterator[Buffer]:
         yield self.body
+
+
+class Begun:
+    """Pieces of which one was taken already. Close it, also where nothing was read of it."""
+
+    def __init__(self, first: Buffer, pieces: AsyncGenerator[Buffer, None]) -> None:
+        self._first = first
+        self._pieces = pieces
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Buffer:
+        first, self._first = self._first, b""
+        return first or await anext(self._pieces)
+
+    async def aclose(self) -> None:
+        """End the stream."""
+        await self._pieces.aclose()
 
 
 class _Call(NamedTuple):
@@ -104,10 +125,28 @@ class S3Wire:
                 raise refusal(self._site, operation, 500, error_code(told))
             return told
 
-    async def get(self, key: str, *, start: int, stop: int | None, chunk: int) -> AsyncGenerator[Buffer, None]:
+    async def begin(self, key: str) -> tuple[Begun, ObjectInfo | None]:
+        """Begin to stream an object; tell what it is (without metadata), or None where the answer has no length."""
+        told: list[Mapping[str, str]] = []
+        pieces = self.get(key, start=0, stop=None, chunk=PIECE, heard=told.append)
+        first = await anext(pieces, b"")
+        headers = told[0] if told else {}
+        length = headers.get("Content-Length", "")
+        info = ObjectInfo(key=key, size=int(length), etag=headers.get("ETag", "")) if length.isdigit() else None
+        return Begun(first, pieces), info
+
+    async def get(
+        self,
+        key: str,
+        *,
+        start: int,
+        stop: int | None,
+        chunk: int,
+        heard: Callable[[Mapping[str, str]], None] = lambda _: None,
+    ) -> AsyncGenerator[Buffer, None]:
         """Stream an object's bytes from ``start`` up to ``stop`` (not included; None: to its end).
 
-        Each piece holds until the next is asked for.
+        Each piece holds until the next is asked for. ``heard`` is given the headers of the answer.
         """
         last = "" if stop is None else str(stop - 1)
         headers = {"Range": f"bytes={start}-{last}"} if start or last else {}
@@ -116,6 +155,7 @@ class S3Wire:
             if answer.status == 416 and start:
                 return
             await self._expect(answer, "GetObject", 206 if answer.status == 206 else 200)
+            heard(answer.headers)
             ahead = start - self._first_byte(answer, start)
             while piece := await answer.read(chunk):
                 wanted = piece if ahead <= 0 and left is None else piece[max(0, ahead) :][:left]
@@ -163,3 +203,12 @@ async def kept(pieces: AsyncGenerator[Buffer, None]) -> AsyncGenerator[bytes, No
     async with aclosing(pieces):
         async for piece in pieces:
             yield bytes(piece)
+
+
+def crc_of(told: str) -> int | None:
+    """Return the CRC-64/NVME that a service told of a whole object, or None (``-N`` marks one made of parts)."""
+    try:
+        raw = base64.b64decode(told, validate=True)
+    except ValueError:
+        return None
+    return int.from_bytes(raw, "big") if len(raw) == 8 else None

@@ -369,3 +369,15 @@ async def test_lent_pieces_are_the_object_from_any_byte(store):
         assert read == body[start:stop]
     with pytest.raises(NotFound):
         await anext(store.lend("nothing"))
+
+
+async def test_a_whole_object_is_lent_with_what_it_is_and_can_be_let_go_unread(store):
+    etag = await store.put("lent", b"0123456789" * 20_000)
+    for _ in range(70):  # more than there are streams
+        _, pieces = await store.lend_whole("lent")
+        await pieces.aclose()
+    info, pieces = await store.lend_whole("lent")
+    assert (info.key, info.size, info.etag.strip('"')) == ("lent", 200_000, etag.strip('"'))
+    assert b"".join([bytes(piece) async for piece in pieces]) == b"0123456789" * 20_000
+    with pytest.raises(NotFound):
+        await store.lend_whole("nothing")
