@@ -30,6 +30,15 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield endpoint
 
 
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Another S3 service."""
+    folder = tmp_path_factory.mktemp("other-s3") / "data"
+    folder.mkdir()
+    with rclone(folder) as endpoint:
+        yield endpoint
+
+
 @pytest.fixture
 def dsn(request: pytest.FixtureRequest) -> str:
     """The server of the orders' database, where the tests are run on one (``LAKEGATE_HARVEST_ON=postgresql``)."""

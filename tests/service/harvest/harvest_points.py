@@ -7,6 +7,8 @@ import functools
 import os
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harvest_scene import FileCatalogue
@@ -20,6 +22,27 @@ from quotas.sqlite import SqliteLedger
 BUCKET = ("put", "put_stream", "create_upload", "put_part", "complete_upload", "abort_upload", "delete", "copy_from")
 LEDGER = ("reserve", "renew", "commit", "release", "line_up", "leave_line", "give_back")
 READING = ("terms", "current", "parts")
+
+
+@contextmanager
+def readings() -> Iterator[list[tuple[str, int]]]:
+    """Note which objects are read from buckets in this process, each with the byte that is begun at."""
+    noted: list[tuple[str, int]] = []
+    lend, lend_whole = S3Store.lend, S3Store.lend_whole
+
+    def lent(itself, key, *, start=0, stop=None):
+        noted.append((key, start))
+        return lend(itself, key, start=start, stop=stop)
+
+    async def lent_whole(itself, key):
+        noted.append((key, 0))
+        return await lend_whole(itself, key)
+
+    S3Store.lend, S3Store.lend_whole = lent, lent_whole
+    try:
+        yield noted
+    finally:
+        S3Store.lend, S3Store.lend_whole = lend, lend_whole
 
 
 class Points:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from harvest_scene import HUB, PART, Scene, all_arrived, crc64, make_item, sha256, storage
-from s3_bucket import make_buckets, rclone
+from s3_bucket import make_buckets
 
 from edges.lines.lines import Lines
 from edges.storage.s3 import S3Store
@@ -17,14 +17,6 @@ from harvest.model import FoundItem
 pytestmark = pytest.mark.service
 
 SIZES = {"small": 25_000, "middle": 3 << 20, "large": 2 * PART + 4321}
-
-
-@pytest.fixture(scope="session")
-def other(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("other-s3") / "data"
-    folder.mkdir()
-    with rclone(folder) as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(params=["inside one service", "between two"])
