@@ -11,14 +11,12 @@ V = TypeVar("V")
 class _Seat(asyncio.Future[V]):
     """One who waits, and who says so where they give up."""
 
-    def __init__(self, left: Callable[[], None]) -> None:
-        super().__init__()
-        self._left = left
+    left: Callable[[], None]
 
     def cancel(self, msg: Any = None) -> bool:
         if not super().cancel(msg):
             return False
-        self._left()
+        self.left()
         return True
 
 
@@ -28,11 +26,13 @@ class _Flight(Generic[V]):
     def __init__(self, over: Callable[["_Flight[V]"], None], make: Callable[[], Awaitable[V]]) -> None:
         self._over = over
         self._seats: list[_Seat[V]] = []
-        self._task = asyncio.create_task(self._flown(make), name="single flight")
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._flown(make), name="single flight")
 
     def seat(self) -> "asyncio.Future[V]":
         """Return what somebody waits by."""
-        seat: _Seat[V] = _Seat(self._left)
+        seat: _Seat[V] = _Seat(loop=self._loop)
+        seat.left = self._left
         self._seats.append(seat)
         return seat
 

@@ -1,16 +1,16 @@
 """What surrounds every request: errors as problems, an access log, metrics, CORS and security headers."""
 
 import asyncio
-import functools
 import logging
 import time
 from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
 from gateway.problems import problem, problem_of
+from gateway.tallies import Spreads, Tallies
 
 _log = logging.getLogger(__name__)
 _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -121,18 +121,12 @@ class RequestMetrics:
     """Counts and times requests by route, method and status class."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "lakegate_requests",
-            "Requests by route and outcome.",
-            ("route", "method", "outcome"),
-            registry=registry,
+        self._requests = Tallies(
+            "lakegate_requests", "Requests by route and outcome.", ("route", "method", "outcome"), registry=registry
         )
-        self._seconds = Histogram(
-            "lakegate_request_seconds", "Time to answer.", ("route",), buckets=_BUCKETS, registry=registry
+        self._seconds = Spreads(
+            "lakegate_request_seconds", "Time to answer.", "route", bounds=_BUCKETS, registry=registry
         )
-        # Finding a metric by its labels costs more than counting; routes, methods and outcomes are few.
-        self._requests_of = functools.cache(self._requests.labels)
-        self._seconds_of = functools.cache(self._seconds.labels)
 
     def middleware(self) -> Middleware:
         """Return the middleware."""
@@ -146,8 +140,8 @@ class RequestMetrics:
                 outcome = f"{response.status // 100}xx"
             finally:
                 route = route_of(request)
-                self._requests_of(route, request.method if request.method in METHODS else "other", outcome).inc()
-                self._seconds_of(route).observe(time.perf_counter() - started)
+                self._requests.add(route, request.method if request.method in METHODS else "other", outcome)
+                self._seconds.observe(route, time.perf_counter() - started)
             return response
 
         return measure

@@ -1,13 +1,12 @@
 """What is counted of the sites, for Prometheus. Every label has few values: site ids, kinds of outcome, of quirk."""
 
-import functools
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from edges.observing import Outcome
 from edges.quirks import KINDS
 from edges.registry import Site
 from gateway.search.page import SiteReport
+from gateway.tallies import Spreads, Tallies
 
 _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _STATES = ("closed", "half-open", "open")
@@ -17,11 +16,11 @@ class SiteMetrics:
     """Counts requests as they are made (:class:`edges.observing.CallObserver`) and pages as they are given."""
 
     def __init__(self, metrics: CollectorRegistry) -> None:
-        self._requests = Counter(
+        self._requests = Tallies(
             "lakegate_site_requests", "Requests to a site, by how they ended.", ("site", "outcome"), registry=metrics
         )
-        self._seconds = Histogram(
-            "lakegate_site_request_seconds", "Time of one request.", ("site",), buckets=_BUCKETS, registry=metrics
+        self._seconds = Spreads(
+            "lakegate_site_request_seconds", "Time of one request.", "site", bounds=_BUCKETS, registry=metrics
         )
         self._waits = Histogram(
             "lakegate_site_budget_wait_seconds",
@@ -37,10 +36,10 @@ class SiteMetrics:
         self._hedges = Counter(
             "lakegate_site_hedges", "Searches for which a mirror was asked, too.", ("site", "won"), registry=metrics
         )
-        self._parts = Counter(
+        self._parts = Tallies(
             "lakegate_site_parts", "Parts of answers, by what became of them.", ("site", "code"), registry=metrics
         )
-        self._items = Counter(
+        self._items = Tallies(
             "lakegate_site_items", "Items fetched, and those of them dropped.", ("site", "fate"), registry=metrics
         )
         self._up = Gauge("lakegate_site_up", "Whether the site may be relied on.", ("site",), registry=metrics)
@@ -51,16 +50,10 @@ class SiteMetrics:
             "lakegate_site_quirks", "How often a site was caught at something.", ("site", "kind"), registry=metrics
         )
 
-        # Finding a metric by its labels costs more than counting: what each search counts is kept.
-        self._requests_of = functools.cache(self._requests.labels)
-        self._seconds_of = functools.cache(self._seconds.labels)
-        self._parts_of = functools.cache(self._parts.labels)
-        self._items_of = functools.cache(self._items.labels)
-
     def called(self, site: str, outcome: Outcome, seconds: float) -> None:
         """Count a request that has ended."""
-        self._requests_of(site, outcome).inc()
-        self._seconds_of(site).observe(seconds)
+        self._requests.add(site, outcome)
+        self._seconds.observe(site, seconds)
 
     def waited(self, site: str, seconds: float) -> None:
         """Count a wait for a turn."""
@@ -80,11 +73,11 @@ class SiteMetrics:
 
     def given(self, report: SiteReport) -> None:
         """Count a site's part of a page: answered, or why it is missing or was not asked for."""
-        self._parts_of(report.site, report.code or report.status).inc()
+        self._parts.add(report.site, report.code or report.status)
         if report.fetched:
-            self._items_of(report.site, "fetched").inc(report.fetched)
+            self._items.add(report.site, "fetched", count=report.fetched)
         if report.dropped:
-            self._items_of(report.site, "dropped").inc(report.dropped)
+            self._items.add(report.site, "dropped", count=report.dropped)
 
     def look(self, site: Site) -> None:
         """Take down how a site is, right before the metrics are told."""

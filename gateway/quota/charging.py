@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
@@ -183,12 +183,8 @@ class Charging:
 
     def remaining(self, charge: Charge) -> list[Remaining]:
         """Tell what policies leave a charge, as known in memory: others may have taken some of it since."""
-        return [told.less(purse.since) for resource in UNITS for told, purse in self._told(charge, resource)]
-
-    def _told(self, charge: Charge, resource: str) -> Iterator[tuple[Remaining, _Purse]]:
-        purse = self._purses.get((charge.group, charge.user, resource, "*"))
-        if purse is not None:
-            yield from ((told, purse) for told in purse.told)
+        purses = [self._purses.get((charge.group, charge.user, resource, "*")) for resource in UNITS]
+        return [told.less(purse.since) for purse in purses if purse is not None for told in purse.told]
 
     async def tell(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """Put the RateLimit fields on a successful answer (a handler of aiohttp's ``on_response_prepare``)."""

@@ -3,6 +3,7 @@
 They are told from what charging knows already: a client sees its limit come nearer before it is refused.
 """
 
+import functools
 import math
 from collections.abc import Iterable
 
@@ -57,12 +58,11 @@ def remaining_of(usages: Iterable[Usage], names: frozenset[str]) -> tuple[Remain
 
 def fields_of(told: Iterable[Remaining]) -> dict[str, str]:
     """Return the two fields, or none where nothing is to be told."""
-    fullest = sorted(
-        (each for each in told if each.resource in UNITS),
-        key=lambda each: each.remaining / each.limit if each.limit else 0.0,
-    )[:MOST]
+    fullest = [each for each in told if each.resource in UNITS]
     if not fullest:
         return {}
+    if len(fullest) > 1:
+        fullest = sorted(fullest, key=lambda each: each.remaining / each.limit if each.limit else 0.0)[:MOST]
     return {
         "RateLimit-Policy": ", ".join(_policy(each) for each in fullest),
         "RateLimit": ", ".join(_state(each) for each in fullest),
@@ -83,6 +83,7 @@ def _state(each: Remaining) -> str:
     return f"{quoted(each.policy)};r={left}{wait}"
 
 
+@functools.lru_cache(maxsize=256)
 def quoted(policy: str) -> str:
     """Quote a name as a structured field string: ASCII only (RFC 9651 section 3.3.3)."""
     ascii_name = policy.encode("ascii", "replace").decode()
