@@ -3,6 +3,7 @@
 ``X-Request-Id`` is for people; ``traceparent`` (W3C Trace Context, Recommendation of 2021, section 3.2) for machines.
 """
 
+import functools
 import logging
 import re
 import secrets
@@ -21,6 +22,8 @@ _GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 """What a client may call its request: fit for a header and for a line of a log."""
 _PARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})")
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
+_ID, _MADE_BYTES = 32, 40
+"""Characters of an id of a request or a trace, and the random bytes of both and of a span, which are drawn at once."""
 
 
 class Traced(Frozen):
@@ -39,6 +42,7 @@ class Traced(Frozen):
 
 
 TRACED = web.RequestKey("traced", Traced)
+_NOTHING: Mapping[str, str] = {}
 _CURRENT: ContextVar[Traced | None] = ContextVar("traced", default=None)
 
 
@@ -57,17 +61,19 @@ def read_traced(
 
     Whether it is recorded says who calls, or, where a trace begins here, ``sampled``.
     """
-    given = _GIVEN.fullmatch(headers.get(REQUEST_ID, ""))
-    parent = _PARENT.fullmatch(headers.get(TRACEPARENT, "").strip())
+    told, before = headers.get(REQUEST_ID), headers.get(TRACEPARENT)
+    given = _GIVEN.fullmatch(told) if told else None
+    parent = _PARENT.fullmatch(before.strip()) if before else None
     if parent is not None and (parent["trace"] == _NO_TRACE or parent["span"] == _NO_SPAN):
         parent = None
-    request_id = given[0] if given is not None else token(16)
-    trace_id = parent["trace"] if parent is not None else token(16)
+    made = token(_MADE_BYTES)
+    request_id = given[0] if given is not None else made[:_ID]
+    trace_id = parent["trace"] if parent is not None else made[_ID : 2 * _ID]
     recorded = bool(int(parent["flags"], 16) & 1) if parent is not None else sampled(trace_id)
     return Traced(
         request_id=request_id,
         trace_id=trace_id,
-        span_id=token(8),
+        span_id=made[2 * _ID :],
         flags="01" if recorded else "00",
         parent_id=parent["span"] if parent is not None else "",
     )
@@ -91,7 +97,13 @@ def knowing(known: Traced) -> Iterator[None]:
 def travelling_headers() -> Mapping[str, str]:
     """Return the headers for a request to a site: none outside of a request."""
     current = _CURRENT.get()
-    return current.headers if current is not None else {}
+    return _headers_of(current) if current is not None else _NOTHING
+
+
+@functools.lru_cache(maxsize=64)
+def _headers_of(known: Traced) -> Mapping[str, str]:
+    """Return what goes with each request for this one; every site that it asks is sent the same."""
+    return known.headers
 
 
 def request_ids(sampled: Callable[[str], bool] = nothing_sampled) -> Middleware:
