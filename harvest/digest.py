@@ -119,7 +119,7 @@ class _Sha256:
             self._context.raw = state[len(_SHA256_TAG) :]
 
     def update(self, data: Buffer) -> None:
-        self._library.SHA256_Update(self._context, bytes(data), len(data))
+        self._library.SHA256_Update(self._context, _pointer(data), len(data))
 
     def digest(self) -> bytes:
         last = ctypes.create_string_buffer(self._context.raw, _CONTEXT_BYTES)
@@ -129,6 +129,16 @@ class _Sha256:
 
     def state(self) -> bytes:
         return _SHA256_TAG + self._context.raw[:_CONTEXT_BYTES]
+
+
+def _pointer(data: Buffer) -> "bytes | ctypes._CArgObject":
+    """Return where bytes are, without a copy of those that can be written."""
+    if isinstance(data, bytes) or not len(data):
+        return bytes(data)
+    try:
+        return ctypes.byref(ctypes.c_char.from_buffer(data))
+    except (TypeError, BufferError):  # of a view that cannot be written, or is not in one piece
+        return bytes(data)
 
 
 class _Plain:
@@ -154,7 +164,7 @@ def _libcrypto() -> ctypes.CDLL | None:
         library = ctypes.CDLL(import_path)
         for name, arguments in (
             ("SHA256_Init", [ctypes.c_char_p]),
-            ("SHA256_Update", [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]),
+            ("SHA256_Update", [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t]),
             ("SHA256_Final", [ctypes.c_char_p, ctypes.c_char_p]),
         ):
             getattr(library, name).argtypes = arguments

@@ -88,7 +88,10 @@ def _objects(connection: Connection, plan: _Plan, wished: Sequence[_Wished]) -> 
     """Keep what is wished for: what nobody has wished for yet at once, the others each by itself."""
     keys = as_rows([(each.wish.wanted.key,) for each in wished])
     there = {row["key"] for row in connection.all("objects_by_key", target=plan.target, rows=keys)} if wished else set()
-    new = {each.wish.wanted.key: each for each in reversed(wished) if each.wish.wanted.key not in there}
+    new: dict[str, _Wished] = {}
+    for each in wished:
+        if each.wish.wanted.key not in there:
+            new.setdefault(each.wish.wanted.key, each)
     ids = _inserted(connection, plan, new.values())
     links = []
     for each in wished:

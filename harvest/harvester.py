@@ -16,6 +16,7 @@ from edges.errors import EdgeError
 from harvest import orders, stats
 from harvest.admission import Admission
 from harvest.audit import Audits
+from harvest.carrier import Carrier
 from harvest.carrying import CarryingTerms, carrier_of
 from harvest.control import Control
 from harvest.database import Connection, Journal
@@ -129,8 +130,16 @@ class Harvester:
         self._runs = Runs(journal=journal, elsewhere=elsewhere)
         self._turns = DatabaseTurns(journal=journal, sites=world.politeness, seconds=settings.claim_seconds)
         self._manners = Manners(world.politeness, origins=world.origins, turns=self._turns)
-        self._worker = _worker(
-            settings, world, journal, self._admission, self._manners, (self._rest.call, self._progressed)
+        desk = OwnDesk(journal=journal, admission=self._admission, claim_seconds=settings.claim_seconds)
+        self._worker = Worker(
+            journal=journal,
+            carrier=_carrier(settings, world, desk, self._manners, checkpoint),
+            registrar=Registrar(
+                journal=journal, places=world.places, describe=world.describe, attempts=settings.attempts
+            ),
+            claim_seconds=settings.claim_seconds,
+            found=self._rest.call,
+            progressed=self._progressed,
         )
         self._upkeep = Upkeep(
             journal=journal,
@@ -371,16 +380,9 @@ def _linked(results: Results, place: Place) -> Results:
     return msgspec.structs.replace(results, objects=tuple(map(linked, results.objects)))
 
 
-def _worker(
-    settings: HarvestSettings,
-    world: World,
-    journal: Journal,
-    admission: Admission,
-    manners: Manners,
-    told: tuple[Callable[[], None], Callable[[], None]],
-) -> Worker:
-    """Return the worker; ``told`` are called when it has found a piece of work, and when it has done one."""
-    desk = OwnDesk(journal=journal, admission=admission, claim_seconds=settings.claim_seconds)
+def _carrier(
+    settings: HarvestSettings, world: World, desk: OwnDesk, manners: Manners, checkpoint: Checkpoint
+) -> Carrier:
     means = Means(
         lines=world.lines,
         check=world.check,
@@ -390,11 +392,4 @@ def _worker(
         ways=world.ways,
         folders=world.folders,
     )
-    return Worker(
-        journal=journal,
-        carrier=carrier_of(desk, CarryingTerms.of(settings), means, journal.checkpoint, world.recorded),
-        registrar=Registrar(journal=journal, places=world.places, describe=world.describe, attempts=settings.attempts),
-        claim_seconds=settings.claim_seconds,
-        found=told[0],
-        progressed=told[1],
-    )
+    return carrier_of(desk, CarryingTerms.of(settings), means, checkpoint, world.recorded)

@@ -149,16 +149,17 @@ class Transfer:
             if upload is None and total <= self._manner.part_bytes:
                 await self._stream(claim, reading, total, absent=absent)
                 return None
-            upload = upload or await self._begin(claim, reading, self._part_size(claim, total))
+            if upload is None:
+                apart = are_apart(claim, (), self._manner.checksum)
+                upload = await self._begin(claim, reading, self._part_size(total, apart=apart), apart=apart)
             if upload.apart:
                 await SideBySide(self._carriage(claim), upload, total, reading.validator).run(reading)
             else:
                 await self._parts(claim).stream(upload, reading, total)
         return upload
 
-    def _part_size(self, claim: ObjectClaim, total: int) -> int:
+    def _part_size(self, total: int, *, apart: bool) -> int:
         """Return the size of parts: where several go at once, a crash loses no more of them than of a large one."""
-        apart = are_apart(claim, (), self._manner.checksum)
         most = self._manner.parts_at_once if apart else 1
         return part_size(total, lane_bytes(self._manner.part_bytes, most))
 
@@ -252,7 +253,7 @@ class Transfer:
 
     # -- parts ---------------------------------------------------------------------------------------------
 
-    async def _begin(self, claim: ObjectClaim, reading: Reading, size: int) -> Upload:
+    async def _begin(self, claim: ObjectClaim, reading: Reading, size: int, *, apart: bool = False) -> Upload:
         store = self._store(claim)
         if claim.fence > 1:
             await self.sweep(claim)
@@ -263,7 +264,6 @@ class Transfer:
         except asyncio.CancelledError:
             await asyncio.wait([creating])  # else an upload could be left that nobody knows of
             raise
-        apart = reading.total is not None and are_apart(claim, (), self._manner.checksum)
         return Upload(id=upload_id, part_bytes=size, digest=self._digest(claim), absent=absent, apart=apart)
 
     async def _create(self, store: TargetStore, claim: ObjectClaim, size: int, total: int | None) -> str:

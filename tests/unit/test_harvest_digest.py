@@ -35,6 +35,17 @@ def test_a_kept_state_goes_on_as_if_it_had_never_been_left(before, after, algori
     assert first.checksum() == Checksum(algorithm, truth(algorithm, b"".join(before)))
 
 
+@pytest.mark.parametrize("algorithm", ["crc64nvme", "sha256", "md5"])
+def test_bytes_are_summed_up_whatever_holds_them(algorithm):
+    body = bytes(range(256)) * 40
+    writable = bytearray(body)
+    pieces = [body, writable, memoryview(body)[7:], memoryview(writable)[7:900], memoryview(writable)[3:3], b""]
+    digest = Digest(Checksum(algorithm, truth(algorithm, b"".join(map(bytes, pieces)))))
+    for piece in pieces:
+        digest.update(piece)
+    assert digest.matches()
+
+
 def test_a_state_of_one_function_is_not_gone_on_from_with_another():
     crc, sha = Digest().state(), Digest(SHA256).state()
     assert not Digest.resumable(crc, SHA256)

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,15 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder.mkdir()
     with rclone(folder) as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def processes() -> BaseContext:
+    """Make processes that can be killed: each is forked from one that has imported what they all need."""
+    context = multiprocessing.get_context("forkserver")
+    killed = [f"test_harvest_{name}" for name in ("killed", "points", "removed")]
+    context.set_forkserver_preload(["harvest_scene", "harvest.harvester", *killed])
+    return context
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """A harvester is killed (SIGKILL) after each of its writes in turn; the next one goes on from there."""
 
-import multiprocessing
 import os
 import signal
 
@@ -62,13 +61,6 @@ def run_until_killed(scene: Scene, order_id: str, name: str, nth: int) -> None:
             await live.settled(order_id, 20)
 
     asyncio.run(work())
-
-
-@pytest.fixture(scope="session")
-def processes():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harvest_scene", "harvest.harvester", "test_harvest_killed"])
-    return context
 
 
 def publish(scene: Scene, origin: Origin) -> dict[str, bytes]:

@@ -1,7 +1,6 @@
 """Several parts of one object at once: faster where a source allows it, and right where it does not."""
 
 import asyncio
-import multiprocessing
 import os
 import signal
 
@@ -27,13 +26,6 @@ def wide(scene: Scene) -> Scene:
     changes = {"part_bytes": LANES * PART, "parts_at_once": LANES, "stall_seconds": 5.0}
     scene.settings = msgspec.structs.replace(scene.settings, **changes)
     return scene
-
-
-@pytest.fixture(scope="session")
-def processes():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harvest_scene", "harvest.harvester", "test_harvest_killed"])
-    return context
 
 
 def publish(scene: Scene, origin: Origin, *names: str, told: bool = True) -> dict[str, bytes]:

@@ -5,7 +5,6 @@ The writes are enumerated by a run that nobody kills. The everyday run kills aft
 """
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import uuid
@@ -45,13 +44,6 @@ def distant(url, run, token, notes, fatal):
     """Carry an order from far away."""
     Points(notes, fatal).watch()
     asyncio.run(work_for(url, run, token))
-
-
-@pytest.fixture(scope="session")
-def processes():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harvest_scene", "harvest.harvester", "test_harvest_points", "test_harvest_killed"])
-    return context
 
 
 def publish(scene, origin, checksum=sha256):

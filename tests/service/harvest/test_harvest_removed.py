@@ -1,7 +1,6 @@
 """A harvester is killed (SIGKILL) between any two writes of a removal; the next one goes on from there."""
 
 import asyncio
-import multiprocessing
 import os
 import signal
 
@@ -31,13 +30,6 @@ def run_until_killed(scene: Scene, name: str) -> None:
             await asyncio.sleep(60)  # it is killed long before
 
     asyncio.run(work())
-
-
-@pytest.fixture(scope="session")
-def processes():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harvest_scene", "harvest.harvester", "test_harvest_removed"])
-    return context
 
 
 @pytest.mark.parametrize("name", WRITES)
