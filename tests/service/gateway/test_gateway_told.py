@@ -105,8 +105,8 @@ async def test_searches_that_are_the_same_reach_a_site_once_while_they_are_under
     async with hostile(late(gate, give)) as site, Outbound(allowed=[site.url]) as outbound:
         api = StacApiCatalogue(site="bad", settings=CatalogueSettings(url=site.url), session=outbound.session)
         catalogue = GuardedCatalogue(api)
-        searches = [asyncio.create_task(catalogue.search(Query(), limit=7)) for _ in range(12)]
-        other = asyncio.create_task(catalogue.search(Query(), limit=8))
+        searches = [asyncio.ensure_future(catalogue.search(Query(), limit=7)) for _ in range(12)]
+        other = asyncio.ensure_future(catalogue.search(Query(), limit=8))
         await asyncio.sleep(0)  # all of them have begun
         gate.set()
         answers = await asyncio.gather(*searches, other)
