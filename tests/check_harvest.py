@@ -57,7 +57,8 @@ def killed(checks: Checks) -> None:
 
 def shared(checks: Checks) -> None:
     """Run what shows that several gateways on one database share the work; and the other tests on PostgreSQL."""
-    _shown(checks, "shared: one set of guarantees on both databases", "tests/seam/test_harvest_database.py")
+    guarantees = [f"tests/seam/test_harvest_{name}.py" for name in ("database", "enlisting")]
+    _shown(checks, "shared: one set of guarantees on both databases", *guarantees)
     _shown(checks, "shared: one politeness for all who read a site", "tests/seam/test_harvest_turns.py")
     _shown(checks, "shared: two gateways, one killed", f"{SERVICE}/test_harvest_gateways.py")
     names = ("copies", "rules", "faces", "lifetimes", "removed")
