@@ -7,10 +7,11 @@ the gateway drops the same on any page.
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from edges.model import Members, Query
+import msgspec
+
+from edges.model import Frozen, Members, Query
 from edges.registry import Site
 from edges.stac.matching import Match
 from edges.stac.order import Key
@@ -18,8 +19,7 @@ from gateway.search.merge import Group
 from gateway.search.plan import Plan
 
 
-@dataclass(frozen=True, kw_only=True)
-class Making:
+class Making(Frozen):
     """A page in the making, as a stage sees it.
 
     ``matches`` checks an item against the whole query, of which ``parts`` are the tests by name; ``key`` is its place
@@ -39,9 +39,9 @@ class Making:
     within: str
     sites: Mapping[str, Site]
     end: float
-    failures: dict[str, str] = field(default_factory=dict)
-    probes: Counter[str] = field(default_factory=Counter)
-    memory: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, str] = msgspec.field(default_factory=dict)
+    probes: Counter[str] = msgspec.field(default_factory=Counter)
+    memory: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Stage(Protocol):
