@@ -32,6 +32,8 @@ class Signer:
         self._access = access_key
         self._secret = secret_key
         self._day, self._key = "", b""
+        self._second: datetime | None = None
+        self._stamp = ""
 
     def __repr__(self) -> str:
         """Tell where, never with what."""
@@ -49,28 +51,35 @@ class Signer:
         >>> signer.signed("GET", "b/k y", {"partNumber": "1"}, {}, datetime(2026, 1, 1, tzinfo=UTC))[0]
         'https://s3.example/b/k%20y?partNumber=1'
         """
-        stamp = now.strftime("%Y%m%dT%H%M%SZ")
+        stamp = self._stamp_of(now.replace(microsecond=0))
         encoded = quote(path, safe="/-_.~")
         asked = "&".join(f"{_encoded(name)}={_encoded(query[name])}" for name in sorted(query))
         sent = {**headers, "x-amz-content-sha256": UNSIGNED, "x-amz-date": stamp}
         told = {"host": self._host} | {
             name.lower(): " ".join(value.split()) for name, value in sent.items() if name.lower().startswith("x-amz-")
         }
-        names = ";".join(sorted(told))
-        lines = "".join(f"{name}:{told[name]}\n" for name in sorted(told))
+        order = sorted(told)
+        names = ";".join(order)
+        lines = "".join([f"{name}:{told[name]}\n" for name in order])
         canonical = f"{method}\n{self._root}/{encoded}\n{asked}\n{lines}\n{names}\n{UNSIGNED}"
         scope = f"{stamp[:8]}/{self._region}/s3/aws4_request"
         text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.new(self._key_of(stamp[:8]), text.encode(), hashlib.sha256).hexdigest()
+        signature = hmac.digest(self._key_of(stamp[:8]), text.encode(), "sha256").hex()
         credential = f"Credential={self._access}/{scope}"
         sent["Authorization"] = f"{_ALGORITHM} {credential}, SignedHeaders={names}, Signature={signature}"
         return f"{self._base}/{encoded}" + (f"?{asked}" if asked else ""), sent
+
+    def _stamp_of(self, second: datetime) -> str:
+        """Return a second as it is signed; many requests fall in each."""
+        if second != self._second:
+            self._second, self._stamp = second, second.strftime("%Y%m%dT%H%M%SZ")
+        return self._stamp
 
     def _key_of(self, day: str) -> bytes:
         if day != self._day:
             key = f"AWS4{self._secret}".encode()
             for step in (day, self._region, "s3", "aws4_request"):
-                key = hmac.new(key, step.encode(), hashlib.sha256).digest()
+                key = hmac.digest(key, step.encode(), "sha256")
             self._day, self._key = day, key
         return self._key
 
