@@ -37,24 +37,27 @@ def is_unsafe(href: str) -> bool:
 def looks_unsafe(body: bytes) -> bool:
     """Tell whether JSON text may hold an unsafe address; False is certain."""
     text = np.frombuffer(body, dtype=np.uint8)
-    return len(text) > _BEFORE and (_has_scheme(text) or _has_escape(body, text))
+    return len(text) > _BEFORE + 1 and (_has_scheme(text) or _has_escape(body, text))
 
 
 def _has_scheme(text: Bytes) -> bool:
     """Tell of ``…pt:`` (scripts), ``data:``, and ``…e:/`` (files) in any case."""
     colons = _telling_colons(text)
-    last = text[colons - 1] | 0x20
-    scripts = colons[last == ord("t")]
-    if np.any(text[scripts - 2] | 0x20 == ord("p")):
+    if not len(colons):
+        return False
+    last, before, after = text[colons - 1] | 0x20, text[colons - 2] | 0x20, text[colons + 1]
+    if np.count_nonzero((last == ord("t")) & (before == ord("p"))):
         return True
-    files = colons[last == ord("e")]
-    after = text[files + 1]
-    if np.any((after == _SLASH) | (after == _BACKSLASH)):
+    if np.count_nonzero((last == ord("e")) & ((after == _SLASH) | (after == _BACKSLASH))):
         return True
-    data = colons[last == ord("a")]
-    for place, letter in ((2, "t"), (3, "a"), (4, "d")):
-        data = data[text[data - place] | 0x20 == ord(letter)]
-    return bool(np.any(~_is_letter(text[data - 5])))
+    return _has_data(text, colons[(last == ord("a")) & (before == ord("t"))])
+
+
+def _has_data(text: Bytes, colons: npt.NDArray[np.intp]) -> bool:
+    """Tell of ``data:`` that no letter stands before, by colons after ``ta``."""
+    for place, letter in ((3, "a"), (4, "d")):
+        colons = colons[text[colons - place] | 0x20 == ord(letter)]
+    return bool(len(colons)) and bool(np.any(~_is_letter(text[colons - 5])))
 
 
 def _telling_colons(text: Bytes) -> npt.NDArray[np.intp]:
@@ -63,7 +66,8 @@ def _telling_colons(text: Bytes) -> npt.NDArray[np.intp]:
     In pieces, so that what is in between stays in the caches.
     """
     found = []
-    colon, last, ends = np.empty(_PIECE, np.bool_), np.empty(_PIECE, np.uint8), np.empty(_PIECE, np.bool_)
+    size = min(_PIECE, len(text))
+    colon, last, ends = np.empty(size, np.bool_), np.empty(size, np.uint8), np.empty(size, np.bool_)
     for start in range(_BEFORE, len(text) - 1, _PIECE):
         end = min(start + _PIECE, len(text) - 1)
         here, before, fits = colon[: end - start], last[: end - start], ends[: end - start]
@@ -72,7 +76,7 @@ def _telling_colons(text: Bytes) -> npt.NDArray[np.intp]:
         np.equal(before, _ENDS, out=fits)
         np.logical_and(here, fits, out=here)
         found.append(np.flatnonzero(here) + start)
-    return np.concatenate(found) if found else np.empty(0, np.intp)
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _is_letter(text: Bytes) -> npt.NDArray[np.bool_]:
