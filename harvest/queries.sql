@@ -371,12 +371,3 @@ WHERE l.order_id = :id AND i.failed = 1 ORDER BY i.id LIMIT 1000;
 -- name: stuck_reasons
 SELECT reason, count(*) AS times FROM order_objects l JOIN objects o ON o.id = l.object
 WHERE l.order_id = :id AND o.reason <> '' GROUP BY reason ORDER BY times DESC LIMIT 3;
-
--- name: event_insert
-INSERT INTO events (id, type, subject, time, data) VALUES (:id, :type, :subject, :now, :data);
-
--- name: events_unsent
-SELECT seq, id, type, subject, time, data FROM events WHERE sent = 0 ORDER BY seq LIMIT :limit;
-
--- name: event_sent
-UPDATE events SET sent = 1 WHERE seq = :seq;

@@ -44,9 +44,6 @@ UPDATE rules SET next_run = :next_run WHERE id = :id;
 -- name: rule_approved
 UPDATE rules SET approved = :by, next_run = :now WHERE id = :id;
 
--- name: rule_purge
-UPDATE rules SET purge = 1 WHERE id = :id;
-
 -- name: rules_expired
 SELECT id, state, message, request FROM rules WHERE expires <= :now AND state NOT IN ('EXPIRED', 'CANCELLED');
 

@@ -9,12 +9,13 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 def queries() -> dict[str, str]:
-    """Return all named queries, of every ``queries*.sql``."""
-    found: dict[str, str] = {}
-    for each in resources.files("harvest").iterdir():
-        if each.name.startswith("queries") and each.name.endswith(".sql"):
-            found |= _named(each.read_text(encoding="utf-8"))
-    return found
+    """Return all named queries, of every ``queries*.sql``.
+
+    Raises:
+        ValueError: two have the same name.
+    """
+    files = [each for each in resources.files("harvest").iterdir() if re.fullmatch(r"queries\w*\.sql", each.name)]
+    return _named("\n".join(each.read_text(encoding="utf-8") for each in files))
 
 
 def queries_of_postgres() -> dict[str, str]:
@@ -24,7 +25,10 @@ def queries_of_postgres() -> dict[str, str]:
 
 def _named(text: str) -> dict[str, str]:
     pieces = _NAME.split(text)[1:]
-    return {name: sql.strip().rstrip(";") for name, sql in zip(pieces[::2], pieces[1::2], strict=True)}
+    names = pieces[::2]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two queries have the same name: {sorted(name for name in names if names.count(name) > 1)}")
+    return {name: sql.strip().rstrip(";") for name, sql in zip(names, pieces[1::2], strict=True)}
 
 
 def migrations() -> list[str]:
