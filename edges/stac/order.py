@@ -32,10 +32,18 @@ _KINDS = ("number", "boolean", "text", "other", "null")
 
 @functools.lru_cache(maxsize=256)
 def total_order(sortby: tuple[SortKey, ...]) -> tuple[SortKey, ...]:
-    """Return ``sortby`` (or the default) with the tie-breaks that make it total."""
+    """Return ``sortby`` (or the default) with the tie-breaks that make it total, up to where it names an item.
+
+    What follows once collection and id have been compared decides nothing, and would keep copies of one item apart.
+
+    >>> [key.field for key in total_order((SortKey(field="id"), SortKey(field="collection"), SortKey(field="gsd")))]
+    ['id', 'collection']
+    """
     chosen = sortby or DEFAULT_ORDER
-    named = {key.field for key in chosen}
-    return chosen + tuple(key for key in TIE_BREAKS if key.field not in named)
+    named = [key.field for key in chosen]
+    order = chosen + tuple(key for key in TIE_BREAKS if key.field not in named)
+    last = max(place for place, key in enumerate(order) if key.field in NAMING_FIELDS)
+    return order[: last + 1]
 
 
 class Reversed:

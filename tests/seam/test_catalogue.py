@@ -145,6 +145,16 @@ async def test_of_items_with_a_broken_one_none_is_written(catalogue, broken, fie
     assert await catalogue.item("c", "good") is None
 
 
+async def test_keys_after_those_that_name_an_item_decide_nothing(catalogue):
+    await fill(catalogue, [item("a"), item("b", platform="p"), item("c"), item("a", "d", platform="q")])
+    named = tuple(SortKey(field=field, descending=field == "id") for field in ("id", "collection"))
+    beyond = (*named, SortKey(field="platform"), SortKey(field="gsd", descending=True))
+    for limit in (1, 2, 10):
+        found = await walk(catalogue, Query(sortby=beyond), limit)
+        assert found == await walk(catalogue, Query(sortby=named), limit)
+        assert found == [("c", "c"), ("c", "b"), ("c", "a"), ("d", "a")]
+
+
 async def test_deleting_tells_whether_it_was_there(catalogue):
     await fill(catalogue, [item("i", geometry=point(1, 1))])
     assert await catalogue.delete_item("c", "i")
