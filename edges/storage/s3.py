@@ -8,9 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
-import boto3
 import tenacity
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from edges.errors import Conflict, NotFound, SiteMisbehaved, SiteUnavailable
@@ -19,6 +17,7 @@ from edges.lines.lines import Lines
 from edges.lines.sockets import Buffer
 from edges.model import ObjectInfo, Part, Stored
 from edges.settings import StorageSettings
+from edges.storage.s3_client import s3_client
 from edges.storage.s3_errors import copied_etag, refusal, translated
 from edges.storage.s3_wire import S3Wire, Whole, crc_of, kept
 
@@ -78,25 +77,7 @@ class S3Store:
             self._client = None
 
     def _connect(self) -> "S3Client":
-        config = Config(
-            signature_version="s3v4",  # with an own endpoint the default would be SigV2
-            s3={"addressing_style": "path"},
-            retries={"total_max_attempts": 1},  # we decide on repeats, once
-            connect_timeout=min(10.0, self._stall),
-            read_timeout=max(60.0, self._stall),  # completing a large upload takes its time
-            max_pool_connections=self._settings.connections,
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            proxies={},  # a proxy of the environment must not see signed requests
-        )
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=self._settings.endpoint,
-            region_name=self._settings.region,
-            aws_access_key_id=self._settings.access_key.reveal(),
-            aws_secret_access_key=self._settings.secret_key.reveal(),
-            config=config,
-        )
+        return s3_client(self._settings, stall_seconds=self._stall)
 
     # -- control calls ---------------------------------------------------------------------------------------
 
