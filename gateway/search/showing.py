@@ -27,7 +27,12 @@ class Showing:
 
     def one(self, item: Members, group: Group) -> Members:
         """Return an item, rendered of this group, without what is unsafe."""
-        (safe,), left_out = made_safe([item], [group])
+        (safe,) = self.safe([item], [group])
+        return safe
+
+    def safe(self, items: Sequence[Members], groups: Sequence[Group]) -> list[Members]:
+        """Return items, rendered of these groups, without what is unsafe."""
+        safe, left_out = made_safe(items, groups)
         self._caught(left_out)
         return safe
 

@@ -138,7 +138,7 @@ class ExportFace:
         await response.prepare(request)
         try:
             while page is not None:
-                for part in piece_of(page, self._render(wanted)):
+                for part in piece_of(page, self._render(wanted), self._showing.safe):
                     await delivered(request, response.write(packing.packed(part)))
                 outcome.add(page.next, len(page.groups), page.missing)
                 if wanted.records == "checkpoints" and outcome.resume is not None:
@@ -163,7 +163,7 @@ class ExportFace:
         async with spooled(self._folder, self._limits.export_bytes) as spool:
             try:
                 while not spool.full and (page := await self._paid(request, pages)) is not None:
-                    for part in piece_of(page, self._render(wanted)):
+                    for part in piece_of(page, self._render(wanted), self._showing.safe):
                         await spool.add(part)
                     outcome.add(page.next, len(page.groups), page.missing)
             except (EdgeError, QuotaError) as error:
@@ -198,8 +198,7 @@ class ExportFace:
         prefer, fields = self._showing.prefer(wanted.near), wanted.export.query.fields
 
         def rendered(group: Group) -> Members:
-            item = apply_fields(render_item(group, base=wanted.base, prefer=prefer), fields)
-            return self._showing.one(item, group)
+            return apply_fields(render_item(group, base=wanted.base, prefer=prefer), fields)
 
         return rendered
 

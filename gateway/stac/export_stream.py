@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 from isal import isal_zlib
 
 from edges.model import Json, Members
+from edges.stac.hrefs import looks_unsafe
 from gateway.problems import problem, problem_of
 from gateway.search.merge import Group
 from gateway.search.page import Page
@@ -82,11 +83,17 @@ def line(value: object) -> bytes:
     return text.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
 
 
-def piece_of(page: Page, render: Callable[[Group], Members]) -> Iterator[bytes]:
-    """Yield the lines of a page, some at a time."""
-    groups = page.groups
-    for start in range(0, len(groups), LINES_AT_ONCE):
-        yield b"".join([line(render(group)) for group in groups[start : start + LINES_AT_ONCE]])
+def piece_of(
+    page: Page,
+    render: Callable[[Group], Members],
+    safe: Callable[[Sequence[Members], Sequence[Group]], Sequence[Members]],
+) -> Iterator[bytes]:
+    """Yield the lines of a page, some at a time; ``safe`` is asked where some of them look unsafe together."""
+    for start in range(0, len(page.groups), LINES_AT_ONCE):
+        groups = page.groups[start : start + LINES_AT_ONCE]
+        items = [render(group) for group in groups]
+        lines = b"".join(map(line, items))
+        yield b"".join(map(line, safe(items, groups))) if looks_unsafe(lines) else lines
 
 
 class Packing:
