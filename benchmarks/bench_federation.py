@@ -53,10 +53,12 @@ async def at_no_distance(folder: Path, *, quick: bool) -> list[Row]:
     count = 40 if quick else 400
     with lake(folder) as (sites, front):
         async with session() as client:
+            await cpu_per_call(front, searches(client, front.url, count // 4, first=count))  # tries its sites, once
             cpu = await cpu_per_call(front, searches(client, front.url, count))
             packed = await cpu_per_call(front, searches(client, front.url, count, {"Accept-Encoding": "gzip"}))
             plain = await cpu_per_call(front, searches(client, front.url, count))
             with prototype([site.url for site in sites], folder) as technique:
+                await cpu_per_call(technique, searches(client, technique.url, count // 4, first=count))
                 bare = await cpu_per_call(technique, searches(client, technique.url, count))
                 passing = [reading(client, f"{technique.url}/together?limit={LIMIT}")] * count
                 together = await cpu_per_call(technique, passing)
