@@ -33,7 +33,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         "tests/unit/test_search_going_on.py", "tests/service/gateway/test_gateway_properties.py",
     ),
     "what is pushed down gives what is evaluated here": (
-        "tests/seam/test_catalogue.py", "tests/seam/test_catalogue_sqlite.py",
+        "tests/seam/test_catalogue.py", "tests/seam/test_catalogue_random.py", "tests/seam/test_catalogue_sqlite.py",
         "tests/unit/test_profiles_translation.py", "tests/unit/test_stac_cql2.py",
     ),
     "POST is GET, and a gateway that federates a gateway gives the same": (

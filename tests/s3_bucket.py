@@ -18,11 +18,12 @@ ACCESS, SECRET = "harvester", "not-a-real-secret"
 
 @contextmanager
 def rclone(folder: Path, *options: str) -> Iterator[str]:
-    """Serve a folder, whose folders are buckets; yield the endpoint. Its log stands beside the folder."""
+    """Serve a folder, made if missing, whose folders are buckets; yield the endpoint. Its log stands beside it."""
     binary = Path(sys.executable).parent / "rclone"
     if not binary.exists():
         pytest.skip("rclone is not installed")
     port = free_port()
+    folder.mkdir(exist_ok=True)
     command = [
         str(binary), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS},{SECRET}",
         "--config", "/dev/null", "--vfs-cache-mode", "off", *options,

@@ -26,9 +26,7 @@ PART = 5 * MIB
 
 @pytest.fixture(scope="session")
 def rclone_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("rclone") / "data"
-    folder.mkdir()
-    with rclone(folder) as endpoint:
+    with rclone(tmp_path_factory.mktemp("rclone") / "data") as endpoint:
         yield endpoint
 
 

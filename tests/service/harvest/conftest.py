@@ -26,9 +26,7 @@ def _no_faults(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("s3") / "data"
-    folder.mkdir()
-    with rclone(folder) as endpoint:
+    with rclone(tmp_path_factory.mktemp("s3") / "data") as endpoint:
         yield endpoint
 
 
@@ -44,9 +42,7 @@ def processes() -> BaseContext:
 @pytest.fixture(scope="session")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Another S3 service."""
-    folder = tmp_path_factory.mktemp("other-s3") / "data"
-    folder.mkdir()
-    with rclone(folder) as endpoint:
+    with rclone(tmp_path_factory.mktemp("other-s3") / "data") as endpoint:
         yield endpoint
 
 

@@ -95,18 +95,30 @@ def twice(origin, notes, before):
     return max(0, sent * PART - min(starts)) if starts else 0
 
 
-async def killed_near(processes, scene, origin, fatal):
-    """Kill a process after a write, and let another one finish; return the notes of the first."""
-    item_id, bodies = publish(scene, origin)
+async def ordered_and_killed(processes, scene, fatal):
+    """Kill a process that carries out a new order after a write; return the order, and the notes of the process."""
     async with scene.running(workers=0) as live:
         order = await live.order()
     notes = scene.folder / "notes"
     code = await ended(processes, near, scene.portable(), order.id, notes, fatal)
-    written, before = notes.read_text().splitlines(), len(origin.requests)
+    written = notes.read_text().splitlines()
     assert code == (-signal.SIGKILL if len(written) >= fatal > 0 else 0)
+    return order, written
+
+
+async def finished(scene, order, item_id, bodies, checksum=sha256):
+    """Let another process finish, and check all that it leaves."""
     async with scene.running(workers=1) as live:
         assert (await live.settled(order.id, 30)).state == "OK"
-        await right(live, item_id, bodies)
+        await right(live, item_id, bodies, checksum)
+
+
+async def killed_near(processes, scene, origin, fatal):
+    """Kill a process after a write, and let another one finish; return the notes of the first."""
+    item_id, bodies = publish(scene, origin)
+    order, written = await ordered_and_killed(processes, scene, fatal)
+    before = len(origin.requests)
+    await finished(scene, order, item_id, bodies)
     assert twice(origin, written, before) <= PART
     return written
 
@@ -132,15 +144,8 @@ async def killed_in_lanes(processes, scene, origin, fatal):
     """Kill a process that carries several parts of an object at once, and let another one finish."""
     scene.settings = msgspec.structs.replace(scene.settings, part_bytes=2 * PART, parts_at_once=2)
     item_id, bodies = publish(scene, origin, crc64)
-    async with scene.running(workers=0) as live:
-        order = await live.order()
-    notes = scene.folder / "notes"
-    code = await ended(processes, near, scene.portable(), order.id, notes, fatal)
-    written = notes.read_text().splitlines()
-    assert code == (-signal.SIGKILL if len(written) >= fatal > 0 else 0)
-    async with scene.running(workers=1) as live:
-        assert (await live.settled(order.id, 30)).state == "OK"
-        await right(live, item_id, bodies, crc64)
+    order, written = await ordered_and_killed(processes, scene, fatal)
+    await finished(scene, order, item_id, bodies, crc64)
     return written
 
 
@@ -163,16 +168,9 @@ async def publish_in_bucket(scene, endpoint):
 async def killed_between_buckets(processes, scene, endpoint, fatal):
     """Kill a process that copies from bucket to bucket, and let another one finish."""
     item_id, bodies = await publish_in_bucket(scene, endpoint)
-    async with scene.running(workers=0) as live:
-        order = await live.order()
-    notes = scene.folder / "notes"
-    code = await ended(processes, near, scene.portable(), order.id, notes, fatal)
-    written = notes.read_text().splitlines()
-    assert code == (-signal.SIGKILL if len(written) >= fatal > 0 else 0)
+    order, written = await ordered_and_killed(processes, scene, fatal)
     with readings() as read:
-        async with scene.running(workers=1) as live:
-            assert (await live.settled(order.id, 30)).state == "OK"
-            await right(live, item_id, bodies)
+        await finished(scene, order, item_id, bodies)
     again = [start for key, start in read if key == "in/large.tif"]
     inside = endpoint == scene.endpoint  # the service copies; what we read, we read to check it
     assert inside or not again or written.count("bucket put_part") * PART - min(again) <= PART

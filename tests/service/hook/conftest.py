@@ -22,9 +22,7 @@ def _no_faults(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("hook-s3") / "data"
-    folder.mkdir()
-    with rclone(folder) as endpoint:
+    with rclone(tmp_path_factory.mktemp("hook-s3") / "data") as endpoint:
         yield endpoint
 
 
