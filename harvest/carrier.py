@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 Ending = Literal["done", "deleted", "failed", "put off", "held", "waiting", "lost"]
 """How a worker's turn with an object ended."""
 
-SMALL_AT_ONCE = 8
-"""Small objects that one worker has in hand: each waits for its round trips, and all for the same commits."""
+SMALL_IN_HAND = 32
+"""Small objects that one worker has in hand: a quarter of them on their way, the others wait for the same commits."""
 
-SMALL_IN_A_ROW = 64
+SMALL_IN_A_ROW = 256
 """Small objects after which a worker looks for other work, too."""
 
 LONGEST_PAUSE = 300.0
@@ -73,7 +73,7 @@ class Carrier:
 
         Of small objects further ones are taken as soon as half of the hand is free, up to :data:`SMALL_IN_A_ROW`.
         """
-        taken = await self._desk.take(SMALL_AT_ONCE)
+        taken = await self._desk.take(SMALL_IN_HAND)
         if taken:
             found()
             await self._under_claims(taken)
@@ -105,10 +105,10 @@ class Carrier:
             count += len(claims)
             if count >= SMALL_IN_A_ROW or not all(map(is_small, claims)):
                 return
-            if not await hand.empty_to(SMALL_AT_ONCE // 2):
+            if not await hand.empty_to(min(SMALL_IN_HAND // 2, len(claims))):
                 return
             try:
-                claims = await self._desk.take(SMALL_AT_ONCE - len(hand.works))
+                claims = await self._desk.take(SMALL_IN_HAND - len(hand.works))
             except HarvestError:  # what is in hand may end well all the same
                 await hand.let_go()
                 raise

@@ -12,6 +12,9 @@ from harvest.settings import HarvestSettings
 from harvest.sources import Sources
 from harvest.transfer import Manner, Transfer
 
+SMALL_AT_ONCE = 8
+"""Small objects that are on their way at once for each worker of a process."""
+
 
 class CarryingTerms(Value, frozen=True):
     """How objects are carried; each field is of :class:`harvest.settings.HarvestSettings`."""
@@ -34,17 +37,23 @@ def carrier_of(
     desk: Desk,
     terms: CarryingTerms,
     means: Means,
+    workers: int,
     checkpoint: Checkpoint = unobserved,
     recorded: Recorded = unrecorded,
 ) -> Carrier:
-    """Return a carrier of what a desk gives out."""
+    """Return a carrier of what a desk gives out, which so many workers share."""
     patience = Patience(stall=terms.stall_seconds, attempts=terms.attempts, pause=terms.pause_seconds)
     sources = Sources(means=means, patience=patience)
     transfer = Transfer(
         desk=desk,
         places=means.places,
         sources=sources,
-        manner=Manner(part_bytes=terms.part_bytes, checksum=terms.checksum, parts_at_once=terms.parts_at_once),
+        manner=Manner(
+            part_bytes=terms.part_bytes,
+            checksum=terms.checksum,
+            parts_at_once=terms.parts_at_once,
+            small_at_once=workers * SMALL_AT_ONCE,
+        ),
         checkpoint=checkpoint,
     )
     return Carrier(

@@ -6,6 +6,7 @@ over cannot write any more (:class:`harvest.errors.ClaimLost`).
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -86,6 +87,9 @@ Scope = str | None
 SMALL = 1 << 20
 """Bytes up to which objects are taken several at once."""
 
+SMALL_TOGETHER = 4 << 20
+"""Bytes of objects that are taken at once, at most: each of them is held for a moment."""
+
 
 def is_small(claim: ObjectClaim) -> bool:
     """Tell whether a claim is on one of many objects that are taken together."""
@@ -109,13 +113,14 @@ def claim_objects(
 
     With a ``scope`` of one order nothing is given out to be discarded: that is done beside the database.
 
-    Where it is small, up to ``most`` small ones of the same order are taken.
+    Where it is small, up to ``most`` small ones of the same order are taken, of :data:`SMALL_TOGETHER` bytes.
     """
     rows = connection.all("object_deletable", now=now) if scope is None else []
     for order in [] if rows else connection.all("orders_working", now=now, scope=scope):
         rows = connection.all("object_claimable", payer=order["id"], now=now)
         if rows and most > 1 and (rows[0]["size"] or SMALL + 1) <= SMALL:
-            rows = connection.all("objects_claimable_small", payer=order["id"], now=now, size=SMALL, most=most)
+            some = connection.all("objects_claimable_small", payer=order["id"], now=now, size=SMALL, most=most)
+            rows = [row for row, before in zip(some, sizes_before(some), strict=True) if before < SMALL_TOGETHER]
         if rows:
             break
     if not rows:
@@ -123,6 +128,15 @@ def claim_objects(
     ids = as_rows([(row["id"],) for row in rows])
     connection.change("objects_claim", rows=ids, until=until)
     return [_object(row) for row in connection.all("objects_claimed", rows=ids)]
+
+
+def sizes_before(rows: Sequence[Row]) -> list[int]:
+    """Return for each object how many bytes those before it have.
+
+    >>> sizes_before([{"size": 3}, {"size": 4}, {"size": 5}])
+    [0, 3, 7]
+    """
+    return list(accumulate((row["size"] for row in rows[:-1]), initial=0)) if rows else []
 
 
 def _object(row: Row) -> ObjectClaim:

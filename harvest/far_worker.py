@@ -90,8 +90,9 @@ async def work_for(url: str, run: str, token: str, *, checkpoint: Checkpoint = u
         manners = Manners(terms.politeness, origins=terms.origins, turns=turns)
         means = Means(lines=outbound.lines, check=outbound.check, places=buckets.places, manners=manners)
         desk = FarDesk(line=line, taken=buckets.learn)
-        carrier = carrier_of(desk, terms.carrying, means, checkpoint)
-        works = [_carry(carrier, lambda: buckets.open) for _ in range(max(1, terms.workers))]
+        workers = max(1, terms.workers)
+        carrier = carrier_of(desk, terms.carrying, means, workers, checkpoint)
+        works = [_carry(carrier, lambda: buckets.open) for _ in range(workers)]
         keeping = asyncio.create_task(turns.keep(), name="harvest-turns")
         try:
             ends = await asyncio.gather(*works, return_exceptions=True)

@@ -392,4 +392,4 @@ def _carrier(
         ways=world.ways,
         folders=world.folders,
     )
-    return carrier_of(desk, CarryingTerms.of(settings), means, checkpoint, world.recorded)
+    return carrier_of(desk, CarryingTerms.of(settings), means, settings.workers, checkpoint, world.recorded)

@@ -194,7 +194,7 @@ ORDER BY r.priority DESC, (SELECT count(*) FROM objects o WHERE o.payer = r.id A
     AND o.claim_until > :now), r.created;
 
 -- name: objects_claimable_small
-SELECT id FROM objects
+SELECT id, size FROM objects
 WHERE payer = :payer AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE')
     AND state IN ('WANTED', 'ORDERED', 'CLAIMED', 'TRANSFERRING', 'VERIFYING')
     AND not_before <= :now AND claim_until <= :now AND size <= :size

@@ -9,13 +9,14 @@ service the bytes are copied by the service itself.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 import msgspec
 
 from edges.errors import Conflict, EdgeError, NotFound, SiteMisbehaved
 from edges.model import Stored
-from harvest.claims import ObjectClaim
+from harvest.claims import ObjectClaim, is_small
 from harvest.copying import Copier
 from harvest.desk import Desk
 from harvest.digest import Digest, Kept
@@ -39,6 +40,9 @@ HELD = 1 << 20
 """Bytes up to which an object is held whole, so that a store that is busy gets it again without asking the source."""
 
 
+_AT_ONCE = nullcontext()
+
+
 class _Occupied(Exception):
     """Something else is where only absence was expected."""
 
@@ -48,11 +52,13 @@ class Manner:
     """How objects are transferred: bytes of a part, and what is computed where no checksum is announced.
 
     Up to ``parts_at_once`` parts of one object go side by side, where no others are being carried; they are smaller.
+    ``small_at_once`` small objects are on their way at once: read, or written; others wait for the journal meanwhile.
     """
 
     part_bytes: int
     checksum: Kept = "crc64nvme"
     parts_at_once: int = 1
+    small_at_once: int = 8
 
 
 class Transfer:
@@ -72,6 +78,7 @@ class Transfer:
         self._manner = manner
         self._checkpoint = checkpoint
         self._lanes = Lanes(manner.parts_at_once)
+        self._small = asyncio.Semaphore(manner.small_at_once)
         self._publisher = Publisher(desk=desk, places=places, checkpoint=checkpoint)
         self._copier = Copier(
             desk=desk, places=places, sources=sources, publisher=self._publisher, checkpoint=checkpoint
@@ -121,7 +128,8 @@ class Transfer:
             await self._conclude(claim, upload, upload.start)
             return
         start, validator = (upload.start, claim.validator) if upload else (0, None)
-        async with self._sources.reading(source, start=start, validator=validator) as reading:
+        reading = self._sources.reading(source, start=start, validator=validator)
+        async with self._on_its_way(claim), reading:
             if upload is not None and not _same(reading, claim):
                 raise SourceChanged
             claim = msgspec.structs.replace(claim, source=source, validator=reading.validator)
@@ -194,7 +202,8 @@ class Transfer:
         digest = self._digest(claim)
         digest.update(body)
         await self._permit(claim, len(body), digest)
-        await self._store(claim).put(claim.key, body, metadata={VERSION: claim.version})
+        async with self._on_its_way(claim):
+            await self._store(claim).put(claim.key, body, metadata={VERSION: claim.version})
         self._checkpoint("put")
         await self._publisher.available(claim, moved=len(body))
 
@@ -276,6 +285,10 @@ class Transfer:
             raise
         self._checkpoint("upload-remembered")
         return upload_id
+
+    def _on_its_way(self, claim: ObjectClaim) -> AbstractAsyncContextManager[None]:
+        """Return what holds a small object back until others have come through."""
+        return self._small if is_small(claim) else _AT_ONCE
 
     def _parts(self, claim: ObjectClaim) -> Parts:
         return Parts(desk=self._desk, checkpoint=self._checkpoint, claim=claim, store=self._store(claim))

@@ -21,7 +21,7 @@ from edges.lines.lines import Lines
 from edges.model import Json, Query
 from edges.settings import Secret, StorageSettings
 from edges.storage.s3 import S3Store
-from harvest.carrier import SMALL_AT_ONCE
+from harvest.carrying import SMALL_AT_ONCE
 from harvest.claims import SMALL
 from harvest.database_sqlite import SqliteDatabase
 from harvest.harvester import Harvester
@@ -59,7 +59,7 @@ async def copied(job: Job) -> tuple[float, float]:
             lines=lines,
             check=lambda _: None,
         )
-        at_once = SMALL_AT_ONCE if job.size <= SMALL else 1  # objects that one worker has in hand
+        at_once = SMALL_AT_ONCE if job.size <= SMALL else 1  # objects that one worker has on their way
         settings = HarvestSettings(workers=max(1, job.at_once // at_once), idle_seconds=0.2)
         harvester = Harvester(database=SqliteDatabase(folder / "harvest.sqlite"), settings=settings, world=world)
         await stack.enter_async_context(harvester)
