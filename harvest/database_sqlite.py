@@ -1,6 +1,7 @@
 """The orders' database in one SQLite file (WAL), which the processes of one machine may share."""
 
 import sqlite3
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 from harvest.database_thread import DatabaseThread
 from harvest.errors import DatabaseUnavailable
 from harvest.sql import migrations, not_newer, queries
+
+_LOOK_AGAIN = 0.01
+"""Seconds between two tries to open a file that another is making."""
 
 
 class SqliteConnection:
@@ -40,7 +44,8 @@ class SqliteSession:
         self._raw = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
         self._raw.row_factory = sqlite3.Row
         self._raw.create_function("fresh_id", 0, lambda: uuid.uuid4().hex)
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        _log_ahead(self._raw, busy_seconds)
+        for pragma in ("synchronous = FULL", "foreign_keys = ON"):
             self._raw.execute(f"PRAGMA {pragma}")
         _migrate(self._raw)
         self.connection = SqliteConnection(self._raw, queries())
@@ -94,6 +99,23 @@ class SqliteDatabase(DatabaseThread):
 
     def __init__(self, path: Path, *, busy_seconds: float = 10.0) -> None:
         super().__init__(lambda: SqliteSession(path, busy_seconds=busy_seconds))
+
+
+def _log_ahead(raw: sqlite3.Connection, seconds: float) -> None:
+    """Let the file be written by its log (SQLite, "Write-Ahead Logging").
+
+    While another makes this change of a new file, SQLite waits for nobody, and tells at once that it is locked.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_LOOK_AGAIN)
+        else:
+            return
 
 
 def _migrate(raw: sqlite3.Connection) -> None:

@@ -73,6 +73,32 @@ async def test_what_was_written_is_there_after_opening_it_again(database):
         assert await second.run(lambda c: c.change("order_present", id="a", count=1)) == 1
 
 
+async def test_a_new_database_is_waited_for_while_another_process_makes_it(tmp_path):
+    maker = sqlite3.connect(tmp_path / "harvest.sqlite", isolation_level=None)
+    maker.execute("BEGIN IMMEDIATE")
+    database = SqliteDatabase(tmp_path / "harvest.sqlite", busy_seconds=5)
+    opening = asyncio.create_task(database.__aenter__())
+    done, _ = await asyncio.wait([opening], timeout=0.2)
+    maker.execute("COMMIT")
+    maker.close()
+    assert not done
+    opened = await opening
+    try:
+        assert await opened.run(lambda c: c.one("order_by_id", id="a")) is None
+    finally:
+        await opened.__aexit__(None, None, None)
+
+
+async def test_small_objects_are_taken_as_many_as_can_be_held(database):
+    async with database() as opened:
+        await opened.run(lambda c: (take_in(c, "a"), active(c, "a")))
+        for number in range(8):
+            await opened.run(lambda c, key=str(number): want(c, "a", key, size=1 << 20))
+        taken = await opened.run(lambda c: claims.claim_objects(c, 5.0, 9.0, 32))
+        assert len(taken) == claims.SMALL_TOGETHER >> 20
+        assert len(await opened.run(lambda c: claims.claim_objects(c, 5.0, 9.0, 3))) == 3
+
+
 async def test_an_act_that_fails_is_undone_and_those_beside_it_are_not(database):
     def refuse(connection):
         take_in(connection, "refused")
