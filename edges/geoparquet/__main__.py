@@ -2,11 +2,13 @@
 
 import argparse
 import errno
+import gc
 import json
 import sys
 from pathlib import Path
 
-from edges.geoparquet.write import NotItems, write_geoparquet
+from edges.geoparquet.lines import NotItems
+from edges.geoparquet.write import write_geoparquet
 
 EXIT_FAILED, EXIT_DISK_FULL = 1, 7
 
@@ -18,6 +20,7 @@ def main() -> int:
     parser.add_argument("target", type=Path)
     parser.add_argument("--about", type=json.loads, default={}, help="JSON for the file's metadata key lakegate")
     given = parser.parse_args()
+    gc.disable()  # values of JSON hold no cycles; looking for some takes a third of the time
     try:
         written = write_geoparquet(given.source, given.target, about=given.about, progress=_tell)
     except NotItems as error:

@@ -20,9 +20,9 @@ INSTANTS = frozenset(
 )
 """The columns that the specification wants as timestamps."""
 
-_MEMBERS = ("type", "stac_version", "stac_extensions", "id", "links", "assets", "collection")
-_TAKEN = frozenset({*_MEMBERS, "geometry", "bbox", KEPT_PROPERTIES, KEPT_MEMBERS})
-_PROJECTED = "proj:geometry"
+MEMBERS = ("type", "stac_version", "stac_extensions", "id", "links", "assets", "collection")
+_TAKEN = frozenset({*MEMBERS, "geometry", "bbox", KEPT_PROPERTIES, KEPT_MEMBERS})
+PROJECTED = "proj:geometry"
 _PLANE = ("xmin", "ymin", "xmax", "ymax")
 _SPACE = ("xmin", "ymin", "zmin", "xmax", "ymax", "zmax")
 
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 def to_rows(items: Sequence[Json]) -> list[Row]:
     """Return the columns of items; geometries as WKB, all at once, for one by one they cost the most."""
-    projected = [_properties(item).get(_PROJECTED) for item in items]
+    projected = [_properties(item).get(PROJECTED) for item in items]
     binaries = to_wkbs([item.get("geometry") for item in items])
     return [
         _row(item, geometry, proj) for item, geometry, proj in zip(items, binaries, to_wkbs(projected), strict=True)
@@ -44,13 +44,13 @@ def _properties(item: Json) -> Json:
 
 
 def _row(item: Json, geometry: bytes | None, projected: bytes | None) -> Row:
-    row: Row = {name: item[name] for name in _MEMBERS if item.get(name) is not None}
+    row: Row = {name: item[name] for name in MEMBERS if item.get(name) is not None}
     kept = {name: value for name, value in item.items() if name not in _TAKEN and name != "properties"}
     row["geometry"] = geometry
     if item.get("geometry") is not None and geometry is None:
         kept["geometry"] = item["geometry"]
     bbox = item.get("bbox")
-    row["bbox"] = None if bbox is None else _box(bbox)
+    row["bbox"] = None if bbox is None else box_of(bbox)
     if bbox is not None and row["bbox"] is None:
         kept["bbox"] = bbox
     given = item.get("properties")
@@ -66,10 +66,10 @@ def _row(item: Json, geometry: bytes | None, projected: bytes | None) -> Row:
 def _flatten(row: Row, properties: Json, projected: bytes | None) -> None:
     kept: Json = {}
     for name, value in properties.items():
-        if name in _TAKEN or not name or (name == _PROJECTED and value is not None and projected is None):
+        if name in _TAKEN or not name or (name == PROJECTED and value is not None and projected is None):
             kept[name] = value
         else:
-            row[name] = projected if name == _PROJECTED else value
+            row[name] = projected if name == PROJECTED else value
     if kept:
         row[KEPT_PROPERTIES] = _text(kept)
 
@@ -99,7 +99,8 @@ def from_wkb(binary: bytes) -> Json:
     return geometry
 
 
-def _box(bbox: Any) -> Row | None:
+def box_of(bbox: Any) -> Row | None:
+    """Return a bbox as its column; None for one that the column cannot hold."""
     if not isinstance(bbox, list) or len(bbox) not in (4, 6) or not all(map(_is_finite, bbox)):
         return None
     return dict(zip(_PLANE if len(bbox) == 4 else _SPACE, bbox, strict=True))
@@ -117,11 +118,11 @@ def to_item(row: Row) -> Json:
     """
     kept = _object(row.get(KEPT_MEMBERS))
     properties = {name: value for name, value in row.items() if name not in _TAKEN and value is not None}
-    if isinstance(properties.get(_PROJECTED), bytes):
-        properties[_PROJECTED] = from_wkb(properties[_PROJECTED])
+    if isinstance(properties.get(PROJECTED), bytes):
+        properties[PROJECTED] = from_wkb(properties[PROJECTED])
     properties |= _object(row.get(KEPT_PROPERTIES))
     properties.setdefault("datetime", None)
-    item = {"type": "Feature"} | {name: row[name] for name in _MEMBERS if row.get(name) is not None}
+    item = {"type": "Feature"} | {name: row[name] for name in MEMBERS if row.get(name) is not None}
     item["geometry"] = from_wkb(row["geometry"]) if row.get("geometry") is not None else None
     box = row.get("bbox")
     if box is not None:

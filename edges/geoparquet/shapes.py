@@ -4,7 +4,9 @@ A column gets a type only if that type holds each value as it is; where values d
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from edges.model import Frozen
 from edges.stac.datetimes import parse_instant
@@ -117,6 +119,20 @@ class Shape:
             return self._list()
         return self._record() if kinds == _OBJECT else JSON_COLUMN
 
+    def familiar(self) -> Any:
+        """Return the type of the values that would change nothing: ``msgspec`` decodes these and no others."""
+        column = self.column()
+        if column.kind == "json":
+            return Any  # which it stays, whatever comes
+        if column.kind == "list":
+            element = self._element
+            return list[element.familiar()] | None if element is not None else _EMPTY_LIST | None  # type: ignore[misc]
+        if column.kind == "record":
+            return record_type({name: shape.familiar() for name, shape in self._members.items()}) | None
+        if column.kind == "int" and self._inexact:
+            return _INT_TYPE | None
+        return _FAMILIAR[self._kinds & ~_NULL]
+
     def _list(self) -> Column:
         element = Column(kind="text") if self._element is None else self._element.column()
         return JSON_COLUMN if element.kind == "json" else Column(kind="list", element=element)
@@ -130,6 +146,29 @@ class Shape:
 _TYPES: dict[int, Kind] = {
     0: "text", _BOOL: "bool", _INT: "int", _FLOAT: "float", _INT | _FLOAT: "float", _TEXT: "text",
 }  # fmt: skip
+
+_EXACT = msgspec.Meta(ge=-_LARGEST_EXACT, le=_LARGEST_EXACT)
+_WITHIN = msgspec.Meta(gt=-_LARGEST_EXACT, lt=_LARGEST_EXACT)
+_FAMILIAR: dict[int, Any] = {
+    0: None, _BOOL: bool | None, _TEXT: str | None, _INT: Annotated[int, _EXACT] | None,
+    _FLOAT: Annotated[float, _WITHIN] | None, _INT | _FLOAT: Annotated[float, _WITHIN] | None,
+}  # fmt: skip
+"""A whole number is taken as a float too, and rounded before its bounds are looked at."""
+_INT_TYPE = Annotated[int, msgspec.Meta(ge=_INT64.start, le=_INT64.stop - 1)]
+_EMPTY_LIST = Annotated[list[Any], msgspec.Meta(max_length=0)]
+
+
+def record_type(members: Mapping[str, Any]) -> type[msgspec.Struct]:
+    """Return the type of objects that have these members, or some of them, and no others.
+
+    Raises:
+        ValueError: a name cannot be that of a member.
+    """
+    fields = {f"m{number}": (name, kind) for number, (name, kind) in enumerate(members.items())}
+    return msgspec.defstruct(
+        "Record", [(place, kind, None) for place, (_, kind) in fields.items()],
+        rename={place: name for place, (name, _) in fields.items()}, forbid_unknown_fields=True, gc=False,
+    )  # fmt: skip
 
 
 class InstantShape(Shape):

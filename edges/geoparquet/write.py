@@ -1,6 +1,5 @@
 """NDJSON of items to one stac-geoparquet file: two passes over the input, in memory that does not grow with it."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,34 +8,25 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from edges.geoparquet.rows import INSTANTS, KEPT_MEMBERS, KEPT_PROPERTIES, Row, to_rows
-from edges.geoparquet.shapes import JSON_COLUMN, Column, InstantShape, Shape
+from edges.geoparquet.lines import decoded, slices
+from edges.geoparquet.rows import Row, to_rows
+from edges.geoparquet.seen import BINARY, Seen
+from edges.geoparquet.shapes import JSON_COLUMN, Column
 from edges.model import Json
 from edges.stac.datetimes import parse_instant
 
 MAX_LEAVES = 4_000
 """Most Parquet columns of a file; beyond it the widest columns are kept as JSON text."""
-SLICE_BYTES = 8 << 20
-"""JSON that is taken apart at once: some eight times as much as Python objects."""
 GROUP_ROWS, GROUP_BYTES = 20_000, 64 << 20
 """A row group: as large as one of these allows, for each costs its share of the footer."""
 
 GEOPARQUET_VERSION, STAC_GEOPARQUET_VERSION = "1.1.0", "1.1.0"
-_FIXED = {
-    "type": Column(kind="text"), "stac_version": Column(kind="text"), "id": Column(kind="text"),
-    "collection": Column(kind="text"), KEPT_MEMBERS: Column(kind="text"), KEPT_PROPERTIES: Column(kind="text"),
-}  # fmt: skip
-_BINARY = ("geometry", "proj:geometry")
 _SCALARS = {
     "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "text": pa.string(), "json": pa.string(),
     "instant": pa.timestamp("us", tz="UTC"),
 }  # fmt: skip
 Progress = Callable[[str, int], None]
 """Told the phase (``look``, ``write``) and how many items it has done."""
-
-
-class NotItems(ValueError):
-    """A line of the input is no STAC item; says which."""
 
 
 def write_geoparquet(source: Path, target: Path, *, about: Json | None = None, progress: Progress | None = None) -> int:
@@ -62,53 +52,13 @@ def _silent(phase: str, items: int) -> None:
     """Tell nobody."""
 
 
-def _slices(source: Path) -> Iterator[list[Row]]:
-    """Yield the rows of a file, some megabytes of items at a time."""
-    items: list[Json] = []
-    size = 0
-    with source.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            items.append(_decoded(line, number))
-            size += len(line)
-            if size >= SLICE_BYTES:
-                yield to_rows(items)
-                items, size = [], 0
-    if items:
-        yield to_rows(items)
-
-
-def _decoded(line: bytes, number: int) -> Json:
-    try:
-        try:
-            item = msgspec.json.decode(line)
-        except msgspec.DecodeError:  # numbers beyond all floats, which the standard library reads
-            item = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise NotItems(f"line {number} is no JSON: {error}") from error
-    if not isinstance(item, dict):
-        raise NotItems(f"line {number} is no STAC item but {line[:40]!r}")
-    return item
-
-
 def look(source: Path, tell: Progress) -> dict[str, Column]:
     """Return the columns that hold everything in the file."""
-    shapes: dict[str, Shape] = {}
-    seen = 0
-    for rows in _slices(source):
-        for row in rows:
-            _see(row, shapes)
-        seen += len(rows)
-        tell("look", seen)
-    return {name: _FIXED.get(name) or shape.column() for name, shape in shapes.items()}
-
-
-def _see(row: Row, shapes: dict[str, Shape]) -> None:
-    for name, value in row.items():
-        shape = shapes.get(name)
-        if shape is None:
-            shape = shapes[name] = InstantShape() if name in INSTANTS else Shape()
-        if name not in _BINARY:
-            shape.see(value)
+    seen = Seen()
+    for first, lines in slices(source):
+        seen.see(lines, first)
+        tell("look", first + len(lines) - 1)
+    return seen.columns()
 
 
 def _narrowed(columns: dict[str, Column]) -> dict[str, Column]:
@@ -133,7 +83,7 @@ def _arrow(column: Column) -> pa.DataType:
 
 def _schema(columns: dict[str, Column], about: Json) -> pa.Schema:
     fields = [
-        pa.field(name, pa.binary() if name in _BINARY else _arrow(column))
+        pa.field(name, pa.binary() if name in BINARY else _arrow(column))
         for name, column in columns.items()
         if name not in ("geometry", "bbox")
     ]
@@ -173,7 +123,7 @@ class _Preparation:
     """Turns the values of a row into what Arrow takes: JSON text where it stands, instants as microseconds."""
 
     def __init__(self, columns: dict[str, Column]) -> None:
-        self._paths = json_paths({name: column for name, column in columns.items() if name not in _BINARY})
+        self._paths = json_paths({name: column for name, column in columns.items() if name not in BINARY})
         self._instants = [name for name, column in columns.items() if column.kind == "instant"]
 
     def row(self, row: Row) -> Row:
@@ -217,7 +167,8 @@ def _groups(source: Path, schema: pa.Schema, prepared: _Preparation) -> Iterator
 
 
 def _batches(source: Path, schema: pa.Schema, prepared: _Preparation) -> Iterator[pa.RecordBatch]:
-    for rows in _slices(source):
+    for first, lines in slices(source):
+        rows = to_rows([decoded(line, number) for number, line in enumerate(lines, start=first)])
         yield _batch([prepared.row(row) for row in rows], schema)
 
 

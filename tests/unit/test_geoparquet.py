@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from random_examples import examples
 from stac_geoparquet.arrow import stac_table_to_items
 
-from edges.geoparquet import write
+from edges.geoparquet import lines, write
+from edges.geoparquet.lines import NotItems
 from edges.geoparquet.read import NotGeoparquet, about, read_geoparquet
-from edges.geoparquet.rows import to_item, to_rows, to_wkbs
-from edges.geoparquet.shapes import Shape
-from edges.geoparquet.write import NotItems, write_geoparquet
+from edges.geoparquet.rows import INSTANTS, to_item, to_rows, to_wkbs
+from edges.geoparquet.seen import BINARY, Seen
+from edges.geoparquet.shapes import InstantShape, Shape
+from edges.geoparquet.write import write_geoparquet
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1.5], [0, 0]]]}
 
@@ -128,7 +130,7 @@ def test_a_wide_file_keeps_its_widest_columns_as_text(tmp_path: Path, monkeypatc
 def test_row_groups_are_cut_and_the_metadata_is_that_of_the_specification(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write, "SLICE_BYTES", 1_000)
+    monkeypatch.setattr(lines, "SLICE_BYTES", 1_000)
     monkeypatch.setattr(write, "GROUP_ROWS", 10)
     items = [item(f"i{n:03}") for n in range(100)]
     target = written(tmp_path, *items, about={"resume": "abc"})
@@ -203,6 +205,32 @@ def test_whatever_properties_come_none_is_lost(tmp_path_factory: pytest.TempPath
     items = [item(f"i{n}", properties=properties) for n, properties in enumerate(given_)]
     found = list(read_geoparquet(written(tmp_path_factory.mktemp("any"), *items)))
     assert [pruned(each["properties"]) for each in found] == [pruned(each["properties"]) for each in items]
+
+
+BOXES = [None, [0, 0, 1, 1], [0, 0.5, 1, 1], [0, 0, 0, 1, 1, 1], [0], ["a"] * 4]
+
+
+@examples(200)
+@given(
+    given_=st.lists(
+        st.dictionaries(st.sampled_from(["p", "q", "created", "proj:geometry", "assets"]), JSON_VALUES)
+        | st.fixed_dictionaries({"p": st.integers(min_value=2**53 - 1, max_value=2**53 + 1) | st.floats(-2, 2)}),
+        min_size=1, max_size=6,
+    ),
+    bboxes=st.lists(st.sampled_from(BOXES), min_size=6, max_size=6),
+)  # fmt: skip
+def test_looking_only_at_strange_items_finds_what_looking_at_each_value_finds(
+    given_: list[Any], bboxes: list[Any]
+) -> None:
+    items = [item(properties=each, bbox=bbox) for each, bbox in zip(given_, bboxes, strict=False)]
+    shapes: dict[str, Shape] = {}
+    for row in to_rows(items):
+        for name, value in row.items():
+            shape = shapes.setdefault(name, InstantShape() if name in INSTANTS else Shape())
+            shape.see(None if name in BINARY else value)
+    seen = Seen()
+    seen.see([json.dumps(each).encode() for each in items], 1)
+    assert seen.columns() == {name: shape.column() for name, shape in shapes.items()}
 
 
 def test_a_row_is_an_item_again() -> None:
