@@ -7,7 +7,7 @@ each site. Everything runs over loopback on the same cores, in turns, so only ra
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -56,7 +56,7 @@ async def _measured(folder: Path, items: int) -> list[Row]:
 
 
 async def _rows(session: aiohttp.ClientSession, sites: Sequence[Program], front: Program, count: int) -> list[Row]:
-    ways = {
+    ways: dict[str, Callable[[], Awaitable[int]]] = {
         "raw": lambda: _raw(session, sites),
         "ndjson": lambda: _export(session, front, headers=IDENTITY),
         "gzip": lambda: _export(session, front, headers={"Accept-Encoding": "gzip"}),

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,9 @@ def running_postgresql(settings: tuple[str, ...] = FAST) -> Iterator[str]:
     user = _unprivileged() if os.geteuid() == 0 else None
     if user is not None:
         os.chown(folder, user.pw_uid, user.pw_gid)
-    as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user is not None else {}
+    as_user: dict[str, Any] = (
+        {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user is not None else {}
+    )
     try:
         data = folder / "data"
         initdb = [str(program("initdb")), "-D", str(data), "-U", "lakegate", "-A", "trust", "-E", "UTF8"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.federation.processes import Program, free_port, running
 from benchmarks.harvest.servers import BUCKET, nginx_program
 from edges.catalogues.memory import MemoryCatalogue
+from edges.model import Json
 from edges.settings import CatalogueSettings, SiteSettings
 from edges.site.app import SiteServerSettings, serving
 from gateway.app import running_gateway
@@ -33,7 +34,7 @@ async def gateway(told: Connection, upstream: int) -> None:
             collections=[{"id": COLLECTION, "type": "Collection", "description": "", "license": "other", "links": []}]
         )
         assets = {name: {"href": f"{origin}/{BUCKET}/{name}"} for name in ("large", "small")}
-        item = {
+        item: Json = {
             "type": "Feature", "stac_version": "1.0.0", "id": "one", "collection": COLLECTION, "geometry": None,
             "properties": {"datetime": "2024-01-01T00:00:00Z"}, "links": [], "assets": assets,
         }  # fmt: skip

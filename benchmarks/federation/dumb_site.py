@@ -125,7 +125,8 @@ class DumbSite:
         numbers = list(range(len(self._items)))
         for field in reversed(order):  # a stable sort per field, the last one first
             name, descending = field.lstrip("+-").removeprefix("properties."), field.startswith("-")
-            numbers.sort(key=lambda number, name=name: _value(self._items[number], name), reverse=descending)
+            values = [_value(each, name) for each in self._items]
+            numbers.sort(key=values.__getitem__, reverse=descending)
         if datetime is None:
             return numbers
         first, _, last = datetime.partition("/")

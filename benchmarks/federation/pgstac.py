@@ -12,6 +12,7 @@ import msgspec
 from benchmarks.federation.items import COLLECTION, item
 from benchmarks.federation.peers import PGSTAC, PeerMissing, environment_of
 from benchmarks.federation.processes import Program, free_port, running
+from edges.model import Json
 
 _SETTINGS = """listen_addresses = '127.0.0.1'
 fsync = off
@@ -91,7 +92,8 @@ def _load(binaries: Path, folder: Path, environment: dict[str, str], *, site: in
         "license": "other", "links": [],
         "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
     }  # fmt: skip
-    files = {"collections": [collection], "items": [item(site, number) for number in range(items)]}
+    found = [item(site, number) for number in range(items)]
+    files: dict[str, list[Json]] = {"collections": [collection], "items": found}
     program = str(binaries / "pypgstac")
     _quietly([program, "migrate"], environment)
     for kind, members in files.items():
