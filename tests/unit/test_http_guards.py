@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
+from served_app import served
 
 from edges.errors import DestinationRefused
 from edges.http import Outbound
@@ -105,26 +106,20 @@ async def test_a_name_whose_address_changes_to_a_private_one_reaches_nobody() ->
 
     app = web.Application()
     app.router.add_get("/", count)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    try:
+    async with served(app) as url:
+        named = url.replace("127.0.0.1", "lake.example")
         # what was public when the name was first looked at is private when it is dialled
         async with Outbound(allowed=[], resolver=Changing(["127.0.0.1"])) as outbound:
-            outbound.check(f"http://lake.example:{port}/")
+            outbound.check(named)
             with pytest.raises(DestinationRefused):
-                await outbound.session.get(f"http://lake.example:{port}/")
+                await outbound.session.get(named)
         assert reached == []
         # the same name where an operator has configured it
-        allowed = [f"http://lake.example:{port}"]
         async with (
-            Outbound(allowed=allowed, resolver=Changing(["127.0.0.1"])) as outbound,
-            outbound.session.get(f"http://lake.example:{port}/") as response,
+            Outbound(allowed=[named], resolver=Changing(["127.0.0.1"])) as outbound,
+            outbound.session.get(named) as response,
         ):
             assert response.status == 200
-    finally:
-        await runner.cleanup()
 
 
 async def test_an_allowed_origin_is_reached_and_its_redirect_elsewhere_is_not() -> None:
@@ -133,13 +128,6 @@ async def test_an_allowed_origin_is_reached_and_its_redirect_elsewhere_is_not() 
 
     app = web.Application()
     app.router.add_get("/", redirect)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    try:
-        async with Outbound(allowed=[url]) as outbound:
-            with pytest.raises(DestinationRefused):
-                await outbound.session.get(url)
-    finally:
-        await runner.cleanup()
+    async with served(app) as url, Outbound(allowed=[url]) as outbound:
+        with pytest.raises(DestinationRefused):
+            await outbound.session.get(url)

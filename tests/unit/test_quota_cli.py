@@ -7,6 +7,7 @@ import threading
 import pytest
 from aiohttp import web
 from click.testing import CliRunner
+from served_app import served as serving
 
 from edges.settings import Secret
 from gateway.auth import AuthFace, SessionCookies, TokenAuthenticator, auth_middleware
@@ -58,15 +59,9 @@ class Served:
         app.add_routes(QuotaFace(ledger=ledger, public_url="http://lake.example").routes())
         self.stopping = asyncio.Event()
         self.loop = asyncio.get_running_loop()
-        async with authenticator.running():
-            runner = web.AppRunner(app)
-            await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with authenticator.running(), serving(app) as self.url:
             self.ready.set()
             await self.stopping.wait()
-            await runner.cleanup()
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from aiohttp import web
 from free_ports import free_port
 from hda_lake import BOBS_TOKEN, OLCI, Client, gateway_over
 from order_provider import ERA5, SECRET, OrderProvider, order_provider
+from served_app import served
 from waiting import until
 
 from edges.settings import CatalogueSettings, OrderSettings, Secret, SiteSettings
@@ -198,26 +199,23 @@ async def test_who_wants_to_know_is_told_by_a_signed_event(tmp_path: Path) -> No
 
     app = web.Application()
     app.add_routes([web.post("/hook", receive)])
-    runner, port = web.AppRunner(app), free_port()
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
     key = tmp_path / "key"
     key.write_text("webhook key")
-    harvest = HarvestSettings(
-        callback_hosts=(f"127.0.0.1:{port}",),
-        allowed_origins=(f"http://127.0.0.1:{port}",),
-        webhook_keys={"mine": Secret(file=str(key))},
-    )
-    try:
+
+    async def heard() -> bool:
+        return bool(told)
+
+    async with served(app) as receiver:
+        harvest = HarvestSettings(
+            callback_hosts=(receiver.removeprefix("http://"),),
+            allowed_origins=(receiver,),
+            webhook_keys={"mine": Secret(file=str(key))},
+        )
         async with ordering(tmp_path, harvest=harvest) as (provider, client):
-            notify = {"url": f"http://127.0.0.1:{port}/hook", "secret": "mine"}
+            notify = {"url": f"{receiver}/hook", "secret": "mine"}
             _, order = await client.post({"variable": ["t2m"], "order:notify": notify}, ORDER)
             assert provider.placed == [{"variable": ["t2m"]}]
             provider.move("succeeded")
-
-            async def heard() -> bool:
-                return bool(told)
-
             await until(heard)
             headers, event = told[0]
             assert event["type"] == "org.lakegate.order.succeeded"
@@ -227,8 +225,6 @@ async def test_who_wants_to_know_is_told_by_a_signed_event(tmp_path: Path) -> No
             elsewhere = {"variable": ["sst"], "order:notify": {"url": "http://169.254.169.254/x"}}
             status, error = await client.post(elsewhere, ORDER)
             assert (status, "order:notify.url" in error["errors"][0]["message"]) == (400, True)
-    finally:
-        await runner.cleanup()
 
 
 async def test_a_collection_that_nobody_stages_takes_no_orders(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 from aiohttp import web
 from free_ports import free_port
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from served_app import served
+from yarl import URL
 
 from edges.catalogues.memory import MemoryCatalogue
 from edges.http import Outbound
@@ -41,14 +43,9 @@ class Collector:
     async def serving(self) -> AsyncIterator["Collector"]:
         app = web.Application()
         app.router.add_post("/v1/traces", self._take)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1/traces"
+        async with served(app) as url:
+            self.url = f"{url}/v1/traces"
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _take(self, request: web.Request) -> web.Response:
         told = ExportTraceServiceRequest.FromString(await request.read())
@@ -144,13 +141,9 @@ async def test_a_site_is_told_which_part_of_the_trace_its_request_is(lines: bool
 
     app = web.Application()
     app.router.add_get("/", hear)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    site = f"http://127.0.0.1:{runner.addresses[0][1]}"
     told: list[Span] = []
-    spans = Spans(export=told.append, share=1.0, sites={("127.0.0.1", runner.addresses[0][1]): "edge-a"})
-    try:
+    async with served(app) as site:
+        spans = Spans(export=told.append, share=1.0, sites={("127.0.0.1", URL(site).port): "edge-a"})
         async with Outbound(allowed=[site], tracer=spans) as outbound:
             if lines:
                 answer = await outbound.site_lines.ask("GET", site, {})
@@ -158,8 +151,6 @@ async def test_a_site_is_told_which_part_of_the_trace_its_request_is(lines: bool
             else:
                 async with outbound.session.get(site) as response:
                     assert response.status == 200
-    finally:
-        await runner.cleanup()
     [span] = told
     assert heard == [f"00-{span.known.trace_id}-{span.known.span_id}-01"]
     assert (span.name, span.kind, span.failed) == ("GET edge-a", "client", False)

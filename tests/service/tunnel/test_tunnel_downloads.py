@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from free_ports import free_port
 from s3_bucket import ACCESS, SECRET, rclone
+from served_app import served
 from tunnel_scene import SECRET as TUNNEL_SECRET
 from tunnel_scene import edge_end
 from waiting import until
@@ -44,13 +45,8 @@ async def files() -> AsyncIterator[int]:
 
     app = web.Application()
     app.add_routes([web.get("/{path:.*}", file)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    async with served(app) as url:
+        yield int(url.rpartition(":")[2])
 
 
 @asynccontextmanager
