@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 from free_ports import free_port
+from served_app import served
 from waiting import until
 
 from edges.settings import Secret, TunnelSettings
@@ -40,15 +41,8 @@ async def gateway_end(ports, *, port=0):
         await pool.close()
 
     app.on_shutdown.append(hang_up)
-    runner = web.AppRunner(app, shutdown_timeout=2)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await site.start()
-        async with open_ports(pool, {"edge-t": ports}):
-            yield pool, f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(app, port=port, shutdown_timeout=2) as url, open_ports(pool, {"edge-t": ports}):
+        yield pool, url
 
 
 def edge_end(url, services, **more):

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from ceph_server import ceph
 from s3_bucket import ACCESS, SECRET, make_buckets, rclone
+from served_app import served
 
 from edges.errors import Conflict, NotFound, SiteMisbehaved, SiteUnavailable
 from edges.lines.lines import Lines
@@ -272,16 +273,12 @@ async def moody() -> AsyncIterator[tuple[Moody, S3Store]]:
     server = Moody()
     app = web.Application(client_max_size=1 << 26)
     app.router.add_route("*", "/{tail:.*}", server.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
     async with (
+        served(app) as url,
         Lines() as lines,
         S3Store(
             site="moody",
-            settings=settings(f"http://127.0.0.1:{port}", "b"),
+            settings=settings(url, "b"),
             lines=lines,
             stall_seconds=0.5,
             attempts=3,
@@ -289,7 +286,6 @@ async def moody() -> AsyncIterator[tuple[Moody, S3Store]]:
         ) as store,
     ):
         yield server, store
-    await runner.cleanup()
 
 
 SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>m</Message></Error>"

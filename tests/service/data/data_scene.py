@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 from free_ports import free_port
+from served_app import served
 
 from edges.catalogues.memory import MemoryCatalogue
 from edges.model import Batch, Members, Query
@@ -65,14 +66,8 @@ class Origin:
     async def serving(self) -> AsyncIterator["Origin"]:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=2048).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
+        async with served(app, handler_cancellation=True) as self.url:
             yield self
-        finally:
-            await runner.cleanup()
 
     def asked(self, path: str) -> int:
         return sum(each == path for _, each, _ in self.requests)
