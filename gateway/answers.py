@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 from aiohttp import hdrs, web
 
+from edges.model import Bytes
 from edges.stac.links import JSON_TYPE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -81,7 +82,7 @@ def _has(request: web.Request, tag: str) -> bool:
     ]
 
 
-def only_utf8(body: bytes) -> bytes:
+def only_utf8(body: Bytes) -> Bytes:
     """Let no invalid UTF-8 of a site pass: raw members were never decoded."""
     return body if body.isascii() else body.decode("utf-8", "replace").encode()
 

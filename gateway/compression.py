@@ -21,7 +21,7 @@ async def compression_middleware(request: web.Request, handler: Handler) -> web.
 def _worth_it(request: web.Request, response: web.Response) -> bool:
     body = response.body
     return (
-        isinstance(body, bytes)
+        isinstance(body, bytes | bytearray)
         and len(body) >= _LEAST_BYTES
         and response.content_type in _TYPES
         and hdrs.CONTENT_ENCODING not in response.headers

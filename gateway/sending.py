@@ -18,7 +18,7 @@ class LargeAnswer(web.Response):
         """Send the head, and choose how the body goes."""
         body = self.body
         self._pieces = (
-            isinstance(body, bytes)
+            isinstance(body, bytes | bytearray)
             and len(body) > _FIRST
             and request.method != hdrs.METH_HEAD
             and not self.compression
@@ -29,7 +29,7 @@ class LargeAnswer(web.Response):
     async def write_eof(self, data: bytes = b"") -> None:
         """Send the body."""
         body = self.body
-        if not self._pieces or not isinstance(body, bytes):
+        if not self._pieces or not isinstance(body, bytes | bytearray):
             await super().write_eof(data)
             return
         self._pieces = False

@@ -8,6 +8,7 @@ from multidict import CIMultiDict
 from edges.lines.heads import Head, LineError
 from edges.lines.sockets import Buffer, Socket
 from edges.model import Bytes
+from edges.unwritten import unwritten
 
 PIECE = 256 * 1024
 """Bytes that a body is read by: what is read is sent on while it is still near the processor."""
@@ -92,7 +93,7 @@ class Answer:
             whole, self._first, self._left = self._first[: self._left], self._first[self._left :], 0
             return bytes(whole)
         if self._left <= WHOLE:
-            body = bytearray(self._left)
+            body = unwritten(self._left)  # it is given on filled, or not at all
             await self._filled(memoryview(body))
             return body
         buffer = self._scratch.take()

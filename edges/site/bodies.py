@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from edges.model import Json
+from edges.model import Bytes, Json
 
 
 class BodyTooLarge(Exception):
@@ -36,7 +36,7 @@ def json_response(value: Json, kind: str = "application/json", status: int = 200
     return bytes_response(msgspec.json.encode(value), kind, status)
 
 
-def bytes_response(body: bytes, kind: str, status: int = 200) -> web.Response:
+def bytes_response(body: Bytes, kind: str, status: int = 200) -> web.Response:
     """Return a document that is JSON already; compressed for whoever can read that."""
     headers: dict[str, Any] = {"Content-Type": kind}
     response = web.Response(status=status, body=body, headers=headers)

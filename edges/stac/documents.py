@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from edges.model import Json, Members
+from edges.model import Bytes, Json, Members
 from edges.stac.free_text import FREE_TEXT_CLASS
 from edges.stac.links import (
     GEOJSON_TYPE,
@@ -20,6 +20,7 @@ from edges.stac.links import (
     own_collection,
     url_of,
 )
+from edges.unwritten import unwritten
 
 STAC_VERSION = "1.1.0"
 OPENAPI_TYPE = "application/vnd.oai.openapi+json;version=3.1"
@@ -74,6 +75,10 @@ CONFORMANCE: tuple[str, ...] = (
     *(f"{_OGC}/cql2/1.0/conf/{name}" for name in _CQL2),
 )
 """What a face built on ``edges.stac`` evaluates by itself."""
+
+_ENCODER = msgspec.json.Encoder()
+_FRAME_ROOM, _MOST_ROOM = 8 * 1024, 8 << 20
+"""Bytes that are kept for what stands around a page's items, and for all of a page, at most."""
 
 TRANSACTION_CONFORMANCE = f"{_API}/v1.0.0/ogcapi-features/extensions/transaction"
 
@@ -153,7 +158,7 @@ def encode_items(items: Sequence[Members]) -> bytes:
 
 def item_collection(
     items: Sequence[Members], *, links: Sequence[Json], matched: int | None = None, extra: Json | None = None
-) -> bytes:
+) -> Bytes:
     """Return a page of items (GeoJSON FeatureCollection); ``matched`` only where it is exact."""
     page: Json = {
         "type": "FeatureCollection",
@@ -164,4 +169,12 @@ def item_collection(
     }
     if matched is not None:
         page["numberMatched"] = matched
-    return msgspec.json.encode(page | (extra or {}))
+    body = unwritten(_room(items))  # grown step by step, it would be copied twice over
+    _ENCODER.encode_into(page | (extra or {}), body)
+    return body
+
+
+def _room(items: Sequence[Members]) -> int:
+    """Guess the bytes of a page: its items are about as large as the first one."""
+    first = len(_ENCODER.encode(items[0])) + 1 if items else 0
+    return min(first * len(items) * 9 // 8 + _FRAME_ROOM, _MOST_ROOM)

@@ -34,7 +34,7 @@ def is_unsafe(href: str) -> bool:
     return _UNSAFE.match(_IGNORED.sub("", href[:4096])) is not None
 
 
-def looks_unsafe(body: bytes) -> bool:
+def looks_unsafe(body: bytes | bytearray) -> bool:
     """Tell whether JSON text may hold an unsafe address; False is certain."""
     text = np.frombuffer(body, dtype=np.uint8)
     return len(text) > _BEFORE + 1 and (_has_scheme(text) or _has_escape(body, text))
@@ -84,7 +84,7 @@ def _is_letter(text: Bytes) -> npt.NDArray[np.bool_]:
     return (lower >= ord("a")) & (lower <= ord("z"))
 
 
-def _has_escape(body: bytes, text: Bytes) -> bool:
+def _has_escape(body: bytes | bytearray, text: Bytes) -> bool:
     """Tell of an escape that stands for a letter, a colon, or for what browsers skip."""
     if b"\\" not in body:
         return False
@@ -92,7 +92,7 @@ def _has_escape(body: bytes, text: Bytes) -> bool:
         kind = body[place + 1 : place + 2]
         if kind in (b"t", b"n", b"r", b"f", b"b"):
             return True
-        if kind == b"u" and _is_hidden(body[place + 2 : place + 6].lower()):
+        if kind == b"u" and _is_hidden(bytes(body[place + 2 : place + 6]).lower()):
             return True
     return False
 

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from edges.errors import NotFound
-from edges.model import Json, Members, Query
+from edges.model import Bytes, Json, Members, Query
 from edges.registry import Registry
 from edges.stac.fields import apply_fields
 from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, link, next_by_get, url_of
@@ -135,7 +135,7 @@ class SearchFace:
         """
         return _ITEM.decode(await self._one(request, collection, item_id, pins))
 
-    async def _one(self, request: web.Request, collection: str, item_id: str, pins: Sequence[str]) -> bytes:
+    async def _one(self, request: web.Request, collection: str, item_id: str, pins: Sequence[str]) -> Bytes:
         principal = principal_of(request)
         sites = sites_of(pins, self._naming.sites) if pins else None
         async with self._charging.request(principal):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from edges.model import Json, Members
+from edges.model import Bytes, Json, Members
 from edges.registry import Registry
 from edges.stac.documents import item_collection
 from edges.stac.hrefs import looks_unsafe
@@ -36,7 +36,7 @@ class Showing:
         self._caught(left_out)
         return safe
 
-    def page(self, items: Sequence[Members], page: Page, *, links: Sequence[Json], told: Json) -> bytes:
+    def page(self, items: Sequence[Members], page: Page, *, links: Sequence[Json], told: Json) -> Bytes:
         """Return items, rendered of a page, as bytes; what is unsafe in them is left out, and told beside ``told``."""
         body = item_collection(items, links=links, matched=page.matched, extra=told)
         if not looks_unsafe(body):

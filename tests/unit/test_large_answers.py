@@ -11,7 +11,8 @@ from served_app import served
 from gateway.compression import compression_middleware
 from gateway.sending import LargeAnswer
 
-BODIES = {"small": b"{}", "large": bytes(range(256)) * 20_000}
+LARGE = bytes(range(256)) * 20_000
+BODIES = {"small": b"{}", "large": LARGE, "changeable": bytearray(LARGE)}
 
 
 @asynccontextmanager

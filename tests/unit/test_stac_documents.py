@@ -33,6 +33,16 @@ def test_a_page_tells_how_many_matched_only_where_that_is_known():
     assert item_collection([members()], links=[]).count(RAW) == 1
 
 
+@pytest.mark.parametrize("sizes", [[10, 100_000], [100_000, 10], [5_000] * 7])
+def test_a_page_is_whole_whatever_its_first_item_lets_expect(sizes: list[int]) -> None:
+    items = [members() | {"description": msgspec.Raw(b'"' + b"x" * size + b'"')} for size in sizes]
+    page = item_collection(items, links=[{"rel": "self"}], extra={"more": "y" * 10_000})
+    assert msgspec.json.encode(msgspec.json.decode(page)["features"]) == msgspec.json.encode(
+        [decoded(item) for item in items]
+    )
+    assert page.endswith(b'"}')
+
+
 def test_an_item_gets_our_links_and_keeps_the_others():
     item = own_item(members(), "https://lake.example/stac/")
     links = decoded(item)["links"]
