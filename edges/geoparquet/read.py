@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from edges.geoparquet.json_text import change_at
 from edges.geoparquet.rows import to_item
 from edges.model import Json
 from edges.stac.datetimes import format_instant
@@ -29,7 +30,7 @@ def read_geoparquet(path: Path, *, rows: int = 1_000) -> Iterator[Json]:
     """
     try:
         with pq.ParquetFile(path) as file:
-            paths = _json_paths(file.schema_arrow)
+            paths = msgspec.json.decode(_own_words(file.schema_arrow), type=_Told).json
             for batch in file.iter_batches(batch_size=rows):
                 yield from _items(batch, paths)
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
@@ -38,13 +39,17 @@ def read_geoparquet(path: Path, *, rows: int = 1_000) -> Iterator[Json]:
 
 def about(path: Path) -> Json:
     """Return what the file says of its own export: the key ``lakegate``, empty in files of others."""
-    metadata = pq.read_schema(path).metadata or {}
-    return dict(msgspec.json.decode(metadata.get(b"lakegate", b"{}")))
+    return msgspec.json.decode(_own_words(pq.read_schema(path)), type=Json)
 
 
-def _json_paths(schema: pa.Schema) -> list[tuple[str, ...]]:
-    told = msgspec.json.decode((schema.metadata or {}).get(b"lakegate", b"{}"))
-    return [tuple(path) for path in told.get("json", [])]
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file of ours says of its rows: the paths of :mod:`edges.geoparquet.json_text`."""
+
+    json: tuple[tuple[str, ...], ...] = ()
+
+
+def _own_words(schema: pa.Schema) -> bytes:
+    return bytes((schema.metadata or {}).get(b"lakegate", b"{}"))
 
 
 def _items(batch: pa.RecordBatch, paths: Sequence[tuple[str, ...]]) -> Iterator[Json]:
@@ -56,7 +61,7 @@ def _items(batch: pa.RecordBatch, paths: Sequence[tuple[str, ...]]) -> Iterator[
             if row[name] is not None:
                 row[name] = format_instant(row[name])
         for path in paths:
-            _decode(row, path)
+            change_at(row, path, _kept)
         yield to_item({name: _without_nulls(value) for name, value in row.items()})
 
 
@@ -68,22 +73,6 @@ def _values(column: pa.Array) -> list[Any]:
     return values
 
 
-def _decode(holder: Any, path: Sequence[str]) -> None:
-    name, *rest = path
-    if name == "[]":
-        for element in holder:
-            if element is not None:
-                _decode(element, rest)
-        return
-    value = holder.get(name)
-    if value is None:
-        return
-    if rest:
-        _decode(value, rest)
-    else:
-        holder[name] = _Kept(msgspec.json.decode(value))
-
-
 class _Kept:
     """A value that came as JSON text: its nulls are its own."""
 
@@ -91,6 +80,10 @@ class _Kept:
 
     def __init__(self, value: Any) -> None:
         self.value = value
+
+
+def _kept(text: Any) -> _Kept:
+    return _Kept(msgspec.json.decode(text))
 
 
 def _without_nulls(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """NDJSON of items to one stac-geoparquet file: two passes over the input, in memory that does not grow with it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from edges.geoparquet.json_text import change_at, json_paths
 from edges.geoparquet.lines import decoded, slices
 from edges.geoparquet.rows import Row, to_rows
 from edges.geoparquet.seen import BINARY, Seen
@@ -105,20 +106,6 @@ def _metadata(columns: dict[str, Column], about: Json) -> dict[str, str]:
     return {name: msgspec.json.encode(content).decode() for name, content in contents.items()}
 
 
-def json_paths(columns: dict[str, Column]) -> list[tuple[str, ...]]:
-    """Return where JSON text stands: the names down to it, ``[]`` for each element of a list."""
-    found: list[tuple[str, ...]] = []
-    pending: list[tuple[tuple[str, ...], Column]] = [((name,), column) for name, column in columns.items()]
-    while pending:
-        path, column = pending.pop()
-        if column.kind == "json":
-            found.append(path)
-        if column.element is not None:
-            pending.append(((*path, "[]"), column.element))
-        pending += [((*path, name), member) for name, member in column.members.items()]
-    return sorted(found)
-
-
 class _Preparation:
     """Turns the values of a row into what Arrow takes: JSON text where it stands, instants as microseconds."""
 
@@ -128,28 +115,15 @@ class _Preparation:
 
     def row(self, row: Row) -> Row:
         for path in self._paths:
-            _encode(row, path)
+            change_at(row, path, _text)
         for name in self._instants:
             if row.get(name) is not None:
                 row[name] = parse_instant(row[name])
         return row
 
 
-def _encode(holder: Any, path: Sequence[str]) -> None:
-    """Replace what stands at a path by its JSON text."""
-    name, *rest = path
-    if name == "[]":
-        for element in holder:
-            if element is not None:
-                _encode(element, rest)
-        return
-    value = holder.get(name)
-    if value is None:
-        return
-    if rest:
-        _encode(value, rest)
-    else:
-        holder[name] = msgspec.json.encode(value).decode()
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _groups(source: Path, schema: pa.Schema, prepared: _Preparation) -> Iterator[pa.Table]:

@@ -171,6 +171,16 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         list(read_geoparquet(tmp_path / "x.parquet"))
 
 
+@pytest.mark.parametrize(
+    "told", [b"[]", b'{"json": 1}', b'{"json": [["id", "x"]]}', b'{"json": [["id", "[]", "x"]]}', b'{"json": [[]]}']
+)
+def test_a_file_that_lies_of_where_its_json_text_stands_is_refused(tmp_path: Path, told: bytes) -> None:
+    table = pq.read_table(written(tmp_path, item()))
+    pq.write_table(table.replace_schema_metadata(table.schema.metadata | {b"lakegate": told}), tmp_path / "x.parquet")
+    with pytest.raises(NotGeoparquet):
+        list(read_geoparquet(tmp_path / "x.parquet"))
+
+
 def test_the_command_tells_how_far_it_is_and_what_went_wrong(tmp_path: Path) -> None:
     source = tmp_path / "x.ndjson"
     source.write_text(json.dumps(item()) + "\n")
