@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from federated_lake import Client, gateway_over, hub, item, site_of
-from free_ports import free_port
+from served_app import served
 
 from gateway.settings import LimitSettings
 
@@ -61,16 +61,11 @@ class Front:
 
 @asynccontextmanager
 async def fronted(site: str) -> AsyncIterator[tuple[Front, str]]:
-    front, port = Front(site), free_port()
+    front = Front(site)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", front.pass_on)
-    runner = web.AppRunner(app, handler_cancellation=True)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield front, f"http://127.0.0.1:{port}"
-    finally:
-        await runner.cleanup()
+    async with served(app, handler_cancellation=True) as url:
+        yield front, url
 
 
 def limits(**more: Any) -> LimitSettings:

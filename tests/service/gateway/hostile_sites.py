@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 from federated_lake import collection
-from free_ports import free_port
+from served_app import served
 
 from edges.stac.documents import CONFORMANCE
 
@@ -21,8 +21,8 @@ class HostileSite:
     claims: tuple[str, ...] = CONFORMANCE
     links: tuple[Any, ...] = ()
 
-    def __init__(self, url: str, answer: Answer, collections: tuple[str, ...] = ("bad",)) -> None:
-        self.url = url
+    def __init__(self, answer: Answer, collections: tuple[str, ...] = ("bad",)) -> None:
+        self.url = ""
         self.answer = answer
         self.collections = collections
         self.requests: list[web.Request] = []
@@ -55,17 +55,13 @@ async def hostile(
     answer: Answer, *, collections: tuple[str, ...] = ("bad",), claims: tuple[str, ...] = CONFORMANCE
 ) -> AsyncIterator[HostileSite]:
     """Serve a hostile site; whoever hangs is let go at the end."""
-    port = free_port()
-    site = HostileSite(f"http://127.0.0.1:{port}", answer, collections)
+    site = HostileSite(answer, collections)
     site.claims = claims
-    runner = web.AppRunner(site.application(), access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield site
-    finally:
-        site.closing.set()
-        await runner.cleanup()
+    async with served(site.application()) as site.url:
+        try:
+            yield site
+        finally:
+            site.closing.set()
 
 
 def answered(document: Any) -> web.Response:

@@ -11,11 +11,11 @@ import aiohttp
 import msgspec
 import pytest
 import yaml
-from aiohttp import web
 from fake_kubernetes import FakeKubernetes
 from free_ports import free_port
 from kubernetes_api import kubernetes_api
 from operator_scene import ADMIN, NAMESPACES
+from served_app import served
 
 from edges.settings import Secret
 from gateway.app import running_gateway
@@ -101,29 +101,25 @@ _APPLY = "application/apply-patch+yaml"
 @asynccontextmanager
 async def _fake(folder):
     fake = FakeKubernetes()
-    runner = web.AppRunner(fake.application(), shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
     file = folder / "kubeconfig"
-    file.write_text(
-        json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "t", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-                "users": [{"name": "t", "user": {"token": "t"}}],
-                "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}],
-                "current-context": "t",
-            }
+    async with served(fake.application()) as url:
+        file.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "clusters": [{"name": "t", "cluster": {"server": url}}],
+                    "users": [{"name": "t", "user": {"token": "t"}}],
+                    "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}],
+                    "current-context": "t",
+                }
+            )
         )
-    )
-    try:
-        async with connected(file) as client:
-            yield Cluster(KubernetesApi(api=client), file, fake=fake)
-    finally:
-        fake.cut()
-        await runner.cleanup()
+        try:
+            async with connected(file) as client:
+                yield Cluster(KubernetesApi(api=client), file, fake=fake)
+        finally:
+            fake.cut()
 
 
 @asynccontextmanager
