@@ -5,9 +5,10 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
@@ -16,6 +17,8 @@ from edges.settings import SiteSettings
 from gateway.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+Group = TypeVar("Group")
 
 PREFIX = "LAKEGATE__"
 _PATH = re.compile(r"^(?P<text>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
@@ -31,14 +34,8 @@ def read_settings(path: Path, environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: it cannot be read, an unknown key, or a bad value; the message names its path.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+    with _naming(str(path)):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     return _with_further_sites(parse_settings({} if content is None else content, environ, source=str(path)))
 
 
@@ -55,16 +52,35 @@ def _with_further_sites(settings: Settings) -> Settings:
 
 
 def _sites_in(path: Path) -> list[SiteSettings]:
+    with _naming(str(path)):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        return msgspec.convert(yaml.safe_load(text) or [], list[SiteSettings])
+
+
+def read_group(path: Path, kind: type[Group]) -> Group:
+    """Read a file that holds one group of settings, as an edge has for what runs beside its catalogue.
+
+    Raises:
+        ConfigError: as :func:`read_settings`.
+    """
+    with _naming(str(path)):
+        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), kind)
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Say of what is wrong in which file it is, and where."""
     try:
-        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")) or [], list[SiteSettings])
-    except FileNotFoundError:
-        return []
+        yield
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        raise ConfigError(f"{source}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+        raise ConfigError(f"{source}: not YAML: {error}") from error
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_readable(str(error))}") from error
+        raise ConfigError(f"{source}: {_readable(str(error))}") from error
 
 
 def parse_settings(content: Any, environ: Mapping[str, str], *, source: str) -> Settings:
@@ -75,10 +91,8 @@ def parse_settings(content: Any, environ: Mapping[str, str], *, source: str) -> 
     """
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: $: expected a mapping of groups, got {type(content).__name__}")
-    try:
+    with _naming(source):
         return msgspec.convert(overridden(content, environ), Settings)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {_readable(str(error))}") from error
 
 
 def overridden(content: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:

@@ -26,8 +26,9 @@ from edges.settings import Secret
 from edges.site.app import SiteServerSettings, serving
 from gateway import background
 from gateway.cli.remote import EXIT_FAILED, EXIT_USAGE, CommandFailed
+from gateway.config import ConfigError, read_group
 from gateway.quota.edge_face import EdgeQuotaFace
-from gateway.quota.edge_settings import EdgeQuotaSettings, read_edge_settings
+from gateway.quota.edge_settings import EdgeQuotaSettings
 from gateway.quota.edge_slices import GatewaySlices, SliceKeeper
 from quotas.errors import QuotaError
 from quotas.escrow import EdgePurse
@@ -130,8 +131,8 @@ class Beside(Frozen):
 
 def _escrow(file: Path | None) -> EdgeQuotaSettings | None:
     try:
-        return None if file is None else read_edge_settings(file)
-    except ValueError as error:
+        return None if file is None else read_group(file, EdgeQuotaSettings)
+    except ConfigError as error:
         raise CommandFailed(str(error), EXIT_USAGE) from error
 
 

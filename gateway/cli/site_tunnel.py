@@ -10,9 +10,10 @@ import click
 
 from gateway.cli.remote import EXIT_FAILED, EXIT_USAGE, CommandFailed
 from gateway.cli.site_join import site
+from gateway.config import ConfigError, read_group
 from gateway.edge_router import running_router
 from gateway.tunnel.edge import Tunnel
-from gateway.tunnel.edge_settings import read_tunnel_settings
+from gateway.tunnel.edge_settings import EdgeTunnelSettings
 
 __all__ = ["site"]  # with `router` and `tunnel` added, it is the command that the table names
 
@@ -75,8 +76,8 @@ def tunnel(file: Path) -> None:
     For an edge that nobody can dial: it dials the gateway, and what the gateway asks the edge goes through that.
     """
     try:
-        settings = read_tunnel_settings(file)
-    except ValueError as error:
+        settings = read_group(file, EdgeTunnelSettings)
+    except ConfigError as error:
         raise CommandFailed(str(error), EXIT_USAGE) from error
 
     @asynccontextmanager

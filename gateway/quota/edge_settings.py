@@ -1,10 +1,6 @@
 """The file of ``lakegate site serve --escrow``: what an edge spends by itself, and for whom."""
 
 from collections.abc import Mapping
-from pathlib import Path
-
-import msgspec
-import yaml
 
 from edges.model import Frozen
 from edges.settings import Secret
@@ -46,15 +42,3 @@ class EdgeQuotaSettings(Frozen):
 def used_up(amounts: Mapping[str, float]) -> bool:
     """Tell whether some of it is used up by spending, so that it must be settled now and then."""
     return any(resource in CONSUMED for resource in amounts)
-
-
-def read_edge_settings(path: Path) -> EdgeQuotaSettings:
-    """Read the file.
-
-    Raises:
-        ValueError: it cannot be read or is not as it should be; the message names the file.
-    """
-    try:
-        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), EdgeQuotaSettings)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError) as error:
-        raise ValueError(f"{path}: {error}") from error

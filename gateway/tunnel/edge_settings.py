@@ -1,10 +1,6 @@
 """The file of ``lakegate site tunnel``: where the gateway is, and which of the edge's services it may reach."""
 
 from collections.abc import Mapping
-from pathlib import Path
-
-import msgspec
-import yaml
 
 from edges.model import Frozen
 from edges.settings import Secret
@@ -42,15 +38,3 @@ class EdgeTunnelSettings(Frozen):
         """Return host and port of a service; None where the gateway may not reach one of that name."""
         host, _, port = self.services.get(service, "").rpartition(":")
         return (host.strip("[]"), int(port)) if host else None
-
-
-def read_tunnel_settings(path: Path) -> EdgeTunnelSettings:
-    """Read the file.
-
-    Raises:
-        ValueError: it cannot be read or is not as it should be; the message names the file.
-    """
-    try:
-        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), EdgeTunnelSettings)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError) as error:
-        raise ValueError(f"{path}: {error}") from error

@@ -11,7 +11,8 @@ from free_ports import free_port
 from tunnel_scene import edge_end, gateway_end, tunnelled
 from waiting import until
 
-from gateway.tunnel.edge_settings import read_tunnel_settings
+from gateway.config import ConfigError, read_group
+from gateway.tunnel.edge_settings import EdgeTunnelSettings
 from gateway.tunnel.pool import MOST_WAITING
 
 pytestmark = pytest.mark.service
@@ -164,5 +165,5 @@ async def test_an_edge_cannot_fill_the_gateway_with_waiting_connections():
 def test_a_wrong_file_is_told(tmp_path, text, why):
     file = tmp_path / "tunnel.yaml"
     file.write_text(text.replace("secret: s\n", "secret: {env: S}\n"))
-    with pytest.raises(ValueError, match=why):
-        read_tunnel_settings(file)
+    with pytest.raises(ConfigError, match=why):
+        read_group(file, EdgeTunnelSettings)
