@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aiohttp import web
 from free_ports import free_port
+from served_app import served
 from waiting import wait_until
 
 from edges.compute.dask_gateway import DaskGateway
@@ -365,12 +366,8 @@ async def kernel_gateway_of(
             await proxy.close()
 
         app.on_shutdown.append(close_websockets)
-        runner = web.AppRunner(app, shutdown_timeout=2)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await site.start()
-        try:
-            async with kernels.running(reconcile_seconds=reconcile_seconds):
-                yield RunningKernelGateway(f"http://127.0.0.1:{runner.addresses[0][1]}", kernels, ledger, records)
-        finally:
-            await runner.cleanup()
+        async with (
+            served(app, port=port, shutdown_timeout=2) as url,
+            kernels.running(reconcile_seconds=reconcile_seconds),
+        ):
+            yield RunningKernelGateway(url, kernels, ledger, records)
