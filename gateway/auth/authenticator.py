@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.auth.identity import Identity, InvalidCredentials
 from gateway.auth.tokens import FILE, IssuedToken, TokenGrant, TokenStore, TokenStoreUnavailable, digest_of
+from gateway.background import beside
 from gateway.settings import ApiTokenSettings, AuthSettings
 
 logger = logging.getLogger(__name__)
@@ -49,13 +50,10 @@ class TokenAuthenticator:
             TokenStoreUnavailable: the file cannot be read.
         """
         await self._refresh()
-        following = asyncio.create_task(self._follow(), name="token refresh")
         try:
-            yield
+            async with beside(self._follow(), name="token refresh"):
+                yield
         finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
             with suppress(TokenStoreUnavailable):  # when a token was last used is not worth a failed shutdown
                 await self._write_uses()
 

@@ -14,6 +14,7 @@ from yarl import URL
 from edges.errors import EdgeError
 from edges.http import read_bounded
 from gateway.auth.signing_keys import SigningKey, SigningKeys, read_keys
+from gateway.background import beside
 from gateway.settings import IssuerSettings
 
 logger = logging.getLogger(__name__)
@@ -71,13 +72,8 @@ class Issuer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Fetch now and again, in the background: a provider that is down keeps nobody from starting."""
-        refreshing = asyncio.create_task(self._refresh_regularly(), name=f"keys of {self.settings.name}")
-        try:
+        async with beside(self._refresh_regularly(), name=f"keys of {self.settings.name}"):
             yield
-        finally:
-            refreshing.cancel()
-            with suppress(asyncio.CancelledError):
-                await refreshing
 
     async def _refresh_regularly(self) -> None:
         while True:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -13,6 +13,7 @@ from edges.compute.model import Adjustment, ClusterReport, Upstream
 from edges.errors import EdgeError, SiteUnavailable
 from edges.model import EdgeUser, Json
 from edges.seams import DaskBackend
+from gateway.background import beside
 from gateway.dask.creation import Creation
 from gateway.dask.errors import NotStarted, UnknownCluster, UnknownEdge
 from gateway.dask.gpus import gpu_fields
@@ -77,14 +78,14 @@ class Clusters:
     async def running(self, *, reconcile_seconds: float) -> AsyncIterator[None]:
         """Reconcile in the background; at the end, let creations that are under way finish."""
         self._creation.waiting.resume()
-        loop = asyncio.create_task(self._reconciliation.run(every_seconds=reconcile_seconds), name="reconcile-clusters")
+        work = self._reconciliation.run(every_seconds=reconcile_seconds)
         try:
-            yield
+            async with beside(work, name="reconcile-clusters"):
+                try:
+                    yield
+                finally:
+                    await self._creation.waiting.close()
         finally:
-            await self._creation.waiting.close()
-            loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await loop
             if self._tasks:
                 await asyncio.wait(self._tasks)
 

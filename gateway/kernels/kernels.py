@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -11,6 +11,7 @@ from edges.compute.model import KernelModel, Upstream
 from edges.errors import EdgeError, NotFound, SiteUnavailable
 from edges.model import Json
 from edges.seams import KernelBackend
+from gateway.background import beside
 from gateway.kernels.errors import UnknownKernel, UnknownSpec
 from gateway.kernels.model import KernelRecord
 from gateway.kernels.reconciliation import Reconciliation
@@ -62,13 +63,11 @@ class Kernels:
     @asynccontextmanager
     async def running(self, *, reconcile_seconds: float) -> AsyncIterator[None]:
         """Reconcile in the background; at the end, let starts that are under way finish."""
-        loop = asyncio.create_task(self._reconciliation.run(every_seconds=reconcile_seconds), name="reconcile-kernels")
+        work = self._reconciliation.run(every_seconds=reconcile_seconds)
         try:
-            yield
+            async with beside(work, name="reconcile-kernels"):
+                yield
         finally:
-            loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await loop
             if self._tasks:
                 await asyncio.wait(self._tasks)
 

@@ -10,12 +10,13 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from gateway.background import beside
 from gateway.principal import PRINCIPAL, Principal
 from gateway.quota.rate_limits import UNITS, Remaining, fields_of, remaining_of
 from quotas.errors import LeaseLost, QuotaError, QuotaExceeded
@@ -155,13 +156,10 @@ class Charging:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Settle regularly, and at the end."""
-        settling = asyncio.create_task(self._settle_regularly(), name="quota settling")
         try:
-            yield
+            async with beside(self._settle_regularly(), name="quota settling"):
+                yield
         finally:
-            settling.cancel()
-            with suppress(asyncio.CancelledError):
-                await settling
             await self.settle(everything=True)
 
     async def _settle_regularly(self) -> None:

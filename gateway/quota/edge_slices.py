@@ -5,7 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 
 from edges.model import Frozen, Json
+from gateway.background import beside
 from gateway.quota.edge_settings import EdgeQuotaSettings, used_up
 from gateway.quota.slices_face import HEADER
 from quotas.errors import InvalidAmount, QuotaError
@@ -125,13 +126,8 @@ class SliceKeeper:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Look after the slices as long as the context is open."""
-        keeping = asyncio.create_task(self._keep_on(), name="edge slices")
-        try:
+        async with beside(self._keep_on(), name="edge slices"):
             yield
-        finally:
-            keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeping
 
     async def _keep_on(self) -> None:
         while True:
