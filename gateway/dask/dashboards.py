@@ -19,6 +19,7 @@ from gateway.dask.clusters import Clusters
 from gateway.dask.face import PINNED, error_response
 from gateway.dask.session import CookieSigner, Doorman
 from gateway.origins import check_origin
+from gateway.own_shapes import shaped
 from gateway.principal import Principal, Unauthenticated
 from gateway.proxying import EdgeProxy
 
@@ -120,15 +121,7 @@ class Dashboards:
         return [web.get(path, self._serve) for path in paths]
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        try:
-            return await self._pass_on(request)
-        except web.HTTPException:
-            raise
-        except Exception as error:
-            # the boundary of this face: what has no status is a defect, and is left to the gateway's middleware
-            if not isinstance(getattr(error, "status", None), int):
-                raise
-            return error_response(error)
+        return await shaped(self._pass_on(request), error_response)
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         if self._host is not None and self._host.is_asked(request):

@@ -14,19 +14,17 @@ from edges.compute.model import STATUSES
 from edges.errors import InvalidInput
 from gateway.bodies import read_object
 from gateway.dask.clusters import Clusters
-from gateway.dask.errors import NoPlacement
 from gateway.dask.session import Doorman
+from gateway.own_shapes import shaped, told_of
 from gateway.principal import Principal
-from gateway.quota.problem import again, detail_of, violated
-from quotas.errors import QuotaExceeded
 
 API_VERSION = "2026.3.0"
 """The version of dask-gateway-server whose API this is."""
 MAX_WORKERS = 1_000_000
 PINNED = "/dask/{edge:[A-Za-z0-9_-]+}"
 """Below this path the same API speaks of one edge only."""
-_SHOWN_AS = {502: 500, 503: 500, 504: 500}
-"""The client shows the text of a 500, and of none of these: that an edge is lost must be readable."""
+_SHOWN_AS = {400: 422, 429: 422, 502: 500, 503: 500, 504: 500}
+"""The client shows the text of a 422 and of a 500, and of none of these: that an edge is lost must be readable."""
 
 Handler = Callable[["DaskFace", web.Request, Principal], Awaitable[web.Response]]
 Bound = Callable[["DaskFace", web.Request], Awaitable[web.Response]]
@@ -35,40 +33,24 @@ Bound = Callable[["DaskFace", web.Request], Awaitable[web.Response]]
 def _for_users(handler: Handler) -> Bound:
     """Wrap a handler: the user must be named, and errors get the client's shape."""
 
-    @functools.wraps(handler)
-    async def wrapped(face: "DaskFace", request: web.Request) -> web.Response:
-        try:
-            principal = face.doorman.admit(request, browser=False)
-            response = await handler(face, request, principal)
-        except web.HTTPException:
-            raise
-        except Exception as error:
-            # the boundary of this face: what has no status is a defect, and is left to the gateway's middleware
-            if not isinstance(getattr(error, "status", None), int):
-                raise
-            return error_response(error)
+    async def admitted(face: "DaskFace", request: web.Request) -> web.Response:
+        principal = face.doorman.admit(request, browser=False)
+        response = await handler(face, request, principal)
         face.doorman.remember(request, response, principal)
         return response
+
+    @functools.wraps(handler)
+    async def wrapped(face: "DaskFace", request: web.Request) -> web.Response:
+        return await shaped(admitted(face, request), error_response)
 
     return wrapped
 
 
 def error_response(error: Exception) -> web.Response:
     """Return an error in the shape that the client reads."""
-    status: int = getattr(error, "status", 500)
-    headers: dict[str, str] = {}
-    if status == 401:
-        headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Lakegate: user name and API token"'
-    text, numbers = str(error), {}
-    if isinstance(error, QuotaExceeded):
-        text = detail_of(error.refusal)
-    if isinstance(error, (QuotaExceeded, NoPlacement)) and error.refusal is not None:
-        numbers = violated(error.refusal)
-        headers |= again(error.refusal)
-    if status in (400, 429):
-        status = 422
-    status = _SHOWN_AS.get(status, status)
-    return web.json_response({"error": text, **numbers}, status=status, headers=headers)
+    told = told_of(error, challenge='Basic realm="Lakegate: user name and API token"')
+    status = _SHOWN_AS.get(told.status, told.status)
+    return web.json_response({"error": told.text, **told.members}, status=status, headers=told.headers)
 
 
 class DaskFace:

@@ -14,14 +14,13 @@ from edges.errors import InvalidInput
 from gateway.bodies import read_object
 from gateway.kernels.buffers import needs_text, without_buffers
 from gateway.kernels.environment import read_environment
-from gateway.kernels.errors import NoEdge, UnknownSpec
+from gateway.kernels.errors import UnknownSpec
 from gateway.kernels.kernels import Kernels
 from gateway.kernels.largest import told_if_too_large
 from gateway.origins import check_origin
+from gateway.own_shapes import shaped, told_of
 from gateway.principal import Principal, user_of
 from gateway.proxying import EdgeProxy
-from gateway.quota.problem import again, detail_of, violated
-from quotas.errors import QuotaExceeded
 
 RESOURCE_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".js": "text/javascript", ".css": "text/css"}
 """What a kernelspec's files are served as, by their name: an edge cannot make a page of ours out of one."""
@@ -33,37 +32,24 @@ Bound = Callable[["KernelFace", web.Request], Awaitable[web.StreamResponse]]
 def _for_users(handler: Handler) -> Bound:
     """Wrap a handler: the user must be named, the page (if any) ours, and errors get the client's shape."""
 
+    async def admitted(face: "KernelFace", request: web.Request) -> web.StreamResponse:
+        principal = user_of(request)
+        check_origin(request, face.origins)
+        return await handler(face, request, principal)
+
     @functools.wraps(handler)
     async def wrapped(face: "KernelFace", request: web.Request) -> web.StreamResponse:
-        try:
-            principal = user_of(request)
-            check_origin(request, face.origins)
-            return await handler(face, request, principal)
-        except web.HTTPException:
-            raise
-        except Exception as error:
-            # the boundary of this face: what has no status is a defect, and is left to the gateway's middleware
-            if not isinstance(getattr(error, "status", None), int):
-                raise
-            return error_response(error)
+        return await shaped(admitted(face, request), error_response)
 
     return wrapped
 
 
 def error_response(error: Exception) -> web.Response:
     """Return an error in the shape of kernel gateways."""
-    status: int = getattr(error, "status", 500)
-    headers: dict[str, str] = {}
-    if status == 401:
-        headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="lakegate"'
-    text, numbers = str(error), {}
-    if isinstance(error, QuotaExceeded):
-        text = detail_of(error.refusal)
-    if isinstance(error, (QuotaExceeded, NoEdge)) and error.refusal is not None:
-        numbers = violated(error.refusal)
-        headers |= again(error.refusal)
+    told = told_of(error, challenge='Bearer realm="lakegate"')
     reason = str(getattr(error, "title", "Error"))
-    return web.json_response({"reason": reason, "message": text, **numbers}, status=status, headers=headers)
+    body = {"reason": reason, "message": told.text, **told.members}
+    return web.json_response(body, status=told.status, headers=told.headers)
 
 
 class KernelFace:
