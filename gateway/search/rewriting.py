@@ -19,10 +19,15 @@ SAFE_SCHEMES = ("http://", "https://", "s3://", "gs://", "az://", "abfs://", "ft
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 _PLACE = "x-place-of-the-id-x"
 _PLACE_BYTES = _PLACE.encode()
+_HOLE = b"\0"
+"""What stands where an id stood, and nowhere in JSON text (RFC 8259 section 7)."""
 _TELLING = 6
 """Shortest id, in bytes, that may stand for itself in a pattern of links: shorter ones are parts of other words."""
+_LONGEST = 8 * 1024
+"""Longest links, in bytes, whose pattern is kept: honest ones are a tenth of that, and many patterns are kept."""
 _DECIDING = b" ".join(each.encode() for each in (*sorted(OWN_RELS), *SAFE_SCHEMES, "rel href null false true"))
 """Whatever the choice of links depends on: an id that is part of it is never taken for a place in a pattern."""
+_LONGEST_WORD = max(map(len, _DECIDING.split()))
 _MEMBERS = msgspec.json.Decoder(Members)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -44,34 +49,47 @@ _RAW_LINKS = msgspec.json.Decoder(list[msgspec.Raw])
 
 def own_links(told: msgspec.Raw | None, base: str, collection: str, item_id: str) -> msgspec.Raw:
     """Return an item's links as we serve it below ``base``; ``told`` are those that came with it."""
+    raw = b"[]" if told is None else bytes(told)
+    if _PLAIN.fullmatch(item_id):
+        own = item_id.encode()
+        if _tells(own) and len(raw) <= _LONGEST and _HOLE not in raw:
+            pattern = _pattern(raw.replace(own, _HOLE), base, collection)
+            if pattern is not None:
+                return msgspec.Raw(own.join(pattern))
     before, after = _frame(base, collection)
-    if not _PLAIN.fullmatch(item_id):
-        kept = _foreign(bytes(told)) if told is not None else b""
-        return msgspec.Raw(b"".join((before, quote(item_id, safe="").encode(), after, kept, b"]")))
-    own = item_id.encode()
-    kept = _foreign_of(bytes(told), own) if told is not None else b""
-    return msgspec.Raw(b"".join((before, own, after, kept, b"]")))
+    return msgspec.Raw(b"".join((before, quote(item_id, safe="").encode(), after, _foreign(raw), b"]")))
 
 
-def _foreign_of(told: bytes, own: bytes) -> bytes:
-    """Return the same as :func:`_foreign`, kept for items whose links differ by nothing but their ids.
+def _tells(own: bytes) -> bool:
+    """Tell whether an id, wherever it stands in links, decides nothing of which of them are kept."""
+    return len(own) > _LONGEST_WORD or (len(own) >= _TELLING and own not in _DECIDING)
 
-    Links of one collection are mostly of one pattern. What an id stands for decides nothing there: it is part of no
-    relation and of no scheme that is looked for, and with another id in its place the same texts begin and end where
-    they did, or the pattern is no JSON; then each item is read by itself.
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(told: bytes, base: str, collection: str) -> tuple[bytes, ...] | None:
+    """Return what stands between the ids in the links of items which differ by nothing but those.
+
+    None where each item is to be read by itself. ``told`` has a hole where the id stood. Links of one collection are
+    mostly of one pattern. What an id stands for decides nothing there: it is part of no relation and of no scheme that
+    is looked for, and with another id in its place the same texts begin and end where they did, or the pattern is no
+    JSON.
     """
-    if len(own) < _TELLING or own in _DECIDING or _PLACE_BYTES in told:
-        return _foreign(told)
-    pattern = _pattern(told.replace(own, _PLACE_BYTES))
-    return _foreign(told) if pattern is None else pattern.replace(_PLACE_BYTES, own)
+    before, after = _frame(base, collection)
+    if any(_PLACE_BYTES in part for part in (told, before, after)):
+        return None
+    try:
+        kept = _read(told.replace(_HOLE, _PLACE_BYTES))
+    except _UNREADABLE:
+        return None
+    return tuple(b"".join((before, _PLACE_BYTES, after, kept, b"]")).split(_PLACE_BYTES))
 
 
 @functools.lru_cache(maxsize=1024)
 def _frame(base: str, collection: str) -> tuple[bytes, bytes]:
     """Return the links of a collection's items before and after the item's id, without the closing bracket."""
     links = msgspec.json.encode(item_links(base, collection, _PLACE))[:-1]
-    before, _, after = links.partition(_PLACE.encode())
-    return before, after
+    before, _, after = links.partition(b"/items/" + _PLACE_BYTES)
+    return before + b"/items/", after
 
 
 def _foreign(told: bytes) -> bytes:
@@ -80,15 +98,6 @@ def _foreign(told: bytes) -> bytes:
         return _read(told)
     except _UNREADABLE:
         return b""  # links that are no links: we give ours only
-
-
-@functools.lru_cache(maxsize=1024)
-def _pattern(told: bytes) -> bytes | None:
-    """Return what :func:`_foreign` makes of a pattern of links; None where it is no list of links."""
-    try:
-        return _read(told)
-    except _UNREADABLE:
-        return None
 
 
 def _read(told: bytes) -> bytes:
@@ -119,11 +128,16 @@ def with_backends(properties: msgspec.Raw, sites: tuple[str, ...]) -> msgspec.Ra
     """Add ``federation:backends`` to an object; without decoding it, but where it has that member already."""
     body = bytes(properties)
     if body[:2] == b'{"' and b"federation:backends" not in body:  # the usual case: something, closely written
-        return msgspec.Raw(b"".join((b"{", _backends(sites), b",", body[1:])))
+        return msgspec.Raw(body.replace(b"{", _opening(sites), 1))
     if not body.startswith(b"{") or b"federation:backends" in body:
         return msgspec.Raw(msgspec.json.encode(_MEMBERS.decode(body) | {"federation:backends": list(sites)}))
     rest = body[1:].lstrip()
     return msgspec.Raw(b"".join((b"{", _backends(sites), b"" if rest.startswith(b"}") else b",", rest)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _opening(sites: tuple[str, ...]) -> bytes:
+    return b"".join((b"{", _backends(sites), b","))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edges.stac.links import OWN_RELS
-from gateway.search.rewriting import own_links
+from gateway.search.rewriting import _pattern, own_links
 
 BASE = "https://lake.example"
 WORDS = ["self", "license", "thumbnail", "javascript", "https", "collection", "S2A_1234567", "0073elf"]
@@ -69,3 +69,16 @@ def test_numbers_and_broken_links_are_read_one_by_one() -> None:
 def test_a_text_that_looks_like_the_place_of_an_id_stays() -> None:
     links = [{"rel": "via", "href": "https://site.example/x-place-of-the-id-x/S2A_1234567"}]
     assert foreign(told(links), "S2A_1234567") == links
+
+
+def test_a_collection_that_looks_like_the_place_of_an_id_keeps_its_name() -> None:
+    ours = msgspec.json.decode(own_links(told([]), BASE, "x-place-of-the-id-x", "S2A_1234567"))
+    assert ours[0]["href"] == f"{BASE}/collections/x-place-of-the-id-x/items/S2A_1234567"
+
+
+def test_patterns_of_long_links_are_not_kept() -> None:
+    before = _pattern.cache_info().currsize
+    for number in range(8):
+        links = [{"rel": "via", "href": f"https://site.example/{number}/{'x' * 100_000}"}]
+        assert foreign(told(links), f"S2A_{number:07}") == links
+    assert _pattern.cache_info().currsize == before
