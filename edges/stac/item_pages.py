@@ -19,7 +19,7 @@ _ARRAY = re.compile(rb'"features"\s*:\s*\[\s*')
 _HEAD = re.compile(rb'\{\s*"(?:type"\s*:\s*"Feature"|(?:[^"\\]|\\.){1,100}"\s*:)')
 _BETWEEN = (b"},", b"}, ")
 _FRAME = b'{"features":['
-_WORTH = 16 * 1024
+_WORTH = 32 * 1024
 """Bytes below which a page is decoded as a whole at once."""
 _STRIDE = 7
 """Eighths of an item's length that are not looked at for the end of the next one: they are about as long."""
