@@ -1,11 +1,8 @@
 """The ``lakegate`` command as a user runs it: a process of its own."""
 
-import json
-import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,27 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from lakegate_process import COMMAND, SECONDS, Ended, environment
 
 TOKEN = "token-of-alice"
-SECONDS = 60.0
-COMMAND = (sys.executable, "-m", "gateway")
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Return the tests' own environment, without what would change a command."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LAKEGATE")}
-    return kept | {"PYTHONWARNINGS": "error::ResourceWarning", "COLUMNS": "200"} | more
 
 
 def lakegate(*arguments: str, **more: str) -> Ended:

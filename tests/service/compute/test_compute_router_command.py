@@ -1,35 +1,22 @@
 """``lakegate site router`` as the process that an operator runs at an edge."""
 
 import asyncio
-import os
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import aiohttp
 import pytest
 from compute_clients import client, ended, nothing_held
+from lakegate_process import ending, lakegate_beside
 
 pytestmark = pytest.mark.service
 
 NOBODY = "127.0.0.1:9"
 
 
-@asynccontextmanager
-async def router(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "site", "router", *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+def router(*arguments: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return lakegate_beside("site", "router", *arguments, PYTHONWARNINGS="error", PYTHONUNBUFFERED="1")
 
 
 async def bound_port(process: asyncio.subprocess.Process) -> int:
@@ -68,15 +55,15 @@ async def test_an_address_in_use_is_told_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         async with router("--listen", listen, "--proxy", NOBODY, "--centre", NOBODY) as process:
-            _, said = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 1
-    assert f"cannot listen at {listen}" in said.decode()
-    assert "Traceback" not in said.decode()
+            told = await ending(process)
+    assert told.code == 1
+    assert f"cannot listen at {listen}" in told.err
+    assert "Traceback" not in told.err
 
 
 @pytest.mark.parametrize("wrong", ["8786", "host:70000"])
 async def test_an_address_that_is_none_is_refused_with_what_would_be_one(wrong) -> None:
     async with router("--listen", wrong, "--proxy", NOBODY, "--centre", NOBODY) as process:
-        _, said = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 2
-    assert f"'{wrong}' is no host:port" in said.decode()
+        told = await ending(process)
+    assert told.code == 2
+    assert f"'{wrong}' is no host:port" in told.err

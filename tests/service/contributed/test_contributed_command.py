@@ -1,28 +1,17 @@
 """``lakegate collection`` as a user runs it, against a real gateway."""
 
-import asyncio
 import gzip
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from contributed_lake import Lake, a_collection, an_item, lake
+from lakegate_process import Ended, lakegate_ended
 
 pytestmark = pytest.mark.service
-
-
-class Ended(NamedTuple):
-    code: int | None
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @pytest_asyncio.fixture
@@ -32,15 +21,7 @@ async def gate(tmp_path: Path) -> AsyncIterator[Lake]:
 
 
 async def collection(gate: Lake, *arguments: str, user: str = "ada") -> Ended:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LAKEGATE")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "collection", *arguments, "--url", gate.url,
-        env=kept | {"LAKEGATE_TOKEN": f"token-of-{user}", "COLUMNS": "200"},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
-    return Ended(process.returncode, out.decode(), err.decode())
+    return await lakegate_ended("collection", *arguments, "--url", gate.url, LAKEGATE_TOKEN=f"token-of-{user}")
 
 
 def written(path: Path, content: Any) -> str:

@@ -18,6 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 from ceph_server import Ceph, ceph
 from data_scene import ALICE, BOB, GROUP, Lake, lake_of, scene, secret
+from lakegate_process import Ended, lakegate_ended
 from s3_bucket import ACCESS, SECRET, s3_client
 
 from edges.downloads.s3_way import S3Way
@@ -279,15 +280,8 @@ async def test_the_command_prints_addresses_and_what_a_shell_takes(store: Ceph, 
         assert printed.decode().split() == [store.endpoint.removeprefix("http://"), "NO"]
 
 
-async def command(lake: Lake, *arguments: str) -> tuple[int | None, str, str]:
-    run = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "access", *arguments),
-        env=os.environ | {"LAKEGATE_URL": lake.url, "LAKEGATE_TOKEN": ALICE},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await run.communicate()
-    return run.returncode, out.decode(), err.decode()
+async def command(lake: Lake, *arguments: str) -> Ended:
+    return await lakegate_ended("access", *arguments, LAKEGATE_URL=lake.url, LAKEGATE_TOKEN=ALICE)
 
 
 def _try_keys(keys: Any) -> None:

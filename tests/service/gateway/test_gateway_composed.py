@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from federated_lake import TOKEN, Client, Name, expected, gateway_over, hub, item, site_of
+from lakegate_process import lakegate_beside
 
 from edges.model import Members, Query
 
@@ -109,12 +108,7 @@ async def test_an_order_by_collection_is_that_of_the_harmonised_names(renaming: 
 async def test_a_site_served_by_its_command_is_federated(tmp_path: Path) -> None:
     items = tmp_path / "items.ndjson"
     items.write_text("\n".join(json.dumps(each) for each in OURS))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "site", "serve", "--items", str(items), "--port", "0", "--json"),
-        stdout=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONWARNINGS": "error::ResourceWarning"},
-    )
-    try:
+    async with lakegate_beside("site", "serve", "--items", items, "--port", "0", "--json") as process:
         assert process.stdout is not None
         ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
         async with gateway_over([hub("served", ready["url"])], tmp_path / "state") as client:
@@ -124,10 +118,6 @@ async def test_a_site_served_by_its_command_is_federated(tmp_path: Path) -> None
             status, problem = await client.post({})
             assert (status, problem["title"]) == (502, "No site answered")
             assert "served" in problem["detail"]
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 async def test_without_anonymous_access_a_token_is_needed_everywhere(tmp_path: Path) -> None:

@@ -1,16 +1,15 @@
 """An edge that is cut off spends its slice of the quota, and no more; gateway and edge are processes of their own."""
 
-import asyncio
 import json
-import os
 import signal
-import sys
+from asyncio.subprocess import DEVNULL
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 import yaml
 from free_ports import free_port
+from lakegate_process import lakegate_beside
 from waiting import until
 
 pytestmark = pytest.mark.service
@@ -19,19 +18,8 @@ SECRET, LOCAL, ROOT = "edge-secret-of-these-tests-32-bytes", "local-secret-of-th
 SECONDS = 120
 
 
-@asynccontextmanager
-async def process(*arguments):
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        env=os.environ | {"PYTHONWARNINGS": "default"},
-    )  # fmt: skip
-    try:
-        yield started
-    finally:
-        if started.returncode is None:
-            started.kill()
-        await started.wait()
+def process(*arguments):
+    return lakegate_beside(*arguments, out=DEVNULL, err=DEVNULL)
 
 
 class Place:

@@ -1,30 +1,20 @@
 import asyncio
 import json
-import os
 import signal
 import socket
-import sys
 
 import aiohttp
 import pytest
 from click.testing import CliRunner
+from lakegate_process import ending, lakegate_beside, lakegate_ended
 
 from gateway.cli.site import site
 
 pytestmark = pytest.mark.service
 
 
-async def start(*options):
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "site", "serve", *options,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONWARNINGS": "error::ResourceWarning"},
-    )  # fmt: skip
-
-
-async def ended(process):
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode, out.decode(), err.decode()
+def serving(*options):
+    return lakegate_beside("site", "serve", *options)
 
 
 @pytest.fixture
@@ -36,34 +26,35 @@ def items_file(tmp_path, make_item):
 
 
 async def test_it_loads_serves_and_stops_when_told(items_file, tmp_path):
-    process = await start("--items", str(items_file), "--db", str(tmp_path / "c.db"), "--port", "0", "--json")
-    ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
-    assert ready["loaded"]["items"] == 3
-    assert ready["loaded"]["bad"] == 1
-    async with aiohttp.ClientSession() as session, session.get(f"{ready['url']}/search") as response:
-        assert (await response.json())["numberMatched"] == 3
-    process.send_signal(signal.SIGTERM)
-    code, _, err = await ended(process)
-    assert code == 0
-    assert f"skipped {items_file}:4: not a JSON object" in err
+    async with serving("--items", items_file, "--db", tmp_path / "c.db", "--port", 0, "--json") as process:
+        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+        assert ready["loaded"]["items"] == 3
+        assert ready["loaded"]["bad"] == 1
+        async with aiohttp.ClientSession() as session, session.get(f"{ready['url']}/search") as response:
+            assert (await response.json())["numberMatched"] == 3
+        process.send_signal(signal.SIGTERM)
+        told = await ending(process)
+    assert told.code == 0
+    assert f"skipped {items_file}:4: not a JSON object" in told.err
 
 
 async def test_a_catalogue_that_was_kept_is_served_without_its_files(items_file, tmp_path):
-    for options in (("--items", str(items_file)), ()):
-        process = await start(*options, "--db", str(tmp_path / "c.db"), "--port", "0", "--json")
-        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
-        async with aiohttp.ClientSession() as session, session.get(f"{ready['url']}/collections/scenes") as response:
-            assert response.status == 200
-        process.send_signal(signal.SIGINT)
-        assert (await ended(process))[0] == 0
+    for options in (("--items", items_file), ()):
+        async with serving(*options, "--db", tmp_path / "c.db", "--port", 0, "--json") as process:
+            ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+            url = f"{ready['url']}/collections/scenes"
+            async with aiohttp.ClientSession() as session, session.get(url) as response:
+                assert response.status == 200
+            process.send_signal(signal.SIGINT)
+            assert (await ending(process)).code == 0
 
 
 async def test_a_port_that_is_taken_is_told(items_file):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, _, err = await ended(await start("--items", str(items_file), "--port", str(port)))
-    assert code == 1
-    assert f"cannot listen at 127.0.0.1:{port}" in err
+        told = await lakegate_ended("site", "serve", "--items", items_file, "--port", port)
+    assert told.code == 1
+    assert f"cannot listen at 127.0.0.1:{port}" in told.err
 
 
 def test_wrong_usage_is_told_with_its_own_code(items_file, tmp_path):
@@ -79,6 +70,6 @@ def test_wrong_usage_is_told_with_its_own_code(items_file, tmp_path):
 
 
 async def test_strict_stops_at_the_first_bad_line(items_file):
-    code, _, err = await ended(await start("--items", str(items_file), "--port", "0", "--strict"))
-    assert code == 1
-    assert f"{items_file}:4" in err
+    told = await lakegate_ended("site", "serve", "--items", items_file, "--port", 0, "--strict")
+    assert told.code == 1
+    assert f"{items_file}:4" in told.err

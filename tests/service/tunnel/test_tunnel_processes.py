@@ -1,15 +1,15 @@
 """A gateway, and an edge that only dials out, as processes: found, lost and back."""
 
-import asyncio
 import json
-import os
-import sys
-from contextlib import AsyncExitStack, asynccontextmanager
+from asyncio.subprocess import DEVNULL
+from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
 from free_ports import free_port
+from lakegate_process import lakegate_beside
 from tunnel_scene import SECRET
+from waiting import until
 
 pytestmark = pytest.mark.service
 
@@ -26,37 +26,18 @@ ITEM = {
 }
 
 
-@asynccontextmanager
-async def process(*arguments):
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", *map(str, arguments),
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        env=os.environ | {"PYTHONWARNINGS": "ignore"},
-    )  # fmt: skip
-    try:
-        yield started
-    finally:
-        if started.returncode is None:
-            started.kill()
-        await started.wait()
+def process(*arguments):
+    return lakegate_beside(*arguments, out=DEVNULL, err=DEVNULL)
 
 
-async def found(session, url):
-    """Return the ids that a search finds; nothing where the gateway does not answer yet."""
+async def finds(session, url, *expected):
+    """Tell whether a search finds just these; a gateway that does not answer yet finds nothing, and not that either."""
     try:
         async with session.get(f"{url}/search?limit=5") as response:
             page = await response.json()
     except aiohttp.ClientError:
-        return None
-    return [item["id"] for item in page.get("features", [])]
-
-
-async def until(session, url, expected):
-    for _ in range(600):
-        if await found(session, url) == expected:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{url} did not find {expected}")
+        return False
+    return [item["id"] for item in page.get("features", [])] == list(expected)
 
 
 def write(folder, name, value):
@@ -81,10 +62,10 @@ async def test_a_site_that_nobody_can_dial_is_searched_lost_and_back(tmp_path):
         session = await stack.enter_async_context(aiohttp.ClientSession())
         await stack.enter_async_context(process("serve", "--config", config))
         await stack.enter_async_context(process("site", "serve", "--items", items, "--port", far))
-        await until(session, url, [])
+        await until(lambda: finds(session, url))
         async with process("site", "tunnel", tunnel_file) as dialling:
-            await until(session, url, ["far-away"])
+            await until(lambda: finds(session, url, "far-away"))
             dialling.kill()
-            await until(session, url, [])
+            await until(lambda: finds(session, url))
         async with process("site", "tunnel", tunnel_file):
-            await until(session, url, ["far-away"])
+            await until(lambda: finds(session, url, "far-away"))
