@@ -126,8 +126,7 @@ def _parse(body: Json) -> tuple[TokenGrant, float | None]:
         granted = {name: value for name, value in msgspec.structs.asdict(wanted).items() if name != "expires_in"}
         grant = TokenGrant(**granted)
     except (msgspec.ValidationError, ValueError) as error:
-        right = "user, groups, charging_group, admin, scopes, roles, expires_in"
-        raise InvalidInput("body", str(error), right) from error
+        raise InvalidInput("body", str(error), ", ".join(_NewToken.__struct_fields__)) from error
     return grant, wanted.expires_in
 
 
