@@ -1,7 +1,7 @@
 """The line of those who wait, and the slices of edges, on each store that offers them."""
 
 import pytest
-from test_ledger import ALICE, BOB, CAROL, FULL_STORES, Clock, cores, harvested, ledger_on, policy, reserve, taken
+from ledger_stores import ALICE, BOB, CAROL, cores, harvested, policy, reserve, taken
 
 from quotas.errors import InvalidAmount, KeyReused, LeaseLost, QuotaExceeded
 from quotas.escrow import EdgePurse, SliceEnded
@@ -12,19 +12,6 @@ from quotas.records import Spent, Ticket
 pytestmark = pytest.mark.seam
 
 QUEUED = policy(amount=10, on_exceed="queue")
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture(params=FULL_STORES)
-def opened(request, tmp_path, clock):
-    def opening(*policies):
-        return ledger_on(request.param, policies, clock=clock, tmp_path=tmp_path, request=request)
-
-    return opening
 
 
 async def line_up(ledger, key, lines, charge=ALICE, ttl=1_000.0, priority=0.0):

@@ -1,15 +1,12 @@
 """Policies, grants, borrowing and what they do to reservations, on each store that offers them."""
 
 import pytest
-from test_ledger import (
+from ledger_stores import (
     ALICE,
     BOB,
     CAROL,
-    FULL_STORES,
-    Clock,
     cores,
     harvested,
-    ledger_on,
     policy,
     reserve,
     stored,
@@ -22,19 +19,6 @@ from quotas.records import Grant, Observed, Wanted
 from quotas.replay import KEEP_HISTORY_SECONDS, replay
 
 pytestmark = pytest.mark.seam
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture(params=FULL_STORES)
-def opened(request, tmp_path, clock):
-    def opening(*policies):
-        return ledger_on(request.param, policies, clock=clock, tmp_path=tmp_path, request=request)
-
-    return opening
 
 
 def grant(clock, amount=5.0, seconds=100.0, **rest):
