@@ -126,9 +126,6 @@ def request_ids(sampled: Callable[[str], bool] = nothing_sampled) -> Middleware:
     return know
 
 
-request_ids_middleware = request_ids()
-
-
 async def tell_request_id(request: web.Request, response: web.StreamResponse) -> None:
     """Put the id on the answer (a handler of ``on_response_prepare``, which streams have, too)."""
     known = request.get(TRACED)

@@ -204,16 +204,6 @@ class StacApiCatalogue:
         return answer.body
 
 
-def decode_page(site: str, content: Bytes) -> Batch:
-    """Read a page of items, which stay bytes; its next link is left out.
-
-    Raises:
-        SiteMisbehaved: it is not an ItemCollection.
-    """
-    items, frame = read_page(site, content)
-    return Batch(items=items, matched=_matched(frame))
-
-
 def _passed_on(told: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers of a next link that go with the request: short texts, and none that we set ourselves."""
     plain = {name.lower(): value for name, value in told.items() if isinstance(value, str)}

@@ -22,8 +22,6 @@ from gateway.contributed.model import Collection, Right, Sharing
 from gateway.principal import Principal, user_of
 from gateway.quota.charging import Charging
 
-MERGE_PATCH = "application/merge-patch+json"
-
 
 class NotKept(Exception):
     """The gateway keeps no collections of users."""

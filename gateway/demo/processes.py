@@ -61,10 +61,6 @@ class Processes:
         self._stopping = True
         await asyncio.shield(asyncio.ensure_future(self._stop()))
 
-    def pids(self) -> dict[str, int]:
-        """Return the process ids by name."""
-        return {name: process.pid for name, process in self._running.items()}
-
     async def start(self, program: Program) -> None:
         """Start a program and wait until it answers.
 

@@ -14,7 +14,7 @@ from edges.http import Outbound
 from edges.request_ids import (
     know_requests,
     read_traced,
-    request_ids_middleware,
+    request_ids,
     tell_request_id,
     travelling_headers,
 )
@@ -82,7 +82,7 @@ async def gateway(site: TestServer) -> AsyncIterator[TestServer]:
             await response.write(b"piece")
             return response
 
-        app = web.Application(middlewares=[request_ids_middleware])
+        app = web.Application(middlewares=[request_ids()])
         app.on_response_prepare.append(tell_request_id)
         app.router.add_get("/", ask)
         app.router.add_get("/stream", stream)
@@ -123,7 +123,7 @@ async def test_logs_tell_the_id_of_their_request(capsys):
     before, level = root.handlers[:], root.level
     set_up_logs("INFO", as_json=True)
     try:
-        app = web.Application(middlewares=[request_ids_middleware])
+        app = web.Application(middlewares=[request_ids()])
         app.router.add_get("/", handler)
         async with TestServer(app) as server, aiohttp.ClientSession() as client:
             await client.get(server.make_url("/"), headers={"X-Request-Id": "job-7"})
