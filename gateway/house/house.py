@@ -71,7 +71,7 @@ class House:
     def __init__(self, settings: Settings, stack: AsyncExitStack, calls: Calls, *, base: str, key: bytes) -> None:
         self.settings = settings
         self.stack = stack
-        self.outbound = outbound = calls.data
+        self.outbound = calls.data
         self.compute = calls.compute
         self.spans = calls.spans
         self.base = base
@@ -84,22 +84,13 @@ class House:
         self.metrics = CollectorRegistry()
         self.watched = SiteMetrics(self.metrics)
         self._embedded = embedded_site(settings)
-        self.registry = Registry(
-            [
-                *(
-                    Site(site, catalogue_of(site, outbound=outbound, state=self.state, observer=self.watched))
-                    for site in sites_of(settings)
-                ),
-                *([self._embedded[0]] if self._embedded is not None else []),
-            ],
-            probe_seconds=settings.limits.probe_seconds,
-        )
+        self.registry = self._registry()
         refusals = RefusalMetrics(self.metrics)
         self.ledger = ledger_of(settings, refusals.observe, calls.spans)
         self.charging = Charging(self.ledger)
         self.authenticator = TokenAuthenticator(settings.auth, state=self.state)
         self.oidc = OidcAuthenticator(
-            [Issuer(settings=issuer, session=outbound.session) for issuer in settings.auth.issuers]
+            [Issuer(settings=issuer, session=self.outbound.session) for issuer in settings.auth.issuers]
         )
         secure = base.startswith("https://")
         self.cookies = SessionCookies(key, secure=secure)
@@ -114,27 +105,45 @@ class House:
         self.access = Access(
             registry=self.registry, address=partial(_address, base), open_roles=settings.auth.open_roles
         )
-        self.federation = Federation(
+        self.federation = self._federation()
+        self.buckets = SiteBuckets()
+        self.placer = self._placer()
+
+    def _registry(self) -> Registry:
+        return Registry(
+            [
+                *(
+                    Site(site, catalogue_of(site, outbound=self.outbound, state=self.state, observer=self.watched))
+                    for site in sites_of(self.settings)
+                ),
+                *([self._embedded[0]] if self._embedded is not None else []),
+            ],
+            probe_seconds=self.settings.limits.probe_seconds,
+        )
+
+    def _federation(self) -> Federation:
+        limits, former = self.settings.limits, self.settings.auth.former_signing_keys
+        return Federation(
             registry=self.registry,
             cursors=Cursors(
-                key=key,
-                former=[secret.reveal().encode() for secret in settings.auth.former_signing_keys],
-                lifetime_seconds=settings.limits.cursor_seconds,
+                key=self.key,
+                former=[secret.reveal().encode() for secret in former],
+                lifetime_seconds=limits.cursor_seconds,
             ),
-            deadline_seconds=settings.limits.deadline_seconds,
+            deadline_seconds=limits.deadline_seconds,
             stages=(Copies(trust=self.copies_trust),),
             observe=self.watched.given,
             access=self.access,
         )
-        self.buckets = SiteBuckets()
-        self.placer = FederatedPlacer(
+
+    def _placer(self) -> FederatedPlacer:
+        rates = self.settings.compute
+        return FederatedPlacer(
             federation=self.federation,
             registry=self.registry,
             ledger=self.ledger,
             buckets=self.buckets,
-            moving=Moving(
-                bytes_per_second=settings.compute.moving_rate, recall_bytes_per_second=settings.compute.recall_rate
-            ),
+            moving=Moving(bytes_per_second=rates.moving_rate, recall_bytes_per_second=rates.recall_rate),
         )
 
     async def open(self) -> None:
