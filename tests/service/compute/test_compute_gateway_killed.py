@@ -17,7 +17,7 @@ from compute_edges import answers, wait_until
 from dask_gateway import Gateway
 from dask_gateway.auth import BasicAuth
 from free_ports import free_port
-from test_compute_kernel_face import call, execute, jupyter_server, user
+from kernel_clients import call, execute, jupyter_server, user
 from whole_lake import stocked, written
 
 pytestmark = pytest.mark.service

@@ -6,7 +6,8 @@ import os
 import pytest
 from compute_edges import TOKENS, RealKernelEdge, answers, process, wait_until
 from free_ports import free_port
-from test_compute_kernel_face import ALICE, call, execute, jupyter_server, settled, user
+from kernel_clients import ALICE, call, execute, jupyter_server, user
+from waiting import until
 
 from edges.site.kernel_gateway import kernel_gateway_command, kernel_gateway_environment
 
@@ -25,7 +26,7 @@ async def test_an_idle_kernel_is_culled_by_its_edge_and_gives_back_what_it_held(
             model = await call(session, "POST", kernels, json={"name": "python3"}, status=201)
             (lease,) = await running.ledger.leases()
             assert f"t-{lease.key}" in TOKENS
-            await settled(lambda: list(running.records) == [], seconds=60)
+            await until(lambda: list(running.records) == [], seconds=60)
             assert await running.ledger.leases() == []
             assert f"t-{lease.key}" not in TOKENS  # what it knew opens nothing any more
             await call(session, "GET", f"{kernels}/{model['id']}", status=404)
@@ -48,7 +49,7 @@ async def test_a_notebook_whose_edge_was_lost_and_is_back_is_told_that_its_kerne
         (listed,) = await call(session, "GET", address + "/api/sessions", status=200)
         assert (listed["id"], listed["kernel"]["execution_state"]) == (made["id"], "unknown")  # it may come back
         stack.enter_context(lost_kernel_edge.running())
-        await settled(lambda: list(running.records) == [])
+        await until(lambda: list(running.records) == [])
         assert await call(session, "GET", address + "/api/kernels", status=200) == []
         assert await call(session, "GET", address + "/api/sessions", status=200) == []
         anew = await call(session, "POST", address + "/api/sessions", json=asked, status=201)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from compute_edges import RealKernelEdge, answers, process
 from free_ports import free_port
-from test_compute_kernel_face import ALICE, call, execute, user
+from kernel_clients import ALICE, call, execute, user
 from waiting import wait_until
 
 from edges.site.kernel_gateway import DASK_VARIABLES

@@ -1,18 +1,18 @@
+"""The Jupyter face before real kernel gateways: kernels, their channels, and Jupyter servers."""
+
 import asyncio
 import contextlib
 import json
 import os
 import struct
-import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from compute_edges import answers, process
 from free_ports import free_port
-from waiting import wait_until
+from kernel_clients import ALICE, BOB, call, execute, is_idle, jupyter_server, send_cell, user
+from waiting import until
 
 from gateway.kernels.model import KernelRecord
 from gateway.records_sqlite import SqliteRecordTable as RecordTable
@@ -20,74 +20,12 @@ from quotas.memory import MemoryLedger
 
 pytestmark = pytest.mark.service
 
-ALICE = {"Authorization": "token t-alice"}
 COMM = (
     "from ipykernel.comm import Comm\n"
     "c = Comm(target_name='t', buffers=[b'\\xff\\xfe' * 8], data={'n': 1})\n"
     "print('done')"
 )
 """A cell that sends a binary comm message."""
-BOB = {"Authorization": "token t-bob"}
-
-
-async def call(session, method, url, *, status, **options):
-    async with session.request(method, url, **options) as response:
-        text = await response.text()
-        assert response.status == status, text
-        return json.loads(text) if text else None
-
-
-async def execute(socket: aiohttp.ClientWebSocketResponse, code: str) -> str:
-    """Run a cell over the legacy protocol; return what it printed."""
-    header = {
-        "msg_id": uuid.uuid4().hex,
-        "msg_type": "execute_request",
-        "username": "",
-        "session": uuid.uuid4().hex,
-        "date": "",
-        "version": "5.3",
-    }
-    content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
-    await socket.send_str(
-        json.dumps(
-            {
-                "header": header,
-                "parent_header": {},
-                "metadata": {},
-                "content": content,
-                "channel": "shell",
-                "buffers": [],
-            }
-        )
-    )
-    printed: list[str] = []
-    async with asyncio.timeout(30):
-        async for message in socket:
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                continue
-            said = json.loads(message.data)
-            if said["parent_header"].get("msg_id") != header["msg_id"]:
-                continue
-            if said["msg_type"] == "stream":
-                printed.append(said["content"]["text"])
-            elif said["msg_type"] == "error":
-                printed.append("\n".join(said["content"]["traceback"]))
-            elif said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
-                return "".join(printed)
-    raise AssertionError("the websocket ended before the cell did")
-
-
-async def settled(condition, *, seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true"
-        await asyncio.sleep(0.05)
-
-
-@contextlib.asynccontextmanager
-async def user(headers) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(headers=headers) as session:
-        yield session
 
 
 async def test_kernelspecs_of_all_edges_are_offered_with_and_without_their_edge(kernel_edges, serve_kernels) -> None:
@@ -198,7 +136,7 @@ async def test_a_kernel_that_ended_by_itself_gives_its_lease_back(kernel_edges, 
         edge = kernel_edges["edge-a"]
         headers = {"Authorization": f"token {edge.token}"}
         await call(session, "DELETE", f"{edge.url}/api/kernels/{model['id']}", headers=headers, status=204)
-        await settled(lambda: list(running.records) == [])
+        await until(lambda: list(running.records) == [])
         assert await running.ledger.leases() == []
 
 
@@ -218,27 +156,7 @@ async def test_a_tornado_client_gets_text_where_others_get_binary_buffers(kernel
 
 async def frames_of(socket: aiohttp.ClientWebSocketResponse, code: str) -> set[str]:
     kinds: set[str] = set()
-    header = {
-        "msg_id": uuid.uuid4().hex,
-        "msg_type": "execute_request",
-        "username": "",
-        "session": "s",
-        "date": "",
-        "version": "5.3",
-    }
-    content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
-    await socket.send_str(
-        json.dumps(
-            {
-                "header": header,
-                "parent_header": {},
-                "metadata": {},
-                "content": content,
-                "channel": "shell",
-                "buffers": [],
-            }
-        )
-    )
+    cell = await send_cell(socket, code)
     async with asyncio.timeout(20):
         async for message in socket:
             kinds.add(message.type.name)
@@ -247,8 +165,7 @@ async def frames_of(socket: aiohttp.ClientWebSocketResponse, code: str) -> set[s
                 assert count == 2
                 continue
             said = json.loads(message.data)
-            idle = said["msg_type"] == "status" and said["content"]["execution_state"] == "idle"
-            if idle and said["parent_header"].get("msg_id") == header["msg_id"]:
+            if is_idle(said) and said["parent_header"].get("msg_id") == cell:
                 return kinds
     raise AssertionError("the websocket ended before the cell did")
 
@@ -263,29 +180,6 @@ async def test_the_v1_subprotocol_passes_and_large_messages_too(kernel_edges, se
         async with session.ws_connect(url + "/channels", max_msg_size=0) as socket:
             assert await execute(socket, f"y = {'x' * 12_000_000!r}; print(len(y))") == "12000000\n"
         await call(session, "DELETE", url, status=204)
-
-
-@contextlib.asynccontextmanager
-async def jupyter_server(gateway_url: str, folder) -> AsyncIterator[str]:
-    """Run a real ``jupyter server --gateway-url``; yield its address."""
-    env = os.environ | {
-        "JUPYTER_GATEWAY_AUTH_TOKEN": "t-alice",
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
-        "JUPYTER_RUNTIME_DIR": str(folder / "run"),
-        "JUPYTER_DATA_DIR": str(folder / "data"),
-        "KERNEL_USERNAME": "not-alice",
-    }
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "jupyter_server", f"--gateway-url={gateway_url}", "--allow-root", "--no-browser"),
-        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
-        *("--IdentityProvider.token=local", f"--ServerApp.root_dir={folder}"),
-        "--ServerApp.tornado_settings={'websocket_max_message_size': 67108864}",
-    ]
-    address = f"http://127.0.0.1:{port}"
-    with process(command, env=env, log=folder / "jupyter.log"):
-        await asyncio.to_thread(wait_until, lambda: answers(address + "/api/status?token=local"), seconds=40)
-        yield address
 
 
 async def test_a_real_jupyter_server_works_through_the_gateway(kernel_edges, serve_kernels, tmp_path) -> None:
@@ -362,7 +256,7 @@ async def test_kernels_of_a_lost_edge_stay_listed_as_unknown(serve_kernels, kern
             await call(session, "DELETE", f"{url}/{model['id']}", status=204)
             assert len(await running.ledger.leases()) == 1  # the edge has not said that it has ended
             with lost_kernel_edge.running():
-                await settled(lambda: list(running.records) == [])
+                await until(lambda: list(running.records) == [])
             assert await running.ledger.leases() == []
 
 
@@ -385,6 +279,6 @@ async def test_after_a_crash_the_kernel_of_an_interrupted_start_is_ended(kernel_
     async with user(headers) as session:
         left = await call(session, "POST", edge.url + "/api/kernels", json={"name": "python3"}, status=201)
         async with serve_kernels(kernel_edges, state=tmp_path, ledger=ledger) as running:
-            await settled(lambda: list(running.records) == [])
+            await until(lambda: list(running.records) == [])
             assert await ledger.leases() == []
         await call(session, "GET", f"{edge.url}/api/kernels/{left['id']}", status=404)

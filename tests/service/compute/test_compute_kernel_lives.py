@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import aiohttp
 import pytest
 from free_ports import free_port
-from test_compute_kernel_face import ALICE, BOB, call, execute, jupyter_server, settled, user
+from kernel_clients import ALICE, BOB, call, execute, jupyter_server, user
+from waiting import until
 
 from edges.compute.model import KernelModel
 from edges.seams import KernelBackend
@@ -120,5 +121,5 @@ async def test_an_edge_cannot_pass_its_kernel_off_as_one_that_is_elsewhere(
                     == "edge-a\n"
                 )
             await call(alice, "DELETE", f"{kernels}/{model['id']}", status=204)
-            await settled(lambda: list(running.records) == [])
+            await until(lambda: list(running.records) == [])
             assert await running.ledger.leases() == []
