@@ -4,11 +4,9 @@ Only what may be repeated is asked about here: a search or a read, of whose answ
 repeated (the time is gone), nor is an answer that broke off on its way (the site would send all of it again).
 """
 
-import math
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
+from edges.http_dates import http_date
 from edges.model import Frozen
 
 Trouble = Literal["stale", "unreachable", "throttled", "overloaded", "broken", "timeout"]
@@ -56,14 +54,8 @@ def retry_after(text: str | None, *, now: float, longest: float) -> float | None
     """
     if text is None:
         return None
-    text = text.strip()[:64]
+    text = text.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text), longest)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    seconds = moment.timestamp() - now
-    return min(max(0.0, seconds), longest) if math.isfinite(seconds) else None
+        return min(float(text[:64]), longest)
+    moment = http_date(text)
+    return None if moment is None else min(max(0.0, moment.timestamp() - now), longest)

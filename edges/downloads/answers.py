@@ -5,16 +5,17 @@ on. Sources: RFC 9110 sections 8 (representation data), 14 (ranges) and 15 (stat
 """
 
 import re
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from email.message import Message
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
 from edges.downloads.ranges import ByteRange, RangeNotSatisfiable, span_of
 from edges.errors import EdgeError, NotFound, SiteMisbehaved, SiteUnavailable
+from edges.http_dates import http_date
 from edges.model import Frozen
+from edges.retry import retry_after
 
 _CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*", re.IGNORECASE)
 _UNSATISFIED = re.compile(r"\s*bytes\s+\*/(\d{1,18})\s*", re.IGNORECASE)
@@ -158,11 +159,7 @@ def _coding(told: str) -> str:
 
 
 def _date(told: str) -> str:
-    try:
-        moment = parsedate_to_datetime(told)
-    except ValueError:
-        return ""
-    return told if moment.tzinfo is not None and told.isascii() and told.isprintable() else ""
+    return told if http_date(told) is not None and told.isascii() and told.isprintable() else ""
 
 
 def _filename(told: str) -> str:
@@ -183,7 +180,7 @@ def _length(site: str, headers: Mapping[str, str]) -> int | None:
 
 
 def _refused(site: str, status: int, headers: Mapping[str, str]) -> EdgeError:
-    after = retry_after(headers)
+    after = retry_after(headers.get("Retry-After"), now=time.time(), longest=_LONGEST_PAUSE)
     if status == 202:
         return NotReady(site, after or _PREPARING_SECONDS)
     if status in _GONE:
@@ -195,17 +192,3 @@ def _refused(site: str, status: int, headers: Mapping[str, str]) -> EdgeError:
             return SiteOverloaded(site, f"it asks to come later (HTTP {status})", retry_after=after)
         return SiteUnavailable(site, f"its data answered HTTP {status}", code="overloaded")
     return SiteMisbehaved(site, f"its data answered HTTP {status}", code="status")
-
-
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Return how long an answer asks to wait, in seconds (a number, or an HTTP date), or None."""
-    told = headers.get("Retry-After", "").strip()
-    if told.isascii() and told.isdigit():
-        return min(float(told[:9]), _LONGEST_PAUSE)
-    try:
-        until = parsedate_to_datetime(told)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return min(max(0.0, (until - (now or datetime.now(UTC))).total_seconds()), _LONGEST_PAUSE)

@@ -1,11 +1,10 @@
 """Conditional requests and ranges of a client (RFC 9110 section 13). Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from edges.downloads.answers import Opened
+from edges.http_dates import http_date
 from edges.model import Frozen
 
 Verdict = Literal["go", "unchanged", "failed"]
@@ -81,13 +80,5 @@ def _matches(told: str, etag: str, *, weakly: bool) -> bool:
 
 
 def _not_after(last_modified: str, told: str) -> bool:
-    changed, known = _moment(last_modified), _moment(told)
+    changed, known = http_date(last_modified), http_date(told)
     return changed is not None and known is not None and changed <= known
-
-
-def _moment(told: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(told)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -5,7 +5,6 @@ import secrets
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import aiohttp
@@ -17,6 +16,7 @@ from edges.compute.dask_gateway import DaskGateway
 from edges.compute.jupyter import JupyterGateway
 from edges.errors import EdgeError
 from edges.http import Outbound, read_bounded
+from edges.http_dates import http_date
 from edges.lines.lines import Lines
 from edges.model import EdgeUser, Frozen, Json
 from edges.settings import CatalogueSettings, DaskSettings, KernelSettings, SiteSettings, StorageSettings
@@ -119,10 +119,10 @@ async def _catalogue(settings: CatalogueSettings, session: aiohttp.ClientSession
 
 def clock_of(date: str, *, now: float) -> Finding:
     """Judge a ``Date`` header (RFC 9110 section 6.6.1): claims live 60 s, and the edge grants them a little more."""
-    try:
-        off = parsedate_to_datetime(date).timestamp() - now
-    except ValueError:
+    told = http_date(date)
+    if told is None:
         return Finding(part="clock", what="agrees", verdict="poor", detail="the answers have no Date")
+    off = told.timestamp() - now
     detail = f"{abs(off):.0f} s {'ahead' if off > 0 else 'behind'}"
     return _finding("clock", "agrees", detail, bad=abs(off) > LEEWAY_SECONDS, poor=abs(off) > LEEWAY_SECONDS / 3)
 
