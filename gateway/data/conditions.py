@@ -45,13 +45,13 @@ def verdict(conditions: Conditions, opened: Opened) -> Verdict:
     if conditions.match:
         if not _matches(conditions.match, opened.etag, weakly=False):
             return "failed"
-    elif conditions.unmodified_since and not _not_after(opened.last_modified, conditions.unmodified_since):
+    elif conditions.unmodified_since and _newer(opened.last_modified, conditions.unmodified_since):
         return "failed"
     if opened.unchanged:
         return "unchanged"
     if conditions.none_match:
         return "unchanged" if _matches(conditions.none_match, opened.etag, weakly=True) else "go"
-    if conditions.modified_since and _not_after(opened.last_modified, conditions.modified_since):
+    if conditions.modified_since and _newer(opened.last_modified, conditions.modified_since) is False:
         return "unchanged"
     return "go"
 
@@ -79,6 +79,7 @@ def _matches(told: str, etag: str, *, weakly: bool) -> bool:
     return any((part.removeprefix("W/") if weakly else part) == wanted for part in each)
 
 
-def _not_after(last_modified: str, told: str) -> bool:
+def _newer(last_modified: str, told: str) -> bool | None:
+    """Tell whether it has changed since; None where either is no date: it is ignored then (13.1.3, 13.1.4)."""
     changed, known = http_date(last_modified), http_date(told)
-    return changed is not None and known is not None and changed <= known
+    return None if changed is None or known is None else changed > known

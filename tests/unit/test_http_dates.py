@@ -37,4 +37,17 @@ def test_what_is_no_date_is_none_wherever_one_is_read(text: str) -> None:
     with pytest.raises(SiteUnavailable):
         judge("hub", 503, {"Retry-After": text, "Last-Modified": text}, None)
     assert judge("hub", 200, {"Last-Modified": text}, None).last_modified == ""
-    assert verdict(conditions_of({"If-Modified-Since": text}), Opened(last_modified=GIVEN)) == "go"
+    for condition in ("If-Modified-Since", "If-Unmodified-Since"):
+        assert verdict(conditions_of({condition: text}), Opened(last_modified=GIVEN)) == "go"
+
+
+@pytest.mark.parametrize(
+    ("since", "unmodified", "modified"),
+    [(GIVEN, "go", "unchanged"), ("Sun, 06 Nov 1994 08:49:36 GMT", "failed", "go")],
+)
+def test_a_date_decides_where_the_resource_has_one_and_is_ignored_where_not(
+    since: str, unmodified: str, modified: str
+) -> None:
+    for condition, wanted in (("If-Unmodified-Since", unmodified), ("If-Modified-Since", modified)):
+        assert verdict(conditions_of({condition: since}), Opened(last_modified=GIVEN)) == wanted
+        assert verdict(conditions_of({condition: since}), Opened()) == "go"
