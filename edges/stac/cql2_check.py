@@ -13,7 +13,7 @@ from edges.errors import InvalidInput
 from edges.model import Json
 from edges.stac.datetimes import parse_day_or_instant
 from edges.stac.geometry import check_box, check_geometry
-from edges.stac.limits import MAX_DEPTH, MAX_NAME, MAX_NODES, check_tree, kind_of
+from edges.stac.limits import MAX_DEPTH, MAX_NAME, MAX_NODES, MAX_PATTERN, check_tree, kind_of
 
 FIELD = "filter"
 _MANY = 1 << 30
@@ -143,7 +143,17 @@ def _operation(operator: Operator, value: Json) -> Json:
     else:
         check = _CHECKS[operator.takes]
         checked = [check(arg) for arg in args]
+    if operator.name == "like":
+        _bound_pattern(checked[1])
     return {"op": operator.name, "args": checked}
+
+
+def _bound_pattern(pattern: Any) -> None:
+    """Refuse a pattern that would cost more than an honest one; what is folded first is in an operation."""
+    while isinstance(pattern, dict) and "op" in pattern:
+        pattern = pattern["args"][0]
+    if isinstance(pattern, str) and len(pattern) > MAX_PATTERN:
+        raise InvalidInput(FIELD, f"a pattern of {len(pattern)} characters", f"at most {MAX_PATTERN}")
 
 
 def _operand(value: Any) -> Any:

@@ -6,15 +6,14 @@ types cannot be compared: the answer is unknown (None), as it is where either is
 
 import math
 import operator
-import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from edges.model import Json
+from edges.stac.cql2_like import matches_pattern
 
 Value = Callable[[Json], Any]
 """From a decoded item to a JSON value; None is null."""
@@ -143,7 +142,7 @@ def fold_accents(value: Any) -> Any:
 
 
 def like(value: Value, pattern: Value) -> Test:
-    """Match text with a pattern: ``%`` any characters, ``_`` one, a backslash takes the next as it is."""
+    """Match text with a pattern; see :mod:`edges.stac.cql2_like`."""
 
     def test(item: Json) -> bool | None:
         text, wanted = value(item), pattern(item)
@@ -152,44 +151,6 @@ def like(value: Value, pattern: Value) -> Test:
         return matches_pattern(text, wanted)
 
     return test
-
-
-def matches_pattern(text: str, pattern: str) -> bool:
-    """Tell whether text matches a LIKE pattern, in time linear in the text for each piece of the pattern."""
-    first, *rest = _pieces(pattern)
-    start = first.match(text)
-    if start is None:
-        return False
-    if not rest:
-        return start.end() == len(text)
-    place = start.end()
-    *middle, last = rest
-    for piece in middle:  # the leftmost place of each piece leaves the most for the others
-        found = piece.search(text, place)
-        if found is None:
-            return False
-        place = found.end()
-    width = _width(last)
-    return len(text) - width >= place and last.match(text, len(text) - width) is not None
-
-
-@lru_cache(maxsize=512)
-def _pieces(pattern: str) -> tuple[re.Pattern[str], ...]:
-    """Return the pieces between the ``%``; each matches texts of one length only, so none can backtrack."""
-    pieces = [""]
-    characters = iter(pattern)
-    for character in characters:
-        if character == "%":
-            pieces.append("")
-        else:
-            literal = next(characters, "\\") if character == "\\" else character
-            pieces[-1] += "." if character == "_" else re.escape(literal)
-    return tuple(re.compile(piece, re.DOTALL) for piece in pieces)
-
-
-@lru_cache(maxsize=512)
-def _width(piece: re.Pattern[str]) -> int:
-    return len(re.sub(r"\\(.)", r"\1", piece.pattern, flags=re.DOTALL))
 
 
 def _quotient(a: float, b: float) -> float:

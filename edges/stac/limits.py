@@ -22,6 +22,8 @@ MAX_IDS = 1_000
 MAX_SORT_KEYS = 10
 MAX_NAME = 256
 """Longest field name, in characters."""
+MAX_PATTERN = 256
+"""Longest pattern of LIKE, in characters."""
 MAX_TOKEN = 8 * 1024
 """Longest page token, in characters."""
 

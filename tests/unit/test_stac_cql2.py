@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edges.errors import InvalidInput
 from edges.stac.cql2 import check_filter, compile_filter, parse_filter_text, property_names
-from edges.stac.cql2_scalar import matches_pattern
+from edges.stac.cql2_like import matches_pattern
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]]]}
 ITEM = {
@@ -202,6 +203,19 @@ def test_like_is_what_its_definition_says(text, pattern):
 
 def test_like_takes_no_time_on_a_hostile_pattern():
     assert not matches_pattern("a" * 5_000, "%a" * 200 + "%b")
+    assert matches_pattern("a" * 5_000, "%a" * 200_000) is None
+
+
+@pytest.mark.parametrize("pattern", ["%ab" * 10_000, {"op": "casei", "args": ["a" * 257]}])
+def test_a_pattern_that_is_too_long_is_refused(pattern):
+    with pytest.raises(InvalidInput, match="at most 256"):
+        check_filter({"op": "like", "args": [{"property": "title"}, pattern]})
+
+
+def test_a_pattern_that_an_item_tells_is_read_up_to_a_bound():
+    test = compile_filter(check_filter({"op": "like", "args": ["abc", {"property": "pattern"}]}))
+    assert test({"properties": {"pattern": "a%"}}) is True
+    assert test({"properties": {"pattern": "a%" * 100_000}}) is None
 
 
 three = st.sampled_from(["off = FALSE", "off = TRUE", "missing = 1"])
