@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from federated_lake import Client, Name, gateway_over, hub, provider_sites, read_items
+from federated_lake import Client, Name, gateway_over, hub, provider_sites, read_items, site_of
+from hostile_sites import GOOD
 
 from edges.model import Members
 
@@ -27,6 +28,13 @@ def folders(real_items: Path) -> list[Path]:
 def union(real_items: Path) -> Mapping[Name, Members]:
     """Return all items of all providers, each once."""
     return read_items(real_items)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def good(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Return the URL of the site beside a hostile one."""
+    async with site_of(GOOD, tmp_path_factory.mktemp("good") / "good.db") as url:
+        yield url
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")

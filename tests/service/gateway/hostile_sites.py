@@ -7,11 +7,15 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from federated_lake import collection
+from federated_lake import collection, item
 from served_app import served
 
 from edges.stac.documents import CONFORMANCE
+from gateway.settings import LimitSettings
 
+GOOD = [item(f"good-{n}", "good", day=n) for n in range(1, 6)]
+"""What the site beside a hostile one has."""
+LIMITS = LimitSettings(deadline_seconds=8.0, probe_seconds=3600.0)
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

@@ -12,15 +12,13 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from federated_lake import Client, gateway_over, hub, item, site_of
-from hostile_sites import Answer, HostileSite, hostile, page
+from hostile_sites import LIMITS, Answer, HostileSite, hostile, page
 
 from edges.budget import Rate
-from gateway.settings import LimitSettings
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session")]
 
 GOOD = [item(f"good-{n:02}", "good", day=n) for n in range(1, 13)]
-LIMITS = LimitSettings(deadline_seconds=8.0, probe_seconds=3600.0)
 
 
 @pytest_asyncio.fixture(loop_scope="session", scope="module")

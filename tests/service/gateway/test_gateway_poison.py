@@ -8,24 +8,15 @@ from typing import Any
 
 import msgspec
 import pytest
-import pytest_asyncio
 from aiohttp import web
-from federated_lake import Client, gateway_over, hub, item, site_of
-from hostile_sites import Answer, HostileSite, answered, hostile, page
+from federated_lake import Client, gateway_over, hub, item
+from hostile_sites import GOOD, LIMITS, Answer, HostileSite, answered, hostile, page
 
 from gateway.settings import LimitSettings
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session")]
 
-GOOD = [item(f"good-{n}", "good", day=n) for n in range(1, 6)]
 GOOD_NAMES = [f"good-{n}" for n in (5, 4, 3, 2, 1)]
-LIMITS = LimitSettings(deadline_seconds=8.0, probe_seconds=3600.0)
-
-
-@pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def good(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    async with site_of(GOOD, tmp_path_factory.mktemp("good") / "good.db") as url:
-        yield url
 
 
 @asynccontextmanager
