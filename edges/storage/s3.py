@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -62,22 +63,22 @@ class S3Store:
         self._pause = pause_seconds
         self._wire = S3Wire(site=site, settings=settings, lines=lines, stall=stall_seconds)
         self._threads = ThreadPoolExecutor(settings.connections, thread_name_prefix=f"s3-{site}")
+        self._open = False
+        self._connecting = threading.Lock()
         self._client: S3Client | None = None
 
     async def __aenter__(self) -> Self:
-        self._client = await asyncio.get_running_loop().run_in_executor(self._threads, self._connect)
+        self._open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._open = False
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.close()
             self._client = None
-
-    def _connect(self) -> "S3Client":
-        return s3_client(self._settings, stall_seconds=self._stall)
 
     # -- control calls ---------------------------------------------------------------------------------------
 
@@ -210,9 +211,7 @@ class S3Store:
 
     def presign_get(self, key: str, *, expires: int) -> str:
         """Return a URL that reads the object without credentials, for ``expires`` seconds."""
-        return self._connected().generate_presigned_url(
-            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires
-        )
+        return self._wire.presigned(key, expires=expires)
 
     # -- bytes -----------------------------------------------------------------------------------------------
 
@@ -333,17 +332,20 @@ class S3Store:
     # -- signing, threads, repeats ---------------------------------------------------------------------------
 
     def _connected(self) -> "S3Client":
-        if self._client is None:
-            raise RuntimeError("the store is not open: enter it with `async with`")
-        return self._client
+        """Return the client, made by the first call that wants it (in a thread): small objects need none."""
+        with self._connecting:
+            if self._client is None:
+                self._client = s3_client(self._settings, stall_seconds=self._stall)
+            return self._client
 
     async def _call(self, operation: str, act: "Callable[[S3Client], Any]") -> Any:
-        client = self._connected()
+        if not self._open:
+            raise RuntimeError("the store is not open: enter it with `async with`")
         loop = asyncio.get_running_loop()
 
         async def once() -> Any:
             try:
-                return await loop.run_in_executor(self._threads, act, client)
+                return await loop.run_in_executor(self._threads, lambda: act(self._connected()))
             except ClientError as error:
                 raise translated(self.site, operation, error) from error
             except (BotoCoreError, OSError) as error:

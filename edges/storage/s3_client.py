@@ -4,12 +4,10 @@ import functools
 import threading
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
-
 from edges.settings import StorageSettings
 
 if TYPE_CHECKING:
+    from boto3.session import Session
     from mypy_boto3_s3 import S3Client
 
 _MAKING = threading.Lock()
@@ -18,6 +16,8 @@ _MAKING = threading.Lock()
 
 def s3_client(settings: StorageSettings, *, stall_seconds: float) -> "S3Client":
     """Return a client for a store, which breaks off what stands still for so long; it may be made in any thread."""
+    from botocore.config import Config  # noqa: PLC0415 - as boto3 below
+
     config = Config(
         signature_version="s3v4",  # with an own endpoint the default would be SigV2
         s3={"addressing_style": "path"},
@@ -41,6 +41,8 @@ def s3_client(settings: StorageSettings, *, stall_seconds: float) -> "S3Client":
 
 
 @functools.cache
-def _session() -> boto3.session.Session:
+def _session() -> "Session":
     """Return what all clients are made of. It keeps the service's description, 12 MB, and no keys."""
-    return boto3.session.Session()
+    from boto3.session import Session  # noqa: PLC0415 - 10 MB that processes without control calls have no use for
+
+    return Session()

@@ -83,6 +83,10 @@ class S3Wire:
             secret_key=settings.secret_key.reveal(),
         )
 
+    def presigned(self, key: str, *, expires: int) -> str:
+        """Return a URL that reads an object without credentials, for ``expires`` seconds."""
+        return self._signer.presigned("GET", f"{self._bucket}/{key}", expires, datetime.now(UTC))
+
     async def head(self, key: str, *, bucket: str | None = None) -> tuple[int, Mapping[str, str]]:
         """Return status and headers of an object, of our bucket or another; no status is an error here."""
         call = _Call("HeadObject", "HEAD", key, bucket=bucket or self._bucket)

@@ -62,12 +62,37 @@ class Signer:
         names = ";".join(order)
         lines = "".join([f"{name}:{told[name]}\n" for name in order])
         canonical = f"{method}\n{self._root}/{encoded}\n{asked}\n{lines}\n{names}\n{UNSIGNED}"
-        scope = f"{stamp[:8]}/{self._region}/s3/aws4_request"
-        text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.digest(self._key_of(stamp[:8]), text.encode(), "sha256").hex()
+        scope, signature = self._signature(stamp, canonical)
         credential = f"Credential={self._access}/{scope}"
         sent["Authorization"] = f"{_ALGORITHM} {credential}, SignedHeaders={names}, Signature={signature}"
         return f"{self._base}/{encoded}" + (f"?{asked}" if asked else ""), sent
+
+    def presigned(self, method: str, path: str, expires: int, now: datetime) -> str:
+        """Return a URL that is signed by itself, for ``expires`` seconds, encoded.
+
+        Source: Amazon S3 API Reference, "Authenticating Requests: Using Query Parameters".
+        """
+        stamp = self._stamp_of(now.replace(microsecond=0))
+        query = {
+            "X-Amz-Algorithm": _ALGORITHM,
+            "X-Amz-Credential": f"{self._access}/{self._scope(stamp)}",
+            "X-Amz-Date": stamp,
+            "X-Amz-Expires": str(expires),
+            "X-Amz-SignedHeaders": "host",
+        }
+        encoded = quote(path, safe="/-_.~")
+        asked = "&".join(f"{name}={_encoded(query[name])}" for name in sorted(query))
+        canonical = f"{method}\n{self._root}/{encoded}\n{asked}\nhost:{self._host}\n\nhost\n{UNSIGNED}"
+        return f"{self._base}/{encoded}?{asked}&X-Amz-Signature={self._signature(stamp, canonical)[1]}"
+
+    def _scope(self, stamp: str) -> str:
+        return f"{stamp[:8]}/{self._region}/s3/aws4_request"
+
+    def _signature(self, stamp: str, canonical: str) -> tuple[str, str]:
+        """Return the scope of a signature, and the signature."""
+        scope = self._scope(stamp)
+        text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+        return scope, hmac.digest(self._key_of(stamp[:8]), text.encode(), "sha256").hex()
 
     def _stamp_of(self, second: datetime) -> str:
         """Return a second as it is signed; many requests fall in each."""

@@ -1,9 +1,10 @@
 """Our signatures are those of botocore."""
 
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import pytest
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -35,6 +36,16 @@ def test_a_request_is_signed_as_botocore_signs_it(monkeypatch, endpoint, path, q
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None))
     At(Credentials("AK", "SK"), "s3", "eu-1").add_auth(request)
     assert headers["Authorization"] == request.headers["Authorization"]
+
+
+@pytest.mark.parametrize("endpoint", ["https://s3.example", "http://127.0.0.1:9000", "https://s3.example/gate way"])
+def test_an_address_is_signed_as_botocore_signs_it(monkeypatch, endpoint):
+    signer = Signer(endpoint=endpoint.replace(" ", "%20"), region="eu-1", access_key="A/K", secret_key="SK")
+    url = signer.presigned("GET", "bucket/a b/ü+&=%.tif", 60, NOW)
+    request = AWSRequest(method="GET", url=url.partition("?")[0])
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None))
+    S3SigV4QueryAuth(Credentials("A/K", "SK"), "s3", "eu-1", expires=60).add_auth(request)
+    assert sorted(urlsplit(url).query.split("&")) == sorted(urlsplit(request.url).query.split("&"))
 
 
 def test_the_secret_is_in_no_text_of_a_signer():
