@@ -1,35 +1,25 @@
-"""Objects carried: claimed, transferred or removed, renewed meanwhile, and put down how it went."""
+"""Objects carried: claimed, some at a time, settled, and renewed meanwhile."""
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Sequence
-from typing import Literal
 
-from edges.errors import EdgeError, SiteUnavailable
-from harvest.claims import ObjectClaim, is_small
+from harvest.claims import SMALL_TOGETHER, ObjectClaim, is_small
 from harvest.desk import Desk
-from harvest.errors import ClaimLost, HarvestError, NotYet, SourceFailed, WrongBytes
+from harvest.errors import ClaimLost, HarvestError
 from harvest.hand import Hand
-from harvest.model import Source
 from harvest.seams import Recorded, unrecorded
-from harvest.states import ObjectEvent
-from harvest.transfer import Transfer
-from quotas.errors import LedgerUnavailable, QuotaExceeded
+from harvest.settling import Settles
 
 logger = logging.getLogger(__name__)
 
-Ending = Literal["done", "deleted", "failed", "put off", "held", "waiting", "lost"]
-"""How a worker's turn with an object ended."""
-
-SMALL_IN_HAND = 32
-"""Small objects that one worker has in hand: a quarter of them on their way, the others wait for the same commits."""
+SMALL_AT_ONCE = 32
+"""Small objects that a worker takes at once; with as many left it takes more: some are on their way, others wait for
+the same commits."""
 
 SMALL_IN_A_ROW = 256
 """Small objects after which a worker looks for other work, too."""
-
-LONGEST_PAUSE = 300.0
-"""Seconds after which a store or ledger that did not answer is tried again, at most."""
 
 
 def quietly() -> None:
@@ -39,27 +29,14 @@ def quietly() -> None:
 class Carrier:
     """Carries out claims on objects, some at a time; any number of them, anywhere, share the work.
 
-    A claim lasts ``claim_seconds`` unless it is renewed. ``attempts`` refusals by the target's store end the work on
-    an object; ``pause_seconds`` is the longest wait between two questions for quota. ``recorded`` is the context of
-    the work on each object: its end is ``done``, ``deleted``, ``failed``, ``put off``, ``held``, ``waiting`` (for
-    quota), or ``lost`` to another.
+    A claim lasts ``claim_seconds`` unless it is renewed. ``recorded`` is the context of the work on each object: its
+    end is ``done``, ``deleted``, ``failed``, ``put off``, ``held``, ``waiting`` (for quota), or ``lost`` to another.
     """
 
-    def __init__(
-        self,
-        *,
-        desk: Desk,
-        transfer: Transfer,
-        claim_seconds: float,
-        attempts: int,
-        pause_seconds: float,
-        recorded: Recorded = unrecorded,
-    ) -> None:
+    def __init__(self, *, desk: Desk, settling: Settles, claim_seconds: float, recorded: Recorded = unrecorded) -> None:
         self._desk = desk
-        self._transfer = transfer
+        self._settling = settling
         self._claim_seconds = claim_seconds
-        self._attempts = attempts
-        self._pause = pause_seconds
         self._recorded = recorded
         self._nudged = asyncio.Event()
 
@@ -71,9 +48,9 @@ class Carrier:
     async def step(self, found: Callable[[], None] = quietly) -> bool:
         """Carry out the next claims; tell whether there were any. ``found`` is called before, where there are.
 
-        Of small objects further ones are taken as soon as half of the hand is free, up to :data:`SMALL_IN_A_ROW`.
+        Of small objects further ones are taken before the last are through, up to :data:`SMALL_IN_A_ROW`.
         """
-        taken = await self._desk.take(SMALL_IN_HAND)
+        taken = await self._desk.take(SMALL_AT_ONCE)
         if taken:
             found()
             await self._under_claims(taken)
@@ -105,10 +82,10 @@ class Carrier:
             count += len(claims)
             if count >= SMALL_IN_A_ROW or not all(map(is_small, claims)):
                 return
-            if not await hand.empty_to(min(SMALL_IN_HAND // 2, len(claims))):
+            if not await hand.empty_to(SMALL_AT_ONCE, SMALL_TOGETHER):
                 return
             try:
-                claims = await self._desk.take(SMALL_IN_HAND - len(hand.works))
+                claims = await self._desk.take(SMALL_AT_ONCE)
             except HarvestError:  # what is in hand may end well all the same
                 await hand.let_go()
                 raise
@@ -116,7 +93,7 @@ class Carrier:
     async def _carried(self, claim: ObjectClaim, lost: Collection[int]) -> None:
         with self._recorded("harvest object", {"lakegate.site": claim.target}) as told:
             try:
-                told(await self._settle(claim))
+                told(await self._settling.settle(claim))
             except (ClaimLost, asyncio.CancelledError) as error:
                 if claim.id not in lost and not isinstance(error, ClaimLost):
                     raise
@@ -133,78 +110,3 @@ class Carrier:
                     await self._desk.renew(claim)
                 except ClaimLost:
                     hand.lose(claim)
-
-    async def _settle(self, claim: ObjectClaim) -> Ending:
-        """Carry out a claim; each failure becomes a state with a reason."""
-        try:
-            if claim.state == "DELETING":
-                return await self._delete(claim)
-            if claim.state == "VERIFYING":
-                return await self._publish(claim)
-            return await self._fetch(claim)
-        except QuotaExceeded as error:
-            return await self._wait_for_quota(claim, error)
-        except (SiteUnavailable, LedgerUnavailable) as error:
-            return await self._put_off(claim, str(error), min(LONGEST_PAUSE, 0.5 * 2.0**claim.attempts))
-        except EdgeError as error:
-            return await self._refused(claim, error)
-
-    async def _publish(self, claim: ObjectClaim) -> Ending:
-        if await self._transfer.publish_again(claim):
-            return "done"
-        await self._transfer.discard(claim)
-        return await self._put_off(claim, "what was checked is no longer there", 0.0)
-
-    async def _delete(self, claim: ObjectClaim) -> Ending:
-        await self._transfer.discard(claim)
-        await self._transfer.sweep(claim)
-        if claim.visible:
-            await self._transfer.erase(claim)
-        await self._desk.deleted(claim)
-        return "deleted"
-
-    async def _fetch(self, claim: ObjectClaim) -> Ending:
-        """Try the sources in turn, the one that an earlier run used first."""
-        failures: list[tuple[Source, SourceFailed]] = []
-        for source in sorted(claim.sources, key=lambda each: each != claim.source):
-            try:
-                await self._transfer.fetch(claim, source)
-            except NotYet as error:
-                reason = f"{source.site}: {error.reason}"
-                await self._desk.put_off(claim, "hold", reason, error.after or 0.0)
-                return "held"
-            except SourceFailed as error:
-                extra = {"key": claim.key, "site": source.site, "reason": error.reason}
-                logger.warning("a source did not deliver", extra=extra)
-                failures.append((source, error))
-                claim = await self._transfer.discard(claim)
-            else:
-                return "done"
-        wrong = any(isinstance(error, WrongBytes) for _, error in failures)
-        reason = "; ".join(f"{source.site or 'source'}: {error.reason}" for source, error in failures)
-        return await self._end(claim, "spoiled" if wrong else "no-source", reason)
-
-    async def _end(self, claim: ObjectClaim, event: ObjectEvent, reason: str) -> Ending:
-        claim = await self._transfer.discard(claim)
-        await self._desk.ended(claim, event, reason)
-        return "failed"
-
-    async def _put_off(self, claim: ObjectClaim, reason: str, pause: float) -> Ending:
-        extra = {"key": claim.key, "edge": claim.target, "reason": reason}
-        logger.warning("work on an object is put off", extra=extra)
-        await self._desk.put_off(claim, "give-up-claim", reason, pause)
-        return "put off"
-
-    async def _refused(self, claim: ObjectClaim, error: EdgeError) -> Ending:
-        """Put off an object that the target's store refuses, and after some tries give it up."""
-        if claim.attempts + 1 < self._attempts:
-            return await self._put_off(claim, str(error), min(LONGEST_PAUSE, 0.5 * 2.0**claim.attempts))
-        return await self._end(claim, "spoiled", str(error))
-
-    async def _wait_for_quota(self, claim: ObjectClaim, error: QuotaExceeded) -> Ending:
-        """Let the order wait for quota; where waiting never helps, the object has failed."""
-        if all(each.available_at is None for each in error.refusal.violated) and error.refusal.retry_after is None:
-            return await self._end(claim, "spoiled", str(error))
-        pause = min(error.refusal.retry_after or self._pause, self._pause)
-        await self._desk.wait_for_quota(claim, str(error), pause)
-        return "waiting"

@@ -1,14 +1,14 @@
-"""Carriers put together, the same beside the database and far from it."""
+"""How objects are carried, put together: the same beside the database and far from it."""
 
 from typing import Literal
 
-from harvest.carrier import Carrier
 from harvest.desk import Desk
 from harvest.means import Means
 from harvest.model import Value
 from harvest.reading import Patience
-from harvest.seams import Checkpoint, Recorded, unobserved, unrecorded
+from harvest.seams import Checkpoint, unobserved
 from harvest.settings import HarvestSettings
+from harvest.settling import Settling
 from harvest.sources import Sources
 from harvest.transfer import Manner, Transfer
 
@@ -33,34 +33,22 @@ class CarryingTerms(Value, frozen=True):
         return cls(**{name: getattr(settings, name) for name in cls.__struct_fields__})
 
 
-def carrier_of(
-    desk: Desk,
-    terms: CarryingTerms,
-    means: Means,
-    workers: int,
-    checkpoint: Checkpoint = unobserved,
-    recorded: Recorded = unrecorded,
-) -> Carrier:
-    """Return a carrier of what a desk gives out, which so many workers share."""
+def settling_of(
+    desk: Desk, terms: CarryingTerms, means: Means, workers: int, checkpoint: Checkpoint = unobserved
+) -> Settling:
+    """Return what settles the claims that so many workers have in hand."""
     patience = Patience(stall=terms.stall_seconds, attempts=terms.attempts, pause=terms.pause_seconds)
-    sources = Sources(means=means, patience=patience)
+    manner = Manner(
+        part_bytes=terms.part_bytes,
+        checksum=terms.checksum,
+        parts_at_once=terms.parts_at_once,
+        small_at_once=workers * SMALL_AT_ONCE,
+    )
     transfer = Transfer(
         desk=desk,
         places=means.places,
-        sources=sources,
-        manner=Manner(
-            part_bytes=terms.part_bytes,
-            checksum=terms.checksum,
-            parts_at_once=terms.parts_at_once,
-            small_at_once=workers * SMALL_AT_ONCE,
-        ),
+        sources=Sources(means=means, patience=patience),
+        manner=manner,
         checkpoint=checkpoint,
     )
-    return Carrier(
-        desk=desk,
-        transfer=transfer,
-        claim_seconds=terms.claim_seconds,
-        attempts=terms.attempts,
-        pause_seconds=terms.pause_seconds,
-        recorded=recorded,
-    )
+    return Settling(desk=desk, transfer=transfer, attempts=terms.attempts, pause_seconds=terms.pause_seconds)

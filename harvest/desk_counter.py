@@ -7,11 +7,12 @@ import msgspec
 
 from harvest import claims
 from harvest.admission import Admission
+from harvest.bucket_keys import Bucket
 from harvest.carrying import CarryingTerms
 from harvest.claims import ObjectClaim
 from harvest.database import Connection, Journal
 from harvest.desk_own import OwnDesk
-from harvest.desk_wire import Bucket, Covered, Deed, Granted, Taken, Terms
+from harvest.desk_wire import Covered, Deed, Granted, Taken, Terms
 from harvest.errors import ActUnknown, ClaimLost, RunOver, RunUnknown
 from harvest.runs import RunTokens
 from harvest.states import ObjectEvent
@@ -73,8 +74,8 @@ class Counter:
         if verb == "take":
             return await self._take(desk, order, deed)
         if verb in TURNS:
-            return await self._at_sites(verb, deed)
-        act = _ACTS.get(verb)
+            return await at_sites(self._turns, verb, deed)
+        act = ACTS.get(verb)
         if act is None:
             raise ActUnknown(f"{verb[:40]!r} is none of {', '.join(VERBS)}")
         claim = await self._database.run(lambda c: _owned(c, deed, order))
@@ -82,17 +83,6 @@ class Counter:
             claim = msgspec.structs.replace(claim, source=deed.source, validator=deed.validator)
         answer: msgspec.Struct | list[Any] | None = await act(desk, claim, deed)
         return answer
-
-    async def _at_sites(self, verb: str, deed: Deed) -> Granted:
-        """Give out turns at sites and their pace, or keep them; each act is bounded, whoever asks."""
-        if verb == "turn":
-            return Granted(turn=await self._turns.lend(deed.site))
-        if verb == "pace":
-            requests, count = min(max(0, deed.requests), 1), min(max(0, deed.count), MAX_BYTES)
-            return Granted(grant=await self._turns.pace(deed.site, requests=requests, count=count))
-        if len(deed.turns.kept) + len(deed.turns.ended) <= MAX_TURNS:
-            await self._turns.keep(deed.turns)
-        return Granted()
 
     async def _order(self, run: str, token: str) -> str:
         """Return the order that a run works for, and note that it lives."""
@@ -115,6 +105,18 @@ class Counter:
         sites |= {each.site for claim in taken for each in claim.sources if container_of(each.href).startswith("s3:")}
         found = {site: self._buckets(site) for site in sorted(sites)}
         return {site: bucket for site, bucket in found.items() if bucket is not None}
+
+
+async def at_sites(turns: DatabaseTurns, verb: str, deed: Deed) -> Granted:
+    """Give out turns at sites and their pace, or keep them; each act is bounded, whoever asks."""
+    if verb == "turn":
+        return Granted(turn=await turns.lend(deed.site))
+    if verb == "pace":
+        requests, count = min(max(0, deed.requests), 1), min(max(0, deed.count), MAX_BYTES)
+        return Granted(grant=await turns.pace(deed.site, requests=requests, count=count))
+    if len(deed.turns.kept) + len(deed.turns.ended) <= MAX_TURNS:
+        await turns.keep(deed.turns)
+    return Granted()
 
 
 def _owned(connection: Connection, deed: Deed, order: str) -> ObjectClaim:
@@ -165,7 +167,7 @@ async def _wait(desk: OwnDesk, claim: ObjectClaim, deed: Deed) -> None:
     await desk.wait_for_quota(claim, deed.reason[:MAX_REASON], min(max(deed.pause, 0.0), MAX_PAUSE))
 
 
-_ACTS: Mapping[str, Act] = {
+ACTS: Mapping[str, Act] = {
     "renew": lambda desk, claim, _: desk.renew(claim),
     "current": _current,
     "parts": _parts,
@@ -180,5 +182,5 @@ _ACTS: Mapping[str, Act] = {
     "wait_for_quota": _wait,
 }
 TURNS = ("turn", "turns", "pace")
-VERBS = ("take", *TURNS, *_ACTS)
+VERBS = ("take", *TURNS, *ACTS)
 """What far workers may ask for. What is to be deleted is never given to them."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -81,6 +81,18 @@ class Line:
             raise DatabaseUnavailable(f"the gateway did not answer: {type(error).__name__}") from error
 
 
+class Teller(Protocol):
+    """Tells acts to who writes them down. Raises as :meth:`Line.call`."""
+
+    async def ask(self, verb: str, deed: Deed, kind: type[_T]) -> _T:
+        """Ask for something."""
+        ...
+
+    async def call(self, verb: str, deed: Deed) -> bytes:
+        """Tell an act; return its answer as it came."""
+        ...
+
+
 class FarDesk:
     """A :class:`harvest.desk.Desk` by way of the gateway; ``taken`` is told of all that is given out.
 
@@ -88,7 +100,7 @@ class FarDesk:
         RunOver, RunUnknown: the run has ended, or its token is refused: stop working.
     """
 
-    def __init__(self, *, line: Line, taken: Callable[[Taken], Awaitable[None]]) -> None:
+    def __init__(self, *, line: Teller, taken: Callable[[Taken], Awaitable[None]]) -> None:
         self._line = line
         self._taken = taken
 
@@ -147,7 +159,7 @@ class FarDesk:
 class FarTurns:
     """Implements :class:`harvest.turns.Turns` by way of the gateway, so that all runs and gateways count together."""
 
-    def __init__(self, *, line: Line, seconds: float) -> None:
+    def __init__(self, *, line: Teller, seconds: float) -> None:
         self._line = line
         self._holder = Holder(seconds=seconds)
 

@@ -8,7 +8,9 @@ from harvest.admission import Admission
 from harvest.claims import ObjectClaim, Scope
 from harvest.claims_together import Available, Checked
 from harvest.database import Connection, Journal
+from harvest.errors import HarvestError
 from harvest.states import ObjectEvent
+from quotas.errors import QuotaError
 
 
 class OwnDesk:
@@ -59,6 +61,28 @@ class OwnDesk:
         if not await self._database.run_together(claims_together.checked, told):
             await self._admission.cover(claim.id, total, exact=True)
             await self._database.run(lambda c: claims.checked(c, claim, total, digest))
+
+    async def checked_together(self, told: Sequence[Checked]) -> list[Exception | None]:
+        """Write down of many objects what :meth:`checked` does of one; return what each is to be told."""
+        ends = await self._database.run(lambda c: claims_together.checked(c, told))
+        return [
+            end if isinstance(end, Exception) else None if end else await self._covered(each)
+            for each, end in zip(told, ends, strict=True)
+        ]
+
+    async def _covered(self, told: Checked) -> Exception | None:
+        """Reserve what is missing for one of many objects; return what stands in the way."""
+        try:
+            await self.checked(told.claim, told.total, told.digest)
+        except (HarvestError, QuotaError) as error:
+            return error
+        return None
+
+    async def available_together(self, told: Sequence[tuple[ObjectClaim, int]]) -> list[Exception | None]:
+        """Write down of many objects what :meth:`available` does of one, with the bytes that were moved."""
+        now = self._clock()
+        written = [Available(claim=claim, moved=moved, now=now) for claim, moved in told]
+        return await self._database.run(lambda c: claims_together.available(c, written))
 
     async def available(self, claim: ObjectClaim, moved: int) -> None:
         now = self._clock()

@@ -5,6 +5,7 @@ from typing import Literal
 
 from edges.model import Part
 from edges.settings import PolitenessSettings
+from harvest.bucket_keys import Bucket
 from harvest.carrying import CarryingTerms
 from harvest.claims import ObjectClaim
 from harvest.model import Source, Value
@@ -48,16 +49,6 @@ class Deed(Value, frozen=True):
     requests: int = 0
     count: int = 0
     turns: Kept = Kept()
-
-
-class Bucket(Value, frozen=True):
-    """A bucket and the keys to it, for as long as the run lasts."""
-
-    bucket: str
-    endpoint: str
-    region: str
-    access_key: str
-    secret_key: str
 
 
 class Taken(Value, frozen=True):

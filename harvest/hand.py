@@ -12,6 +12,7 @@ class Hand:
     def __init__(self) -> None:
         self.works: dict[asyncio.Task[None], ObjectClaim] = {}
         self.lost: set[int] = set()
+        self._size = 0
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -19,11 +20,12 @@ class Hand:
         """Begin the work on one more."""
         task = asyncio.create_task(work, name=f"harvest-object-{claim.id}")
         self.works[task] = claim
+        self._size += claim.size or 0
         task.add_done_callback(self._end)
 
-    async def empty_to(self, count: int) -> bool:
-        """Wait until no more than ``count`` are left; tell False as soon as one has failed."""
-        while len(self.works) > count and self._failure is None:
+    async def empty_to(self, count: int, size: int) -> bool:
+        """Wait until no more than ``count`` are left, of ``size`` bytes; tell False as soon as one has failed."""
+        while (len(self.works) > count or self._size > size) and self._failure is None:
             self._ended.clear()
             await self._ended.wait()
         return self._failure is None
@@ -49,7 +51,7 @@ class Hand:
             raise self._failure
 
     def _end(self, task: "asyncio.Task[None]") -> None:
-        del self.works[task]
+        self._size -= self.works.pop(task).size or 0
         failure = asyncio.CancelledError() if task.cancelled() else task.exception()
         self._failure = self._failure or failure
         self._ended.set()

@@ -16,18 +16,22 @@ from edges.errors import EdgeError
 from harvest import orders, stats
 from harvest.admission import Admission
 from harvest.audit import Audits
+from harvest.beside.clerk import Clerk
+from harvest.beside.crew import CrewFigures
+from harvest.beside.together import crew_of, near
+from harvest.bucket_keys import Bucket
 from harvest.carrier import Carrier
-from harvest.carrying import CarryingTerms, carrier_of
+from harvest.carrying import CarryingTerms
 from harvest.control import Control
 from harvest.database import Connection, Journal
 from harvest.database_thread import DatabaseThread
 from harvest.desk_counter import Counter
 from harvest.desk_own import OwnDesk
-from harvest.desk_wire import Bucket, Terms
+from harvest.desk_wire import Terms
 from harvest.errors import HarvestError, OrderGone
 from harvest.estimate import with_rate
 from harvest.intake import Bounds, Intake
-from harvest.means import Means, is_near_only
+from harvest.means import is_near_only
 from harvest.meter import Meter
 from harvest.model import Estimate, JobFilter, ObjectResult, Order, OrderRequest, Results
 from harvest.orders import NewOrder
@@ -131,9 +135,15 @@ class Harvester:
         self._turns = DatabaseTurns(journal=journal, sites=world.politeness, seconds=settings.claim_seconds)
         self._manners = Manners(world.politeness, origins=world.origins, turns=self._turns)
         desk = OwnDesk(journal=journal, admission=self._admission, claim_seconds=settings.claim_seconds)
+        self._crew = crew_of(settings, world, Clerk(desk=desk, turns=self._turns))
         self._worker = Worker(
             journal=journal,
-            carrier=_carrier(settings, world, desk, self._manners, checkpoint),
+            carrier=Carrier(
+                desk=desk,
+                settling=self._crew.settling(near(settings, world, desk, self._manners, checkpoint)),
+                claim_seconds=settings.claim_seconds,
+                recorded=world.recorded,
+            ),
             registrar=Registrar(
                 journal=journal, places=world.places, describe=world.describe, attempts=settings.attempts
             ),
@@ -168,6 +178,7 @@ class Harvester:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        await self._crew.__aexit__(kind, error, trace)
         with contextlib.suppress(HarvestError):  # what cannot be told lapses by itself
             await self._turns.leave()
         await self._database.__aexit__(kind, error, trace)
@@ -268,6 +279,10 @@ class Harvester:
     def politeness(self) -> tuple[Politeness, ...]:
         """Return how the sites that want to be read politely are read by this process."""
         return self._manners.told()
+
+    def crew(self) -> CrewFigures:
+        """Return what is to be told of the processes beside this one."""
+        return self._crew.figures()
 
     async def stats(self) -> Stats:
         """Return the figures of all harvests."""
@@ -378,18 +393,3 @@ def _linked(results: Results, place: Place) -> Results:
         return msgspec.structs.replace(each, link=place.store.presign_get(key, expires=LINK_SECONDS))
 
     return msgspec.structs.replace(results, objects=tuple(map(linked, results.objects)))
-
-
-def _carrier(
-    settings: HarvestSettings, world: World, desk: OwnDesk, manners: Manners, checkpoint: Checkpoint
-) -> Carrier:
-    means = Means(
-        lines=world.lines,
-        check=world.check,
-        places=world.places,
-        authorize=world.authorize,
-        manners=manners,
-        ways=world.ways,
-        folders=world.folders,
-    )
-    return carrier_of(desk, CarryingTerms.of(settings), means, settings.workers, checkpoint, world.recorded)

@@ -14,6 +14,7 @@ from edges.request_ids import knowing, read_traced
 from edges.seams import ObjectStore, WritableCatalogue
 from edges.settings import PolitenessSettings
 from harvest.admission_ledger import HarvestLedger
+from harvest.bucket_keys import Bucket
 from harvest.files import Folder
 from harvest.model import FoundItem, Order, Results
 
@@ -141,6 +142,18 @@ class Webhooks:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What processes beside this one are told.
+
+    ``buckets`` gives the keys to a site's bucket (None: they are told to nobody), ``allowed`` are private addresses
+    that may be called.
+    """
+
+    buckets: Callable[[str], Bucket | None]
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class World:
     """All that harvests need of the rest of the house.
 
@@ -149,7 +162,8 @@ class World:
     that must not be called. ``authorize`` gives the headers that a source wants.
     ``politeness`` is how sites want to be read, by name, and ``origins`` (``scheme://host:port``) whose they are;
     ``ways`` are how those are asked that want credentials, and ``folders`` where the files are that a site names by
-    ``file:``. ``recorded`` is the context of each object's work.
+    ``file:``. ``recorded`` is the context of each object's work. ``beside`` is what further processes are told; None:
+    there are none.
     """
 
     search: Search
@@ -166,3 +180,4 @@ class World:
     ways: Mapping[str, Way] = field(default_factory=dict)
     folders: Mapping[str, Folder] = field(default_factory=dict)
     recorded: Recorded = unrecorded
+    beside: Beside | None = None

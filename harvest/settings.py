@@ -8,6 +8,8 @@ import msgspec
 from edges.settings import Secret, StorageSettings
 from harvest.settings_executors import ExecutorSettings
 
+MOST_PROCESSES = 16
+
 
 class PrivateBucket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A group's own bucket, as a target of its harvests by the name ``~<name>``. Keys stand by reference.
@@ -66,7 +68,9 @@ class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How harvests run.
 
-    ``workers`` objects are transferred at once. What is larger than ``part_bytes`` goes in parts of that size
+    ``workers`` objects are transferred at once. ``processes`` share small objects, where there are many: this one, and
+    those that it starts beside itself (0: two where there is more than one processor; 1: none beside).
+    What is larger than ``part_bytes`` goes in parts of that size
     (S3 wants at least 5 MiB), and what a crash costs is at most one of them; parts are streamed, not held.
     Up to ``parts_at_once`` smaller parts of one object go side by side, where fewer objects than that are carried.
     ``checksum`` is computed where an item announces none. ``stall_seconds`` without a byte breaks a transfer off,
@@ -87,6 +91,7 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     workers: int = 4
+    processes: int = 0
     part_bytes: int = 64 << 20
     parts_at_once: int = 4
     checksum: Literal["crc64nvme", "sha256"] = "crc64nvme"
@@ -105,3 +110,7 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     temporary_seconds: float = 7 * 86_400.0
     executors: ExecutorSettings = ExecutorSettings()
     hook: HookSettings = HookSettings()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.processes <= MOST_PROCESSES:
+            raise ValueError(f"harvest: processes must be 0 to {MOST_PROCESSES}")

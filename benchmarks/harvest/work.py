@@ -90,14 +90,30 @@ def _watched(pid: int) -> tuple[int, int, resource.struct_rusage]:
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
             return memory, status, usage
-        memory = max(memory, _most_memory(pid))
+        memory = max(memory, _most_memory(pid) + sum(map(_own_memory, _children(pid))))
         time.sleep(0.02)
 
 
-def _most_memory(pid: int) -> int:
+def _children(pid: int) -> list[int]:
+    """Return the processes that a program has started itself."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it has just ended
+        return []
+
+
+def _most_memory(pid: int) -> int:
+    return _kilobytes(Path(f"/proc/{pid}/status"), "VmHWM:") * 1024
+
+
+def _own_memory(pid: int) -> int:
+    """Return what a process holds now; what it shares with others (libraries, read once), by its share."""
+    return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") * 1024
+
+
+def _kilobytes(path: Path, name: str) -> int:
+    try:
+        lines = path.read_text().splitlines()
     except OSError:  # it has just ended
         return 0
-    told = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
-    return int(told[0]) * 1024 if told else 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)

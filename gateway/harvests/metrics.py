@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gateway.background import beside
+from harvest.beside.crew import CrewFigures
 from harvest.errors import HarvestError
 from harvest.stats import NOTHING, Stats
 
@@ -24,6 +25,10 @@ class Figures(Protocol):
 
     async def stats(self) -> Stats:
         """Return the figures; raise HarvestError where they cannot be read."""
+        ...
+
+    def crew(self) -> CrewFigures:
+        """Return what is to be told of the processes that carry beside the gateway's own."""
         ...
 
 
@@ -85,7 +90,31 @@ class HarvestMetrics(Collector):
         )
         for rule, seconds in stats.lag.items():
             lag.add_metric((rule,), seconds)
-        return (orders, rules, events, objects, size, moved, retries, lag, *_work(stats))
+        return (
+            orders,
+            rules,
+            events,
+            objects,
+            size,
+            moved,
+            retries,
+            lag,
+            *_work(stats),
+            *_crew(self._harvester.crew()),
+        )
+
+
+def _crew(figures: CrewFigures) -> Iterable[Metric]:
+    """Tell of the processes beside this one."""
+    living = GaugeMetricFamily("lakegate_harvest_processes", "Processes that carry small objects beside the gateway's.")
+    living.add_metric((), len(figures.living))
+    held = GaugeMetricFamily("lakegate_harvest_processes_objects", "Objects that these processes have in hand.")
+    held.add_metric((), sum(each.in_hand for each in figures.living))
+    carried = CounterMetricFamily("lakegate_harvest_processes_carried", "Objects that these processes have carried.")
+    carried.add_metric((), figures.carried)
+    deaths = CounterMetricFamily("lakegate_harvest_processes_deaths", "Such processes that ended unasked.")
+    deaths.add_metric((), figures.deaths)
+    return (living, held, carried, deaths)
 
 
 def _work(stats: Stats) -> Iterable[Metric]:

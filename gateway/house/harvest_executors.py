@@ -10,7 +10,7 @@ from gateway.house.adapters import dask_of
 from gateway.house.house import House
 from gateway.house.kubernetes_jobs import kubernetes_executor
 from gateway.settings import Settings
-from harvest.desk_wire import Bucket
+from harvest.bucket_keys import Bucket
 from harvest.executors.choice import Choice
 from harvest.executors.dask import DaskExecutor
 from harvest.executors.seams import Executor
@@ -64,4 +64,5 @@ def bucket_of(settings: Settings, site_id: str) -> Bucket | None:
         region=storage.region,
         access_key=storage.access_key.reveal(),
         secret_key=storage.secret_key.reveal(),
+        connections=storage.connections,
     )

@@ -22,7 +22,7 @@ from gateway.search.harvest_sources import FederatedSources
 from harvest.files import Folder
 from harvest.harvester import Harvester
 from harvest.places import PRIVATE
-from harvest.seams import Place, Webhooks, World, unrecorded
+from harvest.seams import Beside, Place, Webhooks, World, unrecorded
 from harvest.settings import PrivateBucket
 
 
@@ -53,6 +53,7 @@ async def add_harvests(house: House) -> None:
             site.id: Folder(Path(site.settings.folder)) for site in house.registry.sites() if site.settings.folder
         },
         recorded=house.spans.beginning if house.spans else unrecorded,
+        beside=Beside(buckets=partial(bucket_of, house.settings), allowed=tuple(allowed_origins(house.settings))),
     )
     harvester = Harvester(
         database=harvests_of(house.settings),

@@ -5,6 +5,7 @@ import asyncio
 from prometheus_client import CollectorRegistry
 
 from gateway.harvests.metrics import HarvestMetrics
+from harvest.beside.crew import CrewFigures, Told
 from harvest.errors import DatabaseUnavailable
 from harvest.stats import NOTHING, Claims, Stats
 
@@ -27,6 +28,9 @@ class Figures:
             claims=Claims(alive=1, lapsed=2, oldest=3.0),
         )
 
+    def crew(self) -> CrewFigures:
+        return CrewFigures(living=(Told(pid=9, in_hand=3, carried=5),), carried=12, deaths=1)
+
 
 async def test_the_figures_come_again_when_the_database_does() -> None:
     registry, figures = CollectorRegistry(), Figures()
@@ -39,3 +43,8 @@ async def test_the_figures_come_again_when_the_database_does() -> None:
     assert registry.get_sample_value("lakegate_harvest_claims", {"state": "lapsed"}) == 2
     assert registry.get_sample_value("lakegate_harvest_claim_lapsed_seconds") == 3.0
     assert figures.asked >= 3
+    told = {name: registry.get_sample_value(f"lakegate_harvest_processes{name}") for name in ("", "_objects")}
+    told |= {
+        name: registry.get_sample_value(f"lakegate_harvest_processes_{name}_total") for name in ("carried", "deaths")
+    }
+    assert told == {"": 1, "_objects": 3, "carried": 12, "deaths": 1}

@@ -22,6 +22,7 @@ from gateway.order_metrics import DataOrderMetrics, HookOrderMetrics
 from gateway.quota.metrics import LevelMetrics, RefusalMetrics
 from gateway.settings import ServerSettings, Settings
 from gateway.site_metrics import SiteMetrics
+from harvest.beside.crew import CrewFigures
 from harvest.stats import Claims, Stats
 from quotas.sqlite import SqliteLedger
 
@@ -71,6 +72,9 @@ class Idle:
             runs={("dask", "working"): 1},
             **one,  # type: ignore[arg-type]
         )
+
+    def crew(self) -> CrewFigures:
+        return CrewFigures(living=(), carried=1, deaths=0)
 
 
 def rules() -> list[dict[str, Any]]:

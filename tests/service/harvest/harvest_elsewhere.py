@@ -15,7 +15,7 @@ from s3_bucket import ACCESS, SECRET
 
 from gateway.harvests.workers_face import WorkersFace
 from gateway.middleware import problems_middleware
-from harvest.desk_wire import Bucket
+from harvest.bucket_keys import Bucket
 from harvest.executors.choice import Choice
 from harvest.executors.seams import Errand, Look
 from harvest.runs import Elsewhere, RunTokens

@@ -20,6 +20,7 @@ from edges.lines.lines import Lines
 from edges.model import Json, Query
 from edges.settings import PolitenessSettings, Secret, StorageSettings
 from edges.storage.s3 import S3Store
+from harvest.bucket_keys import Bucket
 from harvest.database_postgres import PostgresDatabase
 from harvest.database_sqlite import SqliteDatabase
 from harvest.database_thread import DatabaseThread
@@ -27,7 +28,7 @@ from harvest.files import Folder
 from harvest.harvester import Harvester
 from harvest.model import FoundItem, Order, OrderRequest
 from harvest.runs import Elsewhere
-from harvest.seams import Place, Recorded, Webhooks, World, unobserved, unrecorded
+from harvest.seams import Beside, Place, Recorded, Webhooks, World, unobserved, unrecorded
 from harvest.settings import HarvestSettings
 from quotas.model import Charge, Policy
 from quotas.sqlite import SqliteLedger
@@ -165,12 +166,17 @@ class Scene:
     ways: dict[str, Way] = field(default_factory=dict)
     recorded: Recorded = unrecorded
     politeness: dict[str, PolitenessSettings] = field(default_factory=dict)
+    beside: bool = False
+    """Whether processes beside may carry, too."""
     hub: tuple[str, str] | None = None
     """Endpoint and bucket of a hub whose items lie in S3."""
 
     def portable(self) -> "Scene":
         """Return what another process needs of this scene."""
-        kept = {name: getattr(self, name) for name in ("endpoint", "bucket", "settings", "dsn", "schema", "hub")}
+        kept = {
+            name: getattr(self, name)
+            for name in ("endpoint", "bucket", "settings", "dsn", "schema", "hub", "beside", "allowed")
+        }
         return Scene(folder=Path(self.folder), **kept)
 
     def database(self) -> DatabaseThread:
@@ -186,6 +192,14 @@ class Scene:
 
     async def describe(self, collection: str) -> Json | None:
         return COLLECTION if collection == "s2" else None
+
+    def keys(self, site: str) -> Bucket | None:
+        """Return the keys to a site's bucket."""
+        if site != EDGE:
+            return None
+        return Bucket(
+            bucket=self.bucket, endpoint=self.endpoint, region="us-east-1", access_key=ACCESS, secret_key=SECRET
+        )
 
     def check(self, url: str) -> None:
         from edges.errors import DestinationRefused  # noqa: PLC0415 - only here
@@ -240,6 +254,7 @@ class Scene:
                 ways=self.ways,
                 recorded=self.recorded,
                 politeness=self.politeness,
+                beside=Beside(buckets=self.keys, allowed=(self.endpoint, *self.allowed)) if self.beside else None,
             )
             harvester = Harvester(
                 database=self.database(),
