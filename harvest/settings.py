@@ -69,7 +69,7 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How harvests run.
 
     ``workers`` objects are transferred at once. ``processes`` share small objects, where there are many: this one, and
-    those that it starts beside itself (0: two where there is more than one processor; 1: none beside).
+    those that it starts beside itself (1: none beside; 0: two where there is more than one processor).
     What is larger than ``part_bytes`` goes in parts of that size
     (S3 wants at least 5 MiB), and what a crash costs is at most one of them; parts are streamed, not held.
     Up to ``parts_at_once`` smaller parts of one object go side by side, where fewer objects than that are carried.
@@ -91,7 +91,7 @@ class HarvestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     workers: int = 4
-    processes: int = 0
+    processes: int = 1
     part_bytes: int = 64 << 20
     parts_at_once: int = 4
     checksum: Literal["crc64nvme", "sha256"] = "crc64nvme"
