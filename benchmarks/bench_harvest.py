@@ -2,7 +2,8 @@
 
 Ours is the harvester whole (journal on disk, quota, catalogue, CRC-64/NVME of every byte); the others only copy.
 One sink is nginx answering PUTs, the fastest there is, and has the targets; the other is ``rclone serve s3``, which
-bounds everybody. One object from a source that gives so much to each connection shows what parts side by side bring.
+bounds everybody: of the small objects it has them, too. One object from a source that gives so much to each connection
+shows what parts side by side bring.
 All run on one machine with their servers, in turns; what counts are the ratios within one run.
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.federation.peers import PeerMissing
 from benchmarks.harness import Row
-from benchmarks.harvest.peers import PEERS, Peer, lakegate
+from benchmarks.harvest.peers import PEERS, Peer, lakegate, shared
 from benchmarks.harvest.servers import BUCKET, data_of, nginx, rclone_s3, work_folder
 from benchmarks.harvest.work import Cost, Job, ProgramFailed
 
@@ -82,10 +83,15 @@ def _to_s3(folder: Path, work: _Work, source: str, held: Path | None, where: str
     if held is None:
         with rclone_s3(folder) as target:
             job = work.job("http", source, target.url)
-            return _told(job, _compared(job, folder, 1, None), f"{where} to S3")
+            return _rows_of(job, _compared(job, folder, 1, None), f"{where} to S3")
     with rclone_s3(folder, holding=held) as first, rclone_s3(folder) as second:
         job = work.job("s3", first.url, second.url)
-        return _told(job, _compared(job, folder, 1, None), "S3 to S3")
+        return _rows_of(job, _compared(job, folder, 1, None), "S3 to S3")
+
+
+def _rows_of(job: Job, costs: dict[str, Cost | str], where: str) -> list[Row]:
+    """Return the rows at a real S3 service, which small objects have targets at, too."""
+    return _judged(job, costs, where) if job.size == SMALL else _told(job, costs, where)
 
 
 def _fill(folder: Path, count: int, size: int) -> None:
@@ -99,7 +105,8 @@ def _compared(job: Job, folder: Path, rounds: int, kept: Path | None) -> dict[st
     """Run everyone in turns; return the medians, or why somebody is left out. What was written is thrown away."""
     samples: dict[str, list[Cost]] = {}
     absent: dict[str, str] = {}
-    everyone: dict[str, Peer] = {"lakegate": lakegate, **PEERS}
+    beside: dict[str, Peer] = {"lakegate with a process beside": shared} if job.size == SMALL else {}
+    everyone: dict[str, Peer] = {"lakegate": lakegate, **beside, **PEERS}
     for _ in range(rounds):
         for name, program in list(everyone.items()):
             try:
@@ -129,19 +136,22 @@ def _median(costs: list[Cost]) -> Cost:
 
 
 def _judged(job: Job, all_costs: dict[str, Cost | str], where: str) -> list[Row]:
-    """Return the rows that have targets (of the large objects), and the others as they are."""
+    """Return the rows that have targets, and the others as they are."""
     rows = _told(job, all_costs, where)
     costs = {name: cost for name, cost in all_costs.items() if isinstance(cost, Cost)}
     ours = costs["lakegate"]
+    targets = [("obstore", 0.9), ("rclone", 0.8)]
     if job.size == LARGE:
-        for name, least in (("obstore", 0.9), ("rclone", 0.8), ("boto3", _least_beside_boto3(job, costs))):
-            if name in costs:
-                ratio = ours.speed(job) / costs[name].speed(job)
-                rows.append(_row(job, where, f"MB/s beside {name}", (ours.speed(job), costs[name].speed(job)), name, ratio, f">= {least:.2g}", ratio >= least))  # fmt: skip # noqa: E501
-        if "rclone" in costs:
-            ratio = ours.cpu / costs["rclone"].cpu
-            per_gb = (ours.cpu / job.gigabytes, costs["rclone"].cpu / job.gigabytes)
-            rows.append(_row(job, where, "CPU s/GB beside rclone", per_gb, "rclone", ratio, "<= 1.5", ratio <= 1.5))
+        targets.append(("boto3", _least_beside_boto3(job, costs)))
+    for name, least in targets:
+        if name in costs:
+            ratio = ours.speed(job) / costs[name].speed(job)
+            values = (ours.speed(job), costs[name].speed(job))
+            rows.append(_row(job, where, f"MB/s beside {name}", values, name, ratio, f">= {least:.2g}", ratio >= least))
+    if "rclone" in costs:
+        ratio = ours.cpu / costs["rclone"].cpu
+        per_gb = (ours.cpu / job.gigabytes, costs["rclone"].cpu / job.gigabytes)
+        rows.append(_row(job, where, "CPU s/GB beside rclone", per_gb, "rclone", ratio, "<= 1.5", ratio <= 1.5))
     ratio = ours.memory / MOST_MEMORY
     rows.append(_row(job, where, "MB of memory", (ours.memory / 1e6, None), "", ratio, "<= 128 MiB", ratio <= 1))
     return rows

@@ -31,6 +31,7 @@ def transfer(checks: Checks) -> None:
         "faces",
         "lifetimes",
         "killed",
+        "beside",
         "removed",
         "points",
         "gateways",
@@ -48,6 +49,8 @@ def transfer(checks: Checks) -> None:
 def killed(checks: Checks) -> None:
     """Kill the process after each of its writes, of a harvest and of a removal."""
     _shown(checks, "killed after each write", f"{SERVICE}/test_harvest_killed.py", f"{SERVICE}/test_harvest_removed.py")
+    run = checks.pytest(f"{SERVICE}/test_harvest_beside.py", environment={"LAKEGATE_KILL": "all"})
+    checks.note("killed: a process beside, at eight moments", run, ALL, held=run.all_ran)
     for where in ("sqlite", "postgresql"):
         run = checks.pytest(f"{SERVICE}/test_harvest_points.py", environment=_on(where) | {"LAKEGATE_KILL": "all"})
         kills, writes = (run.figures.get(name, 0.0) for name in ("kills", "writes"))

@@ -68,7 +68,7 @@ async def copied(job: Job) -> tuple[float, float]:
             beside=Beside(buckets=buckets.get, allowed=(job.source, job.endpoint)),
         )
         at_once = SMALL_AT_ONCE if job.size <= SMALL else 1  # objects that one worker has on their way
-        processes = int(os.environ.get("BENCH_PROCESSES", "0"))
+        processes = int(os.environ.get("BENCH_PROCESSES", HarvestSettings().processes))
         settings = HarvestSettings(workers=max(1, job.at_once // at_once), processes=processes, idle_seconds=0.2)
         database = SqliteDatabase(folder / "harvest.sqlite")
         harvester = Harvester(database=database, settings=settings, world=world)

@@ -34,6 +34,13 @@ def lakegate(job: Job, folder: Path) -> Cost:
     return measured([sys.executable, "-m", "benchmarks.harvest.ours", told], log=folder / "lakegate.log")
 
 
+def shared(job: Job, folder: Path) -> Cost:
+    """Copy by our own harvester, with a process beside."""
+    told = msgspec.json.encode(job).decode()
+    command = [sys.executable, "-m", "benchmarks.harvest.ours", told]
+    return measured(command, log=folder / "lakegate.log", environment={"BENCH_PROCESSES": "2"})
+
+
 def rclone(job: Job, folder: Path) -> Cost:
     """Copy by ``rclone copy``."""
     target = f":s3,provider=Other,env_auth=true,endpoint='{job.endpoint}',use_unsigned_payload=true"
