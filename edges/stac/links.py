@@ -1,11 +1,11 @@
 """Links: built from our own address, never from what a request or a site says."""
 
-import functools
 from collections.abc import Iterable
 from urllib.parse import quote, urlencode
 
 import msgspec
 
+from edges.kept import kept
 from edges.model import Json, Members
 
 JSON_TYPE = "application/json"
@@ -56,7 +56,7 @@ def item_links(base: str, collection: str, item_id: str) -> list[Json]:
     ]
 
 
-@functools.lru_cache(maxsize=1024)
+@kept(1024)
 def _collection_url(base: str, collection: str) -> str:
     """Return a collection's address; kept, since every item of a page asks for it."""
     return url_of(base, "collections", collection)

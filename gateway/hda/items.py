@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from edges.kept import kept
 from edges.model import Json, Members
 from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, link, url_of
 from gateway.data.hrefs import download_href
@@ -100,7 +101,7 @@ def _front(root: str, site: str, collection: str, item_id: str) -> str:
     return download_href(root, site=site, collection=collection, item=item_id, asset="x")[:-1]
 
 
-@functools.lru_cache(maxsize=1024)
+@kept(1024)
 def _front_of_items(root: str, site: str, collection: str) -> str:
     return download_href(root, site=site, collection=collection, item="x", asset="x")[: -len("x/x")]
 
@@ -188,7 +189,7 @@ def _main(assets: Mapping[str, Json]) -> str | None:
     return key
 
 
-@functools.lru_cache(maxsize=4096)
+@kept(4096)
 def _rank(key: str, kind: bytes, roles: bytes) -> tuple[bool, bool, bool] | None:
     """Return how far an asset is from the whole product; None for one that is no data."""
     is_data = b'"data"' in roles
@@ -212,7 +213,7 @@ def _alternates(raw: msgspec.Raw) -> Json:
 
 
 def _links(item: Members, collection: str, item_id: str, view: View, retrieve: Json | None) -> msgspec.Raw:
-    before, after = _frame(view.base, collection, view.titles(collection), view.legacy)
+    before, after = (_legacy_frame if view.legacy else _frame)(view.base, collection, view.titles(collection))
     quoted = (item_id if _PLAIN.fullmatch(item_id) else quote(item_id, safe="")).encode()
     own = before + quoted + after
     if view.legacy:
@@ -221,14 +222,29 @@ def _links(item: Members, collection: str, item_id: str, view: View, retrieve: J
     return msgspec.Raw(own + (b"," + msgspec.json.encode(others)[1:] if others else b"]"))
 
 
-@functools.lru_cache(maxsize=1024)
-def _frame(base: str, collection: str, title: str, legacy: bool) -> tuple[bytes, bytes]:  # noqa: FBT001 - a key of the cache
+@kept(1024)
+def _frame(base: str, collection: str, title: str) -> tuple[bytes, bytes]:
     """Return the links of a collection's items before and after the item's id, without the closing bracket."""
+    own, above = _own_and_above(base, collection, title, "Original item link")
+    return _around_place([above, own])
+
+
+@kept(1024)
+def _legacy_frame(base: str, collection: str, title: str) -> tuple[bytes, bytes]:
+    """Return the same as version 1 had it: the item's own link is the first, and has a place for its title."""
+    return _around_place(list(_own_and_above(base, collection, title, _PLACE_OF_TITLE)))
+
+
+def _own_and_above(base: str, collection: str, title: str, own_title: str) -> tuple[Json, Json]:
     parent = url_of(base, "collections", collection)
-    own = link("self", f"{parent}/items/{_PLACE}", GEOJSON_TYPE, _PLACE_OF_TITLE if legacy else "Original item link")
-    above = link("collection", parent, JSON_TYPE, title)
-    before, _, after = msgspec.json.encode([own, above] if legacy else [above, own])[:-1].partition(_PLACE.encode())
-    return before, after
+    own = link("self", f"{parent}/items/{_PLACE}", GEOJSON_TYPE, own_title)
+    return own, link("collection", parent, JSON_TYPE, title)
+
+
+def _around_place(links: Sequence[Json]) -> tuple[bytes, bytes]:
+    slash, place = b"/items/", _PLACE.encode()
+    before, _, after = msgspec.json.encode(links)[:-1].partition(slash + place)
+    return before + slash, after
 
 
 def told_links(item: Members) -> list[Json]:
@@ -265,7 +281,7 @@ def _native(item: Members) -> Json:
     return {name.removeprefix(PREFIX): value for name, value in told.items() if name.startswith(PREFIX)}
 
 
-@functools.lru_cache(maxsize=256)
+@kept(256)
 def _extensions(told: bytes) -> msgspec.Raw:
     try:
         names: Sequence[str] = _TEXTS.decode(told)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from edges.kept import kept
 from edges.model import Members
 from edges.stac.links import OWN_RELS, item_links
 
@@ -52,7 +53,7 @@ def own_links(told: msgspec.Raw | None, base: str, collection: str, item_id: str
     raw = b"[]" if told is None else bytes(told)
     if _PLAIN.fullmatch(item_id):
         own = item_id.encode()
-        if _tells(own) and len(raw) <= _LONGEST and _HOLE not in raw:
+        if _tells(own) and len(raw) + len(collection) <= _LONGEST and _HOLE not in raw:
             pattern = _pattern(raw.replace(own, _HOLE), base, collection)
             if pattern is not None:
                 return msgspec.Raw(own.join(pattern))
@@ -84,7 +85,7 @@ def _pattern(told: bytes, base: str, collection: str) -> tuple[bytes, ...] | Non
     return tuple(b"".join((before, _PLACE_BYTES, after, kept, b"]")).split(_PLACE_BYTES))
 
 
-@functools.lru_cache(maxsize=1024)
+@kept(1024)
 def _frame(base: str, collection: str) -> tuple[bytes, bytes]:
     """Return the links of a collection's items before and after the item's id, without the closing bracket."""
     links = msgspec.json.encode(item_links(base, collection, _PLACE))[:-1]
