@@ -14,8 +14,8 @@ import heapq
 import itertools
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,12 +26,11 @@ from benchmarks.federation.items import COLLECTION, NEWEST, instant, item
 from benchmarks.federation.peers import PeerMissing, nginx, stac_fastapi_eodag
 from benchmarks.federation.pgstac import pgstac_sites
 from benchmarks.federation.processes import HEADERS, Program, dumb_site, embedded_site, gateway, prototype
-from benchmarks.federation.timing import Call, cpu_per_call, in_turns, median, p95, reading
+from benchmarks.federation.timing import Call, cpu_in_turns, cpu_per_call, in_turns, median, p95, quotient, reading
 from benchmarks.harness import Row
 
 LIMIT = 100
 SITES = 4
-IDENTITY = {"Accept-Encoding": "identity"}
 DELAYS = (0.1, 0.15, 0.2, 0.3)
 """Seconds that the sites wait before they answer."""
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -53,46 +52,36 @@ def run(*, quick: bool = False) -> list[Row]:
 async def at_no_distance(folder: Path, *, quick: bool) -> list[Row]:
     """Measure over sites that answer at once: CPU beside nginx and stac-fastapi-eodag, compression, pystac-client."""
     count = 40 if quick else 400
-    with lake(folder) as (sites, front):
+    with lake(folder) as (sites, front), prototype([site.url for site in sites], folder) as technique:
         async with session() as client:
-            await cpu_per_call(front, searches(client, front.url, count // 4, first=count))  # tries its sites, once
-            cpu = await cpu_per_call(front, searches(client, front.url, count))
-            packed = await cpu_per_call(front, searches(client, front.url, count, {"Accept-Encoding": "gzip"}))
-            plain = await cpu_per_call(front, searches(client, front.url, count))
-            with prototype([site.url for site in sites], folder) as technique:
-                await cpu_per_call(technique, searches(client, technique.url, count // 4, first=count))
-                bare = await cpu_per_call(technique, searches(client, technique.url, count))
-                passing = [reading(client, f"{technique.url}/together?limit={LIMIT}")] * count
-                together = await cpu_per_call(technique, passing)
-                wall = await in_turns(
-                    {
-                        "gateway": reading(client, f"{front.url}/search?limit={LIMIT}"),
-                        "bare": reading(client, f"{technique.url}/search?limit={LIMIT}"),
-                        "raw": all_at_once(client, sites),
-                        "loop": threaded(looping(sites)),
-                        "through": threaded(through(front)),
-                    },
-                    rounds=3 if quick else 21,
-                )
-        rows = [
-            *await _cpu_over_nginx(folder, calls=count, cpu=mean(cpu, plain), bare=bare, together=together),
-            await _cpu_of_eodag(folder, sites[0], cpu=cpu, count=2 if quick else 10),
-        ]
+            cpu = await _cpu(folder, client, front, technique, count=count)
+            wall = await in_turns(
+                {
+                    "gateway": reading(client, f"{front.url}/search?limit={LIMIT}"),
+                    "bare": reading(client, f"{technique.url}/search?limit={LIMIT}"),
+                    "raw": all_at_once(client, sites),
+                    "loop": threaded(looping(sites)),
+                    "through": threaded(through(front)),
+                },
+                rounds=3 if quick else 21,
+            )
+        eodag = await _cpu_of_eodag(folder, sites[0], cpu=median(cpu["gateway"]), count=2 if quick else 10)
     ours, loop = median(wall["gateway"]), median(wall["loop"])
-    gzip = packed / mean(cpu, plain)
-    wanted, over_bare = LOOP_OVER_US, loop / median(wall["bare"])
+    over_us, wanted = quotient(wall["loop"], wall["gateway"]), LOOP_OVER_US
+    over_bare = over_us * quotient(wall["gateway"], wall["bare"])
     here = wanted * min(1.0, over_bare / LOOP_OVER_BARE)
     return [
-        *rows,
-        at_most("gzip on the answer: CPU over none", "ms", packed, gzip, 1.35, peer=plain, peer_name="ms, identity"),
+        *_cpu_rows(cpu),
+        eodag,
         at_most(
-            "search over sites at 0 ms over the raw concurrent fetch", "ms", ours, ours / median(wall["raw"]), 3,
+            "search over sites at 0 ms over the raw concurrent fetch", "ms", ours,
+            quotient(wall["gateway"], wall["raw"]), 3,
             floor=median(wall["raw"]), floor_name="ms, bytes of 4 full pages",
         ),
         Row(
-            work="pystac-client looping over the sites, over us, 0 ms", unit="ms", ours=ours, ratio=loop / ours,
+            work="pystac-client looping over the sites, over us, 0 ms", unit="ms", ours=ours, ratio=over_us,
             target=f">= {wanted:g} where no checks give {LOOP_OVER_BARE:g}; here, with {over_bare:.1f}, >= {here:.1f}",
-            held=loop / ours >= here, peer=loop, peer_name="ms, loop and heapq.merge",
+            held=over_us >= here, peer=loop, peer_name="ms, loop and heapq.merge",
         ),
         for_information(
             "the same, pystac-client on both sides, 0 ms", "ms", median(wall["through"]),
@@ -101,37 +90,59 @@ async def at_no_distance(folder: Path, *, quick: bool) -> list[Row]:
     ]  # fmt: skip
 
 
-def mean(*values: float) -> float:
-    """Return the mean of the figures taken before and after: a machine that slows down hits both alike."""
-    return sum(values) / len(values)
+async def _cpu(
+    folder: Path, client: aiohttp.ClientSession, front: Program, technique: Program, *, count: int
+) -> dict[str, list[float]]:
+    """Return the CPU milliseconds of a page, by rounds: of us, the same in gzip, of the bare technique, of nginx.
 
-
-async def _cpu_over_nginx(folder: Path, *, calls: int, cpu: float, bare: float, together: float) -> list[Row]:
-    """Return the row, and those that tell which part of it is ours.
-
-    ``bare`` is the CPU of the same technique without a check, ``together`` that of fetching and sending bytes alone.
+    The last only where it is installed. ``together`` is what the bare technique takes to fetch and to send bytes.
     """
     page = json.dumps({"type": "FeatureCollection", "features": [item(0, n) for n in range(LIMIT)], "links": []})
+    works = {
+        "gateway": (front, searches(client, front.url, count)),
+        "bare": (technique, searches(client, technique.url, count)),
+        "packed": (front, searches(client, front.url, count, {"Accept-Encoding": "gzip"})),
+        "together": (technique, [reading(client, f"{technique.url}/together?limit={LIMIT}")] * count),
+    }
+    with ExitStack() as stack:
+        with suppress(PeerMissing):
+            proxy = stack.enter_context(nginx(folder, page.encode()))
+            works["nginx"] = (proxy, [reading(client, f"{proxy.url}/page")] * (count * 5))
+        for program in (front, technique):  # they try their sites, once
+            await cpu_per_call(program, searches(client, program.url, count // 4, first=count))
+        return await cpu_in_turns(works, rounds=4 if count < 100 else 20)
+
+
+def _cpu_rows(cpu: Mapping[str, Sequence[float]]) -> list[Row]:
+    """Return the rows of CPU, and those that tell which part of it is ours."""
+    medians = {name: median(samples) for name, samples in cpu.items()}
+    ours, bare = medians["gateway"], medians["bare"]
+    gzip = at_most(
+        "gzip on the answer: CPU over none", "ms", medians["packed"], quotient(cpu["packed"], cpu["gateway"]), 1.35,
+        peer=ours, peer_name="ms, identity",
+    )  # fmt: skip
     work = f"CPU of one merged page of {LIMIT} items, over nginx passing one on"
-    try:
-        with nginx(folder, page.encode()) as proxy:
-            async with session() as client:
-                one = reading(client, f"{proxy.url}/page")
-                theirs = await cpu_per_call(proxy, [one] * (calls * 5))
-    except PeerMissing as error:
-        return [not_measured(work, str(error))]
-    here = OVER_NGINX * max(1.0, bare / theirs / BARE_OVER_NGINX)
+    if "nginx" not in cpu:
+        return [not_measured(work, "nginx is not installed; on Debian: apt-get install nginx-light"), gzip]
+    over = quotient(cpu["gateway"], cpu["nginx"])
+    bare_over = over / quotient(cpu["gateway"], cpu["bare"])
+    here = OVER_NGINX * max(1.0, bare_over / BARE_OVER_NGINX)
+    over_nginx = Row(
+        work=work, unit="ms", ours=ours, ratio=over, held=over <= here,
+        target=f"<= {OVER_NGINX:g} where no checks take {BARE_OVER_NGINX:g}; "
+        f"here, with {bare_over:.1f}, <= {here:.1f}",
+        floor=medians["nginx"], floor_name="ms nginx reverse proxy",
+        peer=bare, peer_name="ms, the technique without a check",
+    )  # fmt: skip
+    passing = "fetching bytes and sending them"
+    together, over_together = medians["together"], quotient(cpu["gateway"], cpu["together"])
     return [
-        Row(
-            work=work, unit="ms", ours=cpu, ratio=cpu / theirs, held=cpu / theirs <= here,
-            target=f"<= {OVER_NGINX:g} where no checks take {BARE_OVER_NGINX:g}; "
-            f"here, with {bare / theirs:.1f}, <= {here:.1f}",
-            floor=theirs, floor_name="ms nginx reverse proxy", peer=bare, peer_name="ms, the technique without a check",
-        ),
-        for_information("the same of the technique without a check, over nginx", "ms", bare, bare / theirs),
-        for_information("the same of fetching bytes and sending them, over nginx", "ms", together, together / theirs),
-        for_information("CPU of one merged page over fetching bytes and sending them", "ms", cpu, cpu / together),
-    ]  # fmt: skip
+        over_nginx,
+        for_information("the same of the technique without a check, over nginx", "ms", bare, bare_over),
+        for_information(f"the same of {passing}, over nginx", "ms", together, over / over_together),
+        for_information(f"CPU of one merged page over {passing}", "ms", ours, over_together),
+        gzip,
+    ]
 
 
 async def _cpu_of_eodag(folder: Path, site: Program, *, cpu: float, count: int) -> Row:
@@ -139,7 +150,7 @@ async def _cpu_of_eodag(folder: Path, site: Program, *, cpu: float, count: int) 
     try:
         with stac_fastapi_eodag(folder, site.url) as peer:
             async with session() as client:
-                one = reading(client, f"{peer.url}/search?collections={COLLECTION}&limit={LIMIT}", headers=IDENTITY)
+                one = reading(client, f"{peer.url}/search?collections={COLLECTION}&limit={LIMIT}")
                 answer = json.loads(await one())
                 if len(answer["features"]) != LIMIT:
                     return not_measured(work, f"it gave {len(answer['features'])} items")
@@ -218,7 +229,7 @@ async def in_depth(folder: Path, *, quick: bool) -> list[Row]:
         async with session() as client:
             first = following = f"{front.url}/search?limit={LIMIT}"
             for _ in range(deep - 1):
-                page = json.loads(await reading(client, following, headers=IDENTITY)())
+                page = json.loads(await reading(client, following)())
                 following = next(link["href"] for link in page["links"] if link["rel"] == "next")
             wall = await in_turns(
                 {"first": reading(client, first), "deep": reading(client, following)}, rounds=3 if quick else 31
@@ -276,7 +287,7 @@ def searches(
     """Return searches that differ, so that no answer can be shared."""
     ends = (instant(NEWEST + 7 * number) for number in range(first, first + count))
     asked = (f"{url}/search?limit={limit}&datetime=../{end}" for end in ends)
-    return [reading(client, each, headers=headers or IDENTITY) for each in asked]
+    return [reading(client, each, headers=headers) for each in asked]
 
 
 def all_at_once(client: aiohttp.ClientSession, sites: Sequence[Program]) -> Call:

@@ -55,13 +55,13 @@ def groups(content: bytes) -> list[list[MergeRow]]:
     return [[MergeRow(key=(), site="a", item=each)] for each in items]
 
 
-def hda(content: bytes) -> bytes:
+def hda(content: bytes) -> bytes | bytearray:
     """Render as the HDA face does."""
     rendered: list[Members] = [render_hda(group, VIEW) for group in groups(content)]
     return item_collection(rendered, links=[])
 
 
-def stac(content: bytes) -> bytes:
+def stac(content: bytes) -> bytes | bytearray:
     """Render as the STAC face does."""
     return item_collection([render_item(group, base=BASE, prefer=PREFER) for group in groups(content)], links=[])
 

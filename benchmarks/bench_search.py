@@ -103,7 +103,7 @@ def _rates(times: dict[str, float]) -> list[Row]:
     ]  # fmt: skip
 
 
-def ours(pages: list[bytes]) -> bytes:
+def ours(pages: list[bytes]) -> bytes | bytearray:
     """Merge as the gateway does."""
     query = Query(collections=(COLLECTION,), limit=LIMIT)
     order = total_order(query.sortby)

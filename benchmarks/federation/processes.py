@@ -19,6 +19,8 @@ from benchmarks.federation.items import item
 
 START_SECONDS = 120.0
 _STOP_SECONDS = 20.0
+_SCHEDULED = 2
+"""The clock of a process that counts what it ran (``CPUCLOCK_SCHED`` in Linux)."""
 
 
 class Program:
@@ -34,12 +36,13 @@ class Program:
         return self._process.pid
 
     def cpu_seconds(self) -> float:
-        """Return user and system seconds of the program and its living children so far."""
-        total = 0.0
-        for process in [self._process, *self._process.children(recursive=True)]:
-            times = process.cpu_times()
-            total += times.user + times.system
-        return total
+        """Return user and system seconds of the program and its living children so far.
+
+        By the clocks of processes (``clock_getcpuclockid``), whose numbers Linux makes of process ids: what ``/proc``
+        tells is rounded to 10 ms, which is as much as many calls to nginx take.
+        """
+        processes = [self._process, *self._process.children(recursive=True)]
+        return sum(time.clock_gettime(~process.pid << 3 | _SCHEDULED) for process in processes)
 
     def resident_bytes(self) -> int:
         """Return the resident memory of the program itself."""
