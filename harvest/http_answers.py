@@ -1,14 +1,14 @@
-"""What a source's HTTP answer means for a copy. Pure.
+"""What a source's HTTP answer means for a copy. Pure, but for the clock against which a date is read.
 
 Sources: RFC 9110 sections 8.8 (validators), 10.2.3 (Retry-After), 14 (ranges), 15 (status codes).
 """
 
 import re
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
+from edges.retry import retry_after
 from harvest.errors import NotYet, SourceChanged, SourceFailed
 
 LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -102,7 +102,7 @@ def _resumed(status: int, headers: Mapping[str, str], start: int, validators: tu
 
 
 def _refused(status: int, headers: Mapping[str, str]) -> SourceFailed:
-    after = retry_after(headers)
+    after = retry_after(headers.get("Retry-After"), now=time.time(), longest=MAX_WAIT)
     if status == 202:
         return NotYet(after or _PREPARING_SECONDS)
     if status == 416:
@@ -110,26 +110,9 @@ def _refused(status: int, headers: Mapping[str, str]) -> SourceFailed:
     return SourceFailed(f"HTTP {status}", again=status in LATER, after=after)
 
 
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Return how long an answer asks to wait, in seconds (a number, or an HTTP date), or None."""
-    told = headers.get("Retry-After", "").strip()
-    if not told:
-        return None
-    if told.isdigit():
-        return min(float(told[:9]), MAX_WAIT)
-    try:
-        until = parsedate_to_datetime(told)
-    except ValueError:
-        return None
-    moment = now or datetime.now(UTC)
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return min(max(0.0, (until - moment).total_seconds()), MAX_WAIT)
-
-
 def _length(headers: Mapping[str, str]) -> int | None:
     told = headers.get("Content-Length", "")
-    return int(told) if told.isdigit() and len(told) <= 18 else None
+    return int(told) if told.isascii() and told.isdigit() and len(told) <= 18 else None
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:

@@ -11,7 +11,6 @@ MAX_SEGMENT = 200
 """Bytes of one segment: four of them and a prefix stay below MAX_KEY, and file systems stop at 255."""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9._-]")
-_DIGEST = re.compile(r"!~[0-9a-f]{64}\Z")
 
 
 def segment(text: str, limit: int = MAX_SEGMENT) -> str:

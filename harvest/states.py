@@ -187,8 +187,3 @@ def object_after(state: ObjectState, event: ObjectEvent) -> ObjectState:
         return OBJECTS[state, event]
     except KeyError:
         raise ImpossibleTransition(f"an object in state {state} cannot {event}") from None
-
-
-def states_before(event: ObjectEvent) -> tuple[ObjectState, ...]:
-    """Return the states in which an object may meet this event, for conditions in SQL."""
-    return tuple(state for state, met in OBJECTS if met == event)

@@ -80,8 +80,6 @@ _ENCODER = msgspec.json.Encoder()
 _FRAME_ROOM, _MOST_ROOM = 8 * 1024, 8 << 20
 """Bytes that are kept for what stands around a page's items, and for all of a page, at most."""
 
-TRANSACTION_CONFORMANCE = f"{_API}/v1.0.0/ogcapi-features/extensions/transaction"
-
 
 def entry_links(own: str, *, root: str, described: str) -> list[Json]:
     """Return the links that every landing page has: its own address, the root's, and that of the OpenAPI document."""
@@ -149,11 +147,6 @@ def page_links(base: str, own: str, following: Json | None, parent: str | None =
     if parent is not None:
         links += [link("parent", parent, JSON_TYPE), link("collection", parent, JSON_TYPE)]
     return links if following is None else [*links, following]
-
-
-def encode_items(items: Sequence[Members]) -> bytes:
-    """Return a JSON array of items, joined from their own bytes."""
-    return msgspec.json.encode(items)
 
 
 def item_collection(

@@ -18,7 +18,6 @@ from gateway.search.identity import identify, relation
 from gateway.search.merge import Group, Row
 from gateway.search.rewriting import own_links, with_backends
 
-FEDERATION_EXTENSION = "https://api.openeo.org/extensions/federation/0.1.0"
 _MEMBERS = msgspec.json.Decoder(Members)
 _TEXT = msgspec.json.Decoder(str)
 _TEXTS = msgspec.json.Decoder(list[str])

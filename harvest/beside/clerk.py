@@ -1,7 +1,8 @@
 """Writes down what processes beside tell: many acts of a kind with one statement, the others each by itself."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -53,7 +54,7 @@ class Clerk:
         """Wait until all that was begun is written down."""
         await asyncio.gather(*self._works, return_exceptions=True)
 
-    def _begin(self, work: "asyncio._CoroutineLike[None]") -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="harvest-clerk")
         self._works.add(task)
         task.add_done_callback(self._works.discard)

@@ -1,11 +1,9 @@
 """What a source's answer means: promises, refusals, changes."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from harvest.errors import NotYet, SourceChanged, SourceFailed
-from harvest.http_answers import Opened, judge, redirect_of, retry_after
+from harvest.http_answers import MAX_WAIT, Opened, judge, redirect_of
 
 ETAG = {"ETag": '"v1"'}
 
@@ -65,12 +63,21 @@ def test_what_is_not_the_file_is_refused(headers):
         judge(200, headers, 0, None)
 
 
-def test_retry_after_is_seconds_or_a_date_and_never_without_end():
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert retry_after({"Retry-After": "3"}) == 3.0
-    assert retry_after({"Retry-After": "Thu, 01 Jan 2026 00:01:00 GMT"}, now) == 60.0
-    assert retry_after({"Retry-After": "99999999999"}) == 86400.0
-    assert retry_after({"Retry-After": "soon"}) is None
+@pytest.mark.parametrize(
+    ("told", "after"),
+    [
+        ("3", 3.0), ("99999999999", MAX_WAIT), ("soon", None), ("Fri, 01 Jan 9999 00:00:00 GMT", MAX_WAIT),
+        ("Thu, 01 Jan 99999 00:00:00 GMT", None), ("\u00b2", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_seconds_or_a_date_and_never_without_end(told, after):
+    with pytest.raises(SourceFailed) as raised:
+        judge(503, {"Retry-After": told}, 0, None)
+    assert raised.value.after == after
+
+
+def test_a_length_of_other_digits_than_those_of_ascii_is_none():
+    assert judge(200, {"Content-Length": "\u00b2"}, 0, None).total is None
 
 
 def test_only_redirects_send_us_elsewhere():

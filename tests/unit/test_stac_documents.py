@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from edges.model import Fields, Members
-from edges.stac.documents import CONFORMANCE, collections_page, encode_items, item_collection, landing_page
+from edges.stac.documents import CONFORMANCE, collections_page, item_collection, landing_page
 from edges.stac.fields import apply_fields
 from edges.stac.links import next_by_get, next_by_post, own_item
 
@@ -23,7 +23,7 @@ def decoded(item: Members):
 
 
 def test_items_leave_as_the_bytes_they_came_as():
-    assert encode_items([members(), members()]) == b"[" + RAW + b"," + RAW + b"]"
+    assert item_collection([members(), members()], links=[]).find(b"[" + RAW + b"," + RAW + b"]") > 0
 
 
 def test_a_page_tells_how_many_matched_only_where_that_is_known():
