@@ -178,7 +178,7 @@ class Harvester:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        await self._crew.__aexit__(kind, error, trace)
+        await self._crew.leave()
         with contextlib.suppress(HarvestError):  # what cannot be told lapses by itself
             await self._turns.leave()
         await self._database.__aexit__(kind, error, trace)

@@ -62,8 +62,8 @@ class Signer:
         names = ";".join(order)
         lines = "".join([f"{name}:{told[name]}\n" for name in order])
         canonical = f"{method}\n{self._root}/{encoded}\n{asked}\n{lines}\n{names}\n{UNSIGNED}"
-        scope, signature = self._signature(stamp, canonical)
-        credential = f"Credential={self._access}/{scope}"
+        scope = self._scope(stamp)
+        credential, signature = f"Credential={self._access}/{scope}", self._signature(stamp, scope, canonical)
         sent["Authorization"] = f"{_ALGORITHM} {credential}, SignedHeaders={names}, Signature={signature}"
         return f"{self._base}/{encoded}" + (f"?{asked}" if asked else ""), sent
 
@@ -73,9 +73,10 @@ class Signer:
         Source: Amazon S3 API Reference, "Authenticating Requests: Using Query Parameters".
         """
         stamp = self._stamp_of(now.replace(microsecond=0))
+        scope = self._scope(stamp)
         query = {
             "X-Amz-Algorithm": _ALGORITHM,
-            "X-Amz-Credential": f"{self._access}/{self._scope(stamp)}",
+            "X-Amz-Credential": f"{self._access}/{scope}",
             "X-Amz-Date": stamp,
             "X-Amz-Expires": str(expires),
             "X-Amz-SignedHeaders": "host",
@@ -83,16 +84,14 @@ class Signer:
         encoded = quote(path, safe="/-_.~")
         asked = "&".join(f"{name}={_encoded(query[name])}" for name in sorted(query))
         canonical = f"{method}\n{self._root}/{encoded}\n{asked}\nhost:{self._host}\n\nhost\n{UNSIGNED}"
-        return f"{self._base}/{encoded}?{asked}&X-Amz-Signature={self._signature(stamp, canonical)[1]}"
+        return f"{self._base}/{encoded}?{asked}&X-Amz-Signature={self._signature(stamp, scope, canonical)}"
 
     def _scope(self, stamp: str) -> str:
         return f"{stamp[:8]}/{self._region}/s3/aws4_request"
 
-    def _signature(self, stamp: str, canonical: str) -> tuple[str, str]:
-        """Return the scope of a signature, and the signature."""
-        scope = self._scope(stamp)
+    def _signature(self, stamp: str, scope: str, canonical: str) -> str:
         text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        return scope, hmac.digest(self._key_of(stamp[:8]), text.encode(), "sha256").hex()
+        return hmac.digest(self._key_of(stamp[:8]), text.encode(), "sha256").hex()
 
     def _stamp_of(self, second: datetime) -> str:
         """Return a second as it is signed; many requests fall in each."""

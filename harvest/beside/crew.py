@@ -5,8 +5,6 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from harvest.beside.clerk import Clerk
 from harvest.beside.mate import Mate, ProcessGone
@@ -65,7 +63,7 @@ class CrewFigures(Value, frozen=True):
 
 
 class Crew:
-    """At most ``most`` processes; enter it, and leaving it ends them."""
+    """At most ``most`` processes, until :meth:`leave`."""
 
     def __init__(self, *, most: int, reach: Reach, clerk: Clerk, patience: float, start: Start = started) -> None:
         self._most = most
@@ -83,12 +81,8 @@ class Crew:
         self._died_in_a_row = 0
         self._carried = 0
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def leave(self) -> None:
+        """End all processes, once what they have told is written down."""
         self._most = 0
         if self._idle is not None:
             self._idle.cancel()

@@ -77,11 +77,6 @@ class Mate:
         """Return how many objects it has in hand."""
         return len(self._hand)
 
-    @property
-    def gone(self) -> bool:
-        """Whether it takes nothing any more."""
-        return self._gone
-
     async def settle(self, claim: ObjectClaim, keys: Mapping[str, Bucket]) -> Ending:
         """Let it carry out a claim, for which it needs the ``keys``.
 
