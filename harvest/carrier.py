@@ -18,9 +18,6 @@ SMALL_AT_ONCE = 32
 """Small objects that a worker takes at once; with as many left it takes more: some are on their way, others wait for
 the same commits."""
 
-SMALL_IN_A_ROW = 256
-"""Small objects after which a worker looks for other work, too."""
-
 
 def quietly() -> None:
     """Tell nobody."""
@@ -45,24 +42,26 @@ class Carrier:
         nudged, self._nudged = self._nudged, asyncio.Event()
         nudged.set()
 
-    async def step(self, found: Callable[[], None] = quietly) -> bool:
+    async def step(self, *, found: Callable[[], None] = quietly, progressed: Callable[[], None] = quietly) -> bool:
         """Carry out the next claims; tell whether there were any. ``found`` is called before, where there are.
 
-        Of small objects further ones are taken before the last are through, up to :data:`SMALL_IN_A_ROW`.
+        Of small objects further ones are taken before the last are through, as long as there are. ``progressed`` is
+        called whenever some have ended.
         """
         taken = await self._desk.take(SMALL_AT_ONCE)
         if taken:
             found()
-            await self._under_claims(taken)
+            await self._under_claims(taken, progressed)
+            progressed()
         return bool(taken)
 
-    async def _under_claims(self, claims: Sequence[ObjectClaim]) -> None:
+    async def _under_claims(self, claims: Sequence[ObjectClaim], progressed: Callable[[], None]) -> None:
         """Carry out claims on objects while renewing them; whoever loses one stops its work at once."""
         hand = Hand()
         renewal = asyncio.create_task(self._renew(hand), name="harvest-renewal")
         renewal.add_done_callback(lambda _: hand.give_up())  # by itself it ends only where it fails
         try:
-            await self._in_a_row(hand, claims)
+            await self._in_a_row(hand, claims, progressed)
             await hand.let_go()
         finally:
             failed = renewal.done()
@@ -73,17 +72,14 @@ class Carrier:
             if failed and isinstance(ends[0], BaseException):
                 raise ends[0]
 
-    async def _in_a_row(self, hand: Hand, claims: Sequence[ObjectClaim]) -> None:
+    async def _in_a_row(self, hand: Hand, claims: Sequence[ObjectClaim], progressed: Callable[[], None]) -> None:
         """Take claims in hand, and as long as they are small ones, more as these end."""
-        count = 0
         while claims:
             for claim in claims:
                 hand.take(claim, self._carried(claim, hand.lost))
-            count += len(claims)
-            if count >= SMALL_IN_A_ROW or not all(map(is_small, claims)):
+            if not all(map(is_small, claims)) or not await hand.empty_to(SMALL_AT_ONCE, SMALL_TOGETHER):
                 return
-            if not await hand.empty_to(SMALL_AT_ONCE, SMALL_TOGETHER):
-                return
+            progressed()
             try:
                 claims = await self._desk.take(SMALL_AT_ONCE)
             except HarvestError:  # what is in hand may end well all the same

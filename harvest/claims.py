@@ -119,7 +119,7 @@ def claim_objects(
     for order in [] if rows else connection.all("orders_working", now=now, scope=scope):
         rows = connection.all("object_claimable", payer=order["id"], now=now)
         if rows and most > 1 and (rows[0]["size"] or SMALL + 1) <= SMALL:
-            some = connection.all("objects_claimable_small", payer=order["id"], now=now, size=SMALL, most=most)
+            some = connection.gathered("objects_claimable_small", payer=order["id"], now=now, size=SMALL, most=most)
             rows = [row for row, before in zip(some, sizes_before(some), strict=True) if before < SMALL_TOGETHER]
         if rows:
             break
@@ -127,7 +127,9 @@ def claim_objects(
         return []
     ids = as_rows([(row["id"],) for row in rows])
     connection.change("objects_claim", rows=ids, until=until)
-    return [_object(row) for row in connection.all("objects_claimed", rows=ids)]
+    if len(rows) == 1:
+        return [_object(connection.one("object_claimed", id=rows[0]["id"]))]
+    return [_object(row) for row in connection.gathered("objects_claimed", rows=ids)]
 
 
 def sizes_before(rows: Sequence[Row]) -> list[int]:

@@ -4,7 +4,7 @@ Each answers for every claim by itself: a result, or the exception that its call
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -32,34 +32,36 @@ class Available(Value, frozen=True):
 
 def checked(connection: Connection, told: Sequence[Checked]) -> list[bool | Exception]:
     """Remember that bytes are right; tell False of those for which not enough is reserved: nothing was written."""
-    rows = connection.all("objects_reserved", rows=as_rows([(each.claim.id,) for each in told]))
-    room = {row["id"]: None if row["payer"] is None else row["reserved"] or 0 for row in rows}
-    covered = [each for each in told if _is_covered(room.get(each.claim.id), each.total)]
+    rows = as_rows([(each.claim.id, each.total) for each in told])
+    uncovered = {row["id"] for row in connection.gathered("objects_uncovered", rows=rows)}
+    covered = [each for each in told if each.claim.id not in uncovered]
     for each in covered:
         each.claim.after("check")
-    written = [
-        (each.claim.id, each.claim.fence, each.total, each.digest, msgspec.json.encode(each.claim.source).decode())
-        for each in covered
-    ]
-    ids = {row["id"] for row in connection.all("objects_checked", rows=as_rows(written))} if written else set()
-    right = {id(each) for each in covered}
-    return [_lost_or_true(each.claim, ids) if id(each) in right else False for each in told]
+    written = as_rows(
+        [
+            (each.claim.id, each.claim.fence, each.total, each.digest, msgspec.json.encode(each.claim.source).decode())
+            for each in covered
+        ]
+    )
+    lost: set[int] = set()
+    if covered and connection.change("objects_checked", rows=written) < len(covered):
+        lost = {each.claim.id for each in covered} - {
+            row["id"] for row in connection.gathered("objects_verifying", rows=written)
+        }
+    return [_checked(each.claim, uncovered, lost) for each in told]
 
 
-def _is_covered(reserved: int | None, needed: int) -> bool:
-    return reserved is None or reserved >= needed
-
-
-def _lost_or_true(claim: ObjectClaim, written: set[int]) -> bool | Exception:
-    return True if claim.id in written else ClaimLost(LOST)
+def _checked(claim: ObjectClaim, uncovered: Collection[int], lost: Collection[int]) -> bool | Exception:
+    return ClaimLost(LOST) if claim.id in lost else claim.id not in uncovered
 
 
 def available(connection: Connection, told: Sequence[Available]) -> list[Exception | None]:
     """Note that objects can be read at the target: their items have to be registered, and who pays has moved them."""
     written = as_rows([(each.claim.id, each.claim.fence, each.now) for each in told])
-    rows = {row["id"]: row for row in connection.all("objects_available", rows=written)}
+    rows = {row["id"]: row for row in connection.gathered("objects_verifying", rows=written)}
     items = Counter(row["item"] for row in rows.values())
     if items:
+        connection.change("objects_available", rows=written)
         connection.change("items_changed", rows=as_rows(items.items()))
     moved: Counter[str] = Counter()
     for each in {each.claim.id: each for each in told}.values():

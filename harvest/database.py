@@ -33,6 +33,10 @@ class Connection(Protocol):
         """Run a named query; return its rows (each a :class:`Row`)."""
         ...
 
+    def gathered(self, name: str, **values: Any) -> list[Any]:
+        """Run a named query for many rows of whole numbers and texts, and nothing else; return them as :meth:`all`."""
+        ...
+
     def one(self, name: str, **values: Any) -> Any:
         """Run a named query; return its first row, or None."""
         ...

@@ -95,6 +95,10 @@ class PostgresConnection:
         sql, given = bound(self._named[name], values)
         return self._session.carry_out(self._session.raw.fetch(sql, *given))
 
+    def gathered(self, name: str, **values: Any) -> list[Any]:
+        """Return all rows: they come at once in any case."""
+        return self.all(name, **values)
+
     def one(self, name: str, **values: Any) -> Any:
         """Run a named query; return its first row, or None."""
         rows = self.all(name, **values)

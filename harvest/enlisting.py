@@ -71,7 +71,7 @@ def _items(connection: Connection, plan: _Plan, rows: Sequence[Row]) -> list[int
     names = [_name(row["doc"]) for row in rows]
     docs = {name: row["doc"] for name, row in zip(names, rows, strict=True)}
     connection.change("items_upsert", target=plan.target, rows=as_rows([(*name, doc) for name, doc in docs.items()]))
-    told = connection.all("items_named", target=plan.target, rows=as_rows(docs))
+    told = connection.gathered("items_named", target=plan.target, rows=as_rows(docs))
     found = {row["position"]: row["id"] for row in told}
     ids = {name: int(found[position]) for position, name in enumerate(docs)}
     connection.change("items_link", order_id=plan.order, rows=as_rows([(item,) for item in ids.values()]))
@@ -86,8 +86,7 @@ def _name(doc: str) -> tuple[str, str]:
 
 def _objects(connection: Connection, plan: _Plan, wished: Sequence[_Wished]) -> list[_Link]:
     """Keep what is wished for: what nobody has wished for yet at once, the others each by itself."""
-    keys = as_rows([(each.wish.wanted.key,) for each in wished])
-    there = {row["key"] for row in connection.all("objects_by_key", target=plan.target, rows=keys)} if wished else set()
+    there = _by_key(connection, plan, [each.wish.wanted.key for each in wished])
     new: dict[str, _Wished] = {}
     for each in wished:
         if each.wish.wanted.key not in there:
@@ -108,8 +107,16 @@ def _inserted(connection: Connection, plan: _Plan, new: Iterable[_Wished]) -> di
     columns = ("key", "item", "asset", "media_type", "sources", "size", "checksum", "version")
     rows = as_rows([[value[name] for name in columns] for value in values])
     common = {"target": plan.target, "payer": plan.order, "integrity": plan.integrity}
-    made = connection.all("objects_insert", rows=rows, **common) if values else []
-    return {row["key"]: int(row["id"]) for row in made}
+    if not values:
+        return {}
+    connection.change("objects_insert", rows=rows, **common)
+    return _by_key(connection, plan, [value["key"] for value in values])
+
+
+def _by_key(connection: Connection, plan: _Plan, keys: Sequence[str]) -> dict[str, int]:
+    """Return the ids of the objects that are there, by their keys."""
+    rows = as_rows([(key,) for key in keys])
+    return {row["key"]: int(row["id"]) for row in connection.gathered("objects_by_key", target=plan.target, rows=rows)}
 
 
 def _values(each: _Wished) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from harvest.audit import Audits
 from harvest.beside.clerk import Clerk
 from harvest.beside.crew import CrewFigures
 from harvest.beside.together import crew_of, near
+from harvest.bookkeeping import Bookkeeping
 from harvest.bucket_keys import Bucket
 from harvest.carrier import Carrier
 from harvest.carrying import CarryingTerms
@@ -48,7 +49,6 @@ from harvest.settings import HarvestSettings
 from harvest.stats import Stats
 from harvest.turns import DatabaseTurns
 from harvest.upkeep import Upkeep
-from harvest.worker import Worker
 from quotas.errors import QuotaError
 from quotas.model import Charge
 
@@ -62,6 +62,10 @@ FAULT_PAUSE = 1.0
 
 BREATH = 0.1
 """Seconds between two turns of those who look after orders beside the workers, at least."""
+
+
+REGISTERING = 2
+"""Catalogues that are told of items at once, at most: a slow one does not keep the others waiting."""
 
 
 LINK_SECONDS = 600
@@ -136,19 +140,18 @@ class Harvester:
         self._manners = Manners(world.politeness, origins=world.origins, turns=self._turns)
         desk = OwnDesk(journal=journal, admission=self._admission, claim_seconds=settings.claim_seconds)
         self._crew = crew_of(settings, world, Clerk(desk=desk, turns=self._turns))
-        self._worker = Worker(
+        self._carrier = Carrier(
+            desk=desk,
+            settling=self._crew.settling(near(settings, world, desk, self._manners, checkpoint)),
+            claim_seconds=settings.claim_seconds,
+            recorded=world.recorded,
+        )
+        self._books = Bookkeeping(
             journal=journal,
-            carrier=Carrier(
-                desk=desk,
-                settling=self._crew.settling(near(settings, world, desk, self._manners, checkpoint)),
-                claim_seconds=settings.claim_seconds,
-                recorded=world.recorded,
-            ),
             registrar=Registrar(
                 journal=journal, places=world.places, describe=world.describe, attempts=settings.attempts
             ),
             claim_seconds=settings.claim_seconds,
-            found=self._rest.call,
             progressed=self._progressed,
         )
         self._upkeep = Upkeep(
@@ -162,7 +165,11 @@ class Harvester:
     async def __aenter__(self) -> Self:
         await self._database.__aenter__()
         for number in range(self._settings.workers):
-            self._start(self._worker.step, f"harvest-worker-{number}", rest=self._rest.rest)
+            self._start(self._carry, f"harvest-carrier-{number}", rest=self._rest.rest)
+        if self._settings.workers:
+            self._start(self._books.enlist, "harvest-enlisting")
+            for number in range(min(self._settings.workers, REGISTERING)):
+                self._start(self._books.register, f"harvest-registering-{number}")
         self._start(self._keep_up, "harvest-upkeep")
         self._start(self._keep_rules, "harvest-rules")
         self._start(self.audits.turn, "harvest-audits")
@@ -304,7 +311,7 @@ class Harvester:
             orders.cancel(connection, order_id, now)
 
         await self._database.run(end)
-        self._worker.nudge()
+        self._carrier.nudge()
         self._progressed()
         return await self.status(order_id)
 
@@ -338,7 +345,7 @@ class Harvester:
 
     def _woken(self) -> None:
         """Let workers look at their claims, and for work."""
-        self._worker.nudge()
+        self._carrier.nudge()
         self._progressed()
 
     def _progressed(self) -> None:
@@ -349,6 +356,9 @@ class Harvester:
 
     def _start(self, step: Callable[[], Awaitable[bool]], name: str, rest: Resting | None = None) -> None:
         self._tasks.append(asyncio.create_task(self._repeat(step, rest), name=name))
+
+    async def _carry(self) -> bool:
+        return await self._carrier.step(found=self._rest.call, progressed=self._progressed)
 
     async def _keep_rules(self) -> bool:
         await self._keeper.turn()

@@ -104,8 +104,7 @@ WHERE o.target = :target AND o.key = told.value ->> 0;
 INSERT INTO objects (target, key, item, asset, media_type, sources, size, checksum, integrity, version, state, payer)
 SELECT :target, value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3, value ->> 4,
     CAST(value ->> 5 AS BIGINT), value ->> 6, :integrity, value ->> 7, 'WANTED', :payer
-FROM json_each(:rows) WHERE true
-RETURNING id, key;
+FROM json_each(:rows) WHERE true;
 
 -- name: objects_link
 INSERT INTO order_objects (order_id, object, estimate, reserved)

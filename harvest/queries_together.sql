@@ -1,9 +1,11 @@
 -- What many claims do at the same time, in one statement. Values come as one JSON text, by position: {"0": [...], ...}.
 -- `coalesce(state, '')` keeps SQLite from going through a whole state: rows are found by their ids.
 
--- name: objects_reserved
-SELECT o.id, o.payer, l.reserved FROM json_each(:rows) AS told JOIN objects o ON o.id = CAST(told.value ->> 0 AS BIGINT)
-    LEFT JOIN order_objects l ON l.object = o.id AND l.order_id = o.payer;
+-- name: objects_uncovered
+-- Those of which more came than their payer has reserved.
+SELECT o.id FROM json_each(:rows) AS told JOIN objects o ON o.id = CAST(told.value ->> 0 AS BIGINT)
+    LEFT JOIN order_objects l ON l.object = o.id AND l.order_id = o.payer
+WHERE o.payer IS NOT NULL AND coalesce(l.reserved, 0) < CAST(told.value ->> 1 AS BIGINT);
 
 -- name: objects_claim
 UPDATE objects SET state = CASE state WHEN 'WANTED' THEN 'CLAIMED' WHEN 'ORDERED' THEN 'CLAIMED' ELSE state END,
@@ -11,24 +13,31 @@ UPDATE objects SET state = CASE state WHEN 'WANTED' THEN 'CLAIMED' WHEN 'ORDERED
 WHERE id IN (SELECT CAST(told.value ->> 0 AS BIGINT) FROM json_each(:rows) AS told);
 
 -- name: objects_claimed
-SELECT o.*, i.collection, i.item_id FROM json_each(:rows) AS told
-    JOIN objects o ON o.id = CAST(told.value ->> 0 AS BIGINT) JOIN items i ON i.id = o.item;
+-- Small ones have no state of a checksum to go on from.
+SELECT o.id, o.target, o.key, i.collection, i.item_id, o.asset, o.state, o.sources, o.size, o.checksum, o.integrity,
+    o.version, o.upload_id, o.part_bytes, o.source, o.validator, o.total, o.done, NULL AS hash_state, o.digest,
+    o.attempts, o.fence, o.visible
+FROM json_each(:rows) AS told
+    JOIN objects o ON o.id = CAST(told.value ->> 0 AS BIGINT) JOIN items i ON i.id = o.item
+WHERE o.hash_state IS NULL;
 
 -- name: objects_checked
 UPDATE objects SET state = 'VERIFYING', total = told.total, digest = told.digest, source = told.source
 FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS fence,
     CAST(value ->> 2 AS BIGINT) AS total, value ->> 3 AS digest, value ->> 4 AS source FROM json_each(:rows)) AS told
 WHERE objects.id = told.id AND objects.fence = told.fence
-    AND coalesce(objects.state, '') IN ('CLAIMED', 'TRANSFERRING', 'VERIFYING')
-RETURNING objects.id;
+    AND coalesce(objects.state, '') IN ('CLAIMED', 'TRANSFERRING', 'VERIFYING');
+
+-- name: objects_verifying
+SELECT o.id, o.item, o.payer FROM json_each(:rows) AS told JOIN objects o ON o.id = CAST(told.value ->> 0 AS BIGINT)
+WHERE o.fence = CAST(told.value ->> 1 AS BIGINT) AND coalesce(o.state, '') = 'VERIFYING';
 
 -- name: objects_available
 UPDATE objects SET state = 'AVAILABLE', done = total, upload_id = NULL, hash_state = NULL, reason = '',
     finished = told.now, claim_until = 0
 FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS fence,
     CAST(value ->> 2 AS DOUBLE PRECISION) AS now FROM json_each(:rows)) AS told
-WHERE objects.id = told.id AND objects.fence = told.fence AND coalesce(objects.state, '') = 'VERIFYING'
-RETURNING objects.id, objects.item, objects.payer;
+WHERE objects.id = told.id AND objects.fence = told.fence AND coalesce(objects.state, '') = 'VERIFYING';
 
 -- name: items_changed
 UPDATE items SET changed = changed + told.times
@@ -40,8 +49,11 @@ UPDATE orders SET moved = moved + :size, updated = :now WHERE id = :id;
 
 -- name: items_claim
 UPDATE items SET fence = fence + 1, claim_until = :until
-WHERE id IN (SELECT CAST(told.value ->> 0 AS BIGINT) FROM json_each(:rows) AS told)
-RETURNING *;
+WHERE id IN (SELECT CAST(told.value ->> 0 AS BIGINT) FROM json_each(:rows) AS told);
+
+-- name: items_claimed
+SELECT i.id, i.target, i.collection, i.item_id, i.doc, i.changed, i.attempts, i.fence FROM json_each(:rows) AS told
+    JOIN items i ON i.id = CAST(told.value ->> 0 AS BIGINT);
 
 -- name: items_entries
 SELECT i.id, i.before, i.registered, EXISTS (SELECT 1 FROM order_items l JOIN orders r ON r.id = l.order_id
@@ -84,5 +96,8 @@ WHERE items.id = told.id AND items.before IS NULL;
 UPDATE items SET registered = told.changed, claim_until = 0, attempts = 0, reason = ''
 FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS fence,
     CAST(value ->> 2 AS BIGINT) AS changed FROM json_each(:rows)) AS told
-WHERE items.id = told.id AND items.fence = told.fence
-RETURNING items.id;
+WHERE items.id = told.id AND items.fence = told.fence;
+
+-- name: items_held
+SELECT i.id FROM json_each(:rows) AS told JOIN items i ON i.id = CAST(told.value ->> 0 AS BIGINT)
+WHERE i.fence = CAST(told.value ->> 1 AS BIGINT);

@@ -12,7 +12,7 @@ from harvest.model import Source, Value
 
 _SOURCE = msgspec.json.Decoder(Source)
 
-BATCH = 50
+BATCH = 200
 """Items that are told to a catalogue at once."""
 
 
@@ -36,24 +36,25 @@ class Entry(Value, frozen=True):
 
 def claim_items(connection: Connection, now: float, until: float) -> list[ItemClaim]:
     """Take items, all of one collection at one target, of which the catalogue has to be told."""
-    rows = connection.all("item_claimable", now=now, limit=BATCH)
+    rows = connection.gathered("item_claimable", now=now, limit=BATCH)
     alike = [row for row in rows if (row["target"], row["collection"]) == (rows[0]["target"], rows[0]["collection"])]
     if not alike:
         return []
-    taken = connection.all("items_claim", rows=as_rows([(row["id"],) for row in alike]), until=until)
+    ids = as_rows([(row["id"],) for row in alike])
+    connection.change("items_claim", rows=ids, until=until)
     return [
         ItemClaim(**{name: row[name] for name in ItemClaim.__struct_fields__} | {"doc": row["doc"].encode()})
-        for row in taken
+        for row in connection.gathered("items_claimed", rows=ids)
     ]
 
 
 def entries_of(connection: Connection, claims: Sequence[ItemClaim]) -> list[Entry]:
     """Return what is known of items."""
     ids = as_rows([(claim.id,) for claim in claims])
-    known = {row["id"]: row for row in connection.all("items_entries", rows=ids)}
+    known = {row["id"]: row for row in connection.gathered("items_entries", rows=ids)}
     copied, gone = (
-        _by_item(connection.all("items_copies", rows=ids)),
-        _by_item(connection.all("items_keys_leaving", rows=ids)),
+        _by_item(connection.gathered("items_copies", rows=ids)),
+        _by_item(connection.gathered("items_keys_leaving", rows=ids)),
     )
     untils = _by_item(connection.all("items_untils", rows=ids))
     return [_entry(known.get(claim.id), copied[claim.id], gone[claim.id], untils[claim.id]) for claim in claims]
@@ -93,5 +94,6 @@ def remember_before(connection: Connection, found: Mapping[int, Json | None]) ->
 def registered(connection: Connection, claims: Sequence[ItemClaim]) -> frozenset[int]:
     """Note that the catalogue knows the copies that were there when the claims were taken; return whose are lost."""
     told = as_rows([(claim.id, claim.fence, claim.changed) for claim in claims])
-    written = {row["id"] for row in connection.all("items_registered", rows=told)}
-    return frozenset(claim.id for claim in claims) - written
+    if connection.change("items_registered", rows=told) == len(claims):
+        return frozenset()
+    return frozenset(claim.id for claim in claims) - {row["id"] for row in connection.gathered("items_held", rows=told)}

@@ -51,7 +51,8 @@ def want(connection, order_id, key, **changes):
     values = {"media_type": "", "sources": "[]", "size": 10, "checksum": None, "version": "v"} | changes
     told = claims.as_rows([(key, item, "data", *values.values())])
     common = {"target": "edge-a", "payer": order_id, "integrity": "prefer"}
-    made = connection.one("objects_insert", rows=told, **common)["id"]
+    connection.change("objects_insert", rows=told, **common)
+    made = connection.one("object_by_key", target="edge-a", key=key)["id"]
     connection.change("object_link", order_id=order_id, object=made, estimate=10, reserved=10)
     return made
 

@@ -11,8 +11,8 @@ ROOMS = [Path(__file__).parents[2] / room for room in ("harvest", "gateway")]
 
 
 def test_two_queries_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"same name: \['a', 'a'\]"):
-        sql._named("-- name: a\nSELECT 1;\n-- name: b\nSELECT 2;\n-- name: a\nSELECT 3;\n")
+    with pytest.raises(ValueError, match=r"same name: \['a'\]"):
+        sql._once(sql._named("-- name: a\nSELECT 1;\n-- name: b\nSELECT 2;\n-- name: a\nSELECT 3;\n"))
 
 
 def test_each_query_is_asked_somewhere() -> None:

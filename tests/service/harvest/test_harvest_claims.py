@@ -39,7 +39,7 @@ async def test_whoever_loses_one_of_several_objects_stops_that_one_alone(scene, 
         await live.harvester._database.run(
             lambda c: c.change("objects_claim", rows=as_rows([(1,)]), until=soon)
         )  # by another worker
-        live.harvester._worker.nudge()
+        live.harvester._carrier.nudge()
         await until(lambda: "an object was taken over" in caplog.messages, seconds=20)
         origin.gate.set()
         assert (await live.settled(order.id, 30)).state == "OK"
@@ -54,7 +54,7 @@ async def test_whoever_cannot_renew_stops_and_takes_all_up_again(scene, origin, 
     async with scene.running(workers=1) as live:
         order = await live.order()
         await until(lambda: origin.open == COUNT, seconds=20)
-        desk = live.harvester._worker._carrier._desk
+        desk = live.harvester._carrier._desk
         renew = desk.renew
 
         async def gone(claim):
@@ -62,7 +62,7 @@ async def test_whoever_cannot_renew_stops_and_takes_all_up_again(scene, origin, 
             raise DatabaseUnavailable("the disk is gone for a moment")
 
         monkeypatch.setattr(desk, "renew", gone)
-        live.harvester._worker.nudge()
+        live.harvester._carrier.nudge()
         await until(lambda: desk.renew is not gone, seconds=20)
         origin.gate.set()
         assert (await live.settled(order.id, 30)).state == "OK"
