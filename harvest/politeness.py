@@ -7,6 +7,7 @@ together is put down where all see it (:class:`harvest.turns.Turns`).
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from yarl import URL
 
 from edges.budget import Rate, full, taken
+from edges.kept import kept
 from edges.lines.sockets import Buffer
 from edges.settings import PolitenessSettings
 from harvest.connections import Connection
@@ -27,6 +29,9 @@ DAY = 86_400
 _FOREVER = float("inf")
 _LOOK_AGAIN = (0.1, 0.4)
 """Seconds after which is asked again for a turn that others have."""
+
+_PLAIN = re.compile(r"https?://[a-z0-9._-]+(?::[0-9]+)?(?=[/?#]|\Z)")
+"""What most addresses begin with: nothing behind it changes what their origin is."""
 
 _SHARE = 4
 """How many pieces a second's worth of bytes is read in: slow streams stay steady."""
@@ -65,6 +70,12 @@ def origin_of(url: str) -> str:
     >>> origin_of("https://Hub.example/x?y"), origin_of("file:///x")
     ('https://hub.example:443', '')
     """
+    plain = _PLAIN.match(url)
+    return _origin(url if plain is None else plain[0])
+
+
+@kept(256)
+def _origin(url: str) -> str:
     try:
         parsed = URL(url)
     except ValueError:
@@ -131,7 +142,13 @@ class Manners:
 
     def host_of(self, source: Source) -> str:
         """Return the site that is asked when a source is read: by its address where that is known, else as it says."""
+        if not self._origins:
+            return source.site
         return self._origins.get(origin_of(container_of(source.href)), source.site)
+
+    def minds(self, name: str) -> bool:
+        """Tell whether a site minds how it is read: whoever reads another needs no turn."""
+        return name in self._sites
 
     async def turn(self, name: str) -> "Turn":
         """Wait for a turn at a site, and take it; it is held until it is ended.

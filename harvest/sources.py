@@ -5,14 +5,13 @@ followed by hand, each checked.
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from functools import partial
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 from yarl import URL
 
-from edges.downloads.ways import Call
 from edges.errors import EdgeError, NotFound, SiteUnavailable
 from edges.lines.answers import Answer
 from edges.lines.sockets import Buffer
@@ -34,6 +33,11 @@ Span = tuple[int, int | None]
 """The first byte that is wanted, and where to stop (not included; None: at the end)."""
 
 _ENCODED = re.compile(r"[!-~]+")
+_NO_ADDRESS = "it is at, or leads to, an address that is none"
+_NOTHING: Mapping[str, str] = {}
+
+_Origin = tuple[str, str | None, int | None]
+"""Scheme, host and port."""
 
 
 class Sources:
@@ -61,14 +65,20 @@ class Sources:
             LeftAlone: the source's site is not to be read at this hour.
             SourceFailed: no; its ``again`` tells whether to ask once more.
         """
-        turn = await self._manners.turn(self._manners.host_of(source))
+        name = self._manners.host_of(source)
+        if not self._manners.minds(name):
+            return await self._opened(source, start, validator, stop)
+        turn = await self._manners.turn(name)
         try:
-            if is_member(source.href):
-                return PoliteConnection(await self._member(source, start, validator), turn)
-            return PoliteConnection(await self._connect(source, start, validator, stop), turn)
+            return PoliteConnection(await self._opened(source, start, validator, stop), turn)
         except BaseException:  # also where the work is given up: others wait for the turn
             turn.end()
             raise
+
+    def _opened(self, source: Source, start: int, validator: str | None, stop: int | None) -> Awaitable[Connection]:
+        if is_member(source.href):
+            return self._member(source, start, validator)
+        return self._connect(source, start, validator, stop)
 
     async def _connect(self, source: Source, start: int, validator: str | None, stop: int | None = None) -> Connection:
         try:
@@ -143,27 +153,34 @@ class Sources:
     async def _answer(self, source: Source, wanted: Mapping[str, str]) -> Answer:
         """Ask for a source, and follow where it leads; what a site is shown goes to that origin only."""
         way = self._means.way_of(source)
-        call = await way.call("GET", source.href) if way is not None else Call(url=source.href)
-        address, shown = call.url, call.headers
-        detour = _origin(address) if way is not None and _origin(address) != _origin(source.href) else None
+        address, shown, detour = source.href, _NOTHING, None
+        if way is not None:
+            call = await way.call("GET", source.href)
+            address, shown = call.url, call.headers
+            detour = None if _origin(address) == _origin(source.href) else _origin(address)
         for _ in range(MAX_REDIRECTS + 1):
-            if _origin(address) != detour:  # the way there is configured; the lines have a look at it all the same
-                self._means.check(address)
+            asked = self._checked(address, detour)
             authorized = await self._means.authorize(source.site, address)
-            answer = await self._sent(address, {"Accept-Encoding": "identity", **wanted, **shown, **authorized})
+            headers = {"Accept-Encoding": "identity", **wanted, **shown, **authorized}
+            answer = await self._means.lines.ask("GET", asked, headers, stall=self.patience.stall)
             location = redirect_of(answer.status, answer.headers)
             if location is None:
                 return answer
             answer.close()
             await self._manners.again(self._manners.host_of(source))
-            address, before = urljoin(address, location), address
+            address, before = _joined(address, location), address
             if _origin(address) != _origin(before):
-                shown = {}
+                shown = _NOTHING
         raise SourceFailed(f"more than {MAX_REDIRECTS} redirects", again=False)
 
-    async def _sent(self, address: str, headers: Mapping[str, str]) -> Answer:
-        asked = address if _ENCODED.fullmatch(address) else str(URL(address))
-        return await self._means.lines.ask("GET", asked, headers, stall=self.patience.stall)
+    def _checked(self, address: str, detour: _Origin | None) -> str:
+        """Return an address that may be called, encoded; ``detour`` is configured, and the lines look at it."""
+        try:
+            if detour is None or _origin(address) != detour:
+                self._means.check(address)
+            return address if _ENCODED.fullmatch(address) else str(URL(address))
+        except ValueError as error:
+            raise SourceFailed(_NO_ADDRESS, again=False) from error
 
     async def _connect_s3(self, source: Source, span: Span, validator: str | None) -> Connection:
         address = urlsplit(source.href)
@@ -204,6 +221,16 @@ async def _rest(connection: Connection, most: int) -> bytes:
     return bytes(body)
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parsed = URL(url)
+def _joined(address: str, location: str) -> str:
+    try:
+        return urljoin(address, location)
+    except ValueError as error:
+        raise SourceFailed(_NO_ADDRESS, again=False) from error
+
+
+def _origin(url: str) -> _Origin:
+    try:
+        parsed = URL(url)
+    except ValueError as error:
+        raise SourceFailed(_NO_ADDRESS, again=False) from error
     return parsed.scheme, parsed.host, parsed.port

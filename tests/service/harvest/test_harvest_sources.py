@@ -13,6 +13,7 @@ from harvest_scene import HUB, PART, make_item, sha256
 
 from edges.downloads.eodag_way import EodagWay
 from edges.downloads.http_way import HttpWay
+from edges.http import Outbound
 from edges.lines.lines import Lines
 from edges.settings import EodagSettings, Secret, SiteCredentials
 from harvest.errors import SourceChanged, SourceFailed
@@ -235,6 +236,28 @@ async def test_an_order_of_members_and_files_brings_their_bytes_once(scene, arch
         assert item["assets"]["B02"]["href"].endswith("/B02.tif")
         assert await live.read(item["assets"]["all"]["href"]) == large
         assert (await live.taken())["storage_bytes"] == (len(BIG) + len(large), 0)
+
+
+# -- addresses ----------------------------------------------------------------------------------------------
+
+NO_ADDRESSES = ["http://hub:99999/x", "http://[::1/x", "http://[zz]/x", "http://hub:1x/", "http://hub\\x/"]
+
+
+@pytest.mark.parametrize("address", [*NO_ADDRESSES, "//["])
+async def test_a_redirect_to_what_is_no_address_is_a_failure_of_that_source(archive, address):
+    archive.elsewhere = address
+    for source in (Source(site=HUB, href=archive.url), member(archive)):
+        with pytest.raises(SourceFailed) as refused:
+            await read(source)
+        assert not refused.value.again
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
+async def test_what_is_no_address_is_a_source_that_failed(address):
+    async with Outbound(allowed=[]) as outbound:
+        with pytest.raises(SourceFailed) as refused:
+            await read(Source(site=HUB, href=address), check=outbound.check)
+    assert not refused.value.again
 
 
 # -- credentials --------------------------------------------------------------------------------------------
