@@ -10,12 +10,13 @@ from collections.abc import Iterable
 import msgspec
 from multidict import CIMultiDict
 
+from edges.kept import LONGEST
+
 MAX_HEAD = 64 * 1024
 """Bytes of a head, at most."""
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f]*)?")
-_HEADER = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*"
-_HEADERS = re.compile(rf"{_HEADER}(?:\r\n{_HEADER})*")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
 _BODILESS = frozenset({204, 304})
 
 
@@ -82,10 +83,19 @@ def _status(line: bytes) -> tuple[bytes, int]:
 
 
 def _headers(text: str) -> list[tuple[str, str]]:
-    if _HEADERS.fullmatch(text) is None:
+    read = _header if len(text) <= LONGEST else _read_header
+    return [read(line) for line in text.split("\r\n")]
+
+
+def _read_header(line: str) -> tuple[str, str]:
+    told = _HEADER.fullmatch(line)
+    if told is None:
         raise LineError("the answer has a header that cannot be read")
-    pairs = [line.partition(":") for line in text.split("\r\n")]
-    return [(name, value.strip(" \t")) for name, _, value in pairs]
+    return told[1], told[2].strip(" \t")
+
+
+_header = functools.lru_cache(maxsize=256)(_read_header)
+"""Reads a header as it was read before: most of what a server says it says each time."""
 
 
 def _framing(headers: CIMultiDict[str]) -> tuple[int | None, bool]:

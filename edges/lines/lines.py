@@ -302,10 +302,17 @@ def _parted(url: str) -> tuple[_Origin, str, str]:
     told = _URL.fullmatch(url)
     if told is None:
         raise LineError("the address is none that can be asked")
-    scheme, host = told["scheme"].lower(), (told["literal"] or told["host"]).lower()
-    port = int(told["port"]) if told["port"] else _PORTS[scheme]
+    target = told["target"]
+    origin, named = _origin(*told.group("scheme", "literal", "host", "port"))
+    return origin, named, target if target.startswith("/") else f"/{target}"
+
+
+@functools.lru_cache(maxsize=_ADDRESSES)
+def _origin(scheme: str, literal: str | None, host: str | None, told: str | None) -> tuple[_Origin, str]:
+    """Return an origin by what an address says of it: many addresses say the same."""
+    scheme = scheme.lower()
+    port = int(told) if told else _PORTS[scheme]
     if not 0 < port < 65_536:
         raise LineError("the address has no port that can be")
-    target = told["target"]
-    origin = _Origin(scheme, host, port)
-    return origin, origin.named, target if target.startswith("/") else f"/{target}"
+    origin = _Origin(scheme, (literal or host or "").lower(), port)
+    return origin, origin.named

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self, SupportsIndex, TypeVar
 
 from edges.lines.gathering import Gathering
 
-READ_AT_ONCE = 64 * 1024
+READ_AT_ONCE = 128 * 1024
 """Bytes of the first read of an answer: its head, and often all of it."""
 
 _TURN = 2 << 20
@@ -63,6 +63,10 @@ class PlainSocket:
 
     The event loop watches it from its first wait on, also between requests: what comes is taken right there, and who
     waits is woken with it. A reading that is given up closes it, since nobody knows what was taken for it.
+
+    One timer serves all of its waits: it looks who waits when it goes off, and is set again for the rest of their
+    time. A wait in which something came is given ``stall`` seconds more from then on, so that a body that stops in
+    the middle is given up after ``stall`` to two times ``stall`` of silence.
     """
 
     def __init__(self, raw: socket.socket, *, stall: float) -> None:
@@ -74,6 +78,8 @@ class PlainSocket:
         self._watched = False
         self._unheard = False
         self._silent = True
+        self._since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._waiting: asyncio.Future[Any] | None = None
         self._take: Callable[[], Any] = _nothing
 
@@ -134,6 +140,9 @@ class PlainSocket:
 
     def close(self) -> None:
         self._unwatch()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._take = _nothing
         self._raw.close()
 
@@ -147,7 +156,9 @@ class PlainSocket:
         if not self._watched:
             self._loop.add_reader(self._raw.fileno(), self._readable)
             self._watched = True
-        late = self._looking(waiting)
+        if self.stall != math.inf:
+            self._silent, self._since = True, self._loop.time()
+            self._look_by(self._since + self.stall)
         try:
             return await waiting
         except BaseException:  # cancelled, too
@@ -155,8 +166,6 @@ class PlainSocket:
             raise
         finally:
             self._waiting = None
-            if late is not None:
-                late.cancel()
 
     def _readable(self) -> None:
         waiting = self._waiting
@@ -181,16 +190,26 @@ class PlainSocket:
             self._watched = False
             self._loop.remove_reader(self._raw.fileno())
 
-    def _looking(self, waiting: "asyncio.Future[Any]") -> "_Look | None":
-        """Look again and again whether something came meanwhile; each piece needs no timer of its own."""
-        if self.stall == math.inf:
-            return None
-        return _Look(self, waiting)
+    def _look_by(self, when: float) -> None:
+        """Look whether somebody waits in vain, then at the latest."""
+        if self._timer is None or self._timer.when() > when:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(when, self._look)
 
-    def heard(self) -> bool:
-        """Tell whether something came since this was asked last."""
-        silent, self._silent = self._silent, True
-        return not silent
+    def _look(self) -> None:
+        """End a wait in which nothing came for the whole of ``stall``; look at others again when that may be so."""
+        self._timer = None
+        waiting = self._waiting
+        if waiting is None or waiting.done() or self.stall == math.inf:
+            return
+        now = self._loop.time()
+        if not self._silent:
+            self._silent, self._since = True, now
+        if now >= self._since + self.stall:
+            waiting.set_exception(TimeoutError())
+        else:
+            self._look_by(self._since + self.stall)
 
     async def _writable(self) -> None:
         self._ran = 0
@@ -204,27 +223,6 @@ class PlainSocket:
             if late is not None:
                 late.cancel()
             self._loop.remove_writer(number)
-
-
-class _Look:
-    """A timer that ends a wait in which nothing came for the whole of a socket's ``stall``."""
-
-    def __init__(self, line: PlainSocket, waiting: "asyncio.Future[Any]") -> None:
-        self._line = line
-        self._waiting = waiting
-        self._loop = asyncio.get_running_loop()
-        line.heard()
-        self._timer = self._loop.call_later(line.stall, self._look)
-
-    def cancel(self) -> None:
-        """End it."""
-        self._timer.cancel()
-
-    def _look(self) -> None:
-        if self._line.heard():
-            self._timer = self._loop.call_later(self._line.stall, self._look)
-        else:
-            _tell_late(self._waiting)
 
 
 def _nothing() -> None:

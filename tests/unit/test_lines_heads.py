@@ -23,6 +23,13 @@ def test_names_are_met_in_any_case_and_values_without_the_space_around_them():
     assert (head.status, head.length, head.headers["ETag"], head.keep) == (206, 7, '"a"', True)
 
 
+def test_a_head_that_is_too_long_to_be_remembered_is_read_all_the_same():
+    told = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX: " + b"x" * 5000
+    assert response_head(told).length == 7
+    with pytest.raises(LineError):
+        response_head(told + b"\r\nNo colon")
+
+
 @pytest.mark.parametrize(
     "raw",
     [
