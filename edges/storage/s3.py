@@ -313,7 +313,7 @@ class S3Store:
         told = await self._repeated(lambda: self._wire.copy("UploadPartCopy", key, query, headers, _COPY_SECONDS))
         return Part(number=number, etag=copied_etag(told), size=span[1] - span[0])
 
-    async def _send(
+    def _send(
         self,
         operation: str,
         key: str,
@@ -321,13 +321,13 @@ class S3Store:
         headers: dict[str, str],
         body: AsyncIterable[Buffer],
         size: int,
-    ) -> Mapping[str, str]:
+    ) -> Awaitable[Mapping[str, str]]:
         def once() -> Awaitable[Mapping[str, str]]:
             return self._wire.send(operation, key, query, headers, body, size)
 
         if isinstance(body, Whole):
-            return await self._repeated(once)
-        return await once()  # consumed by the first try, so there is no second
+            return self._repeated(once)
+        return once()  # consumed by the first try, so there is no second
 
     # -- signing, threads, repeats ---------------------------------------------------------------------------
 

@@ -7,9 +7,11 @@ the CPU). Whoever needs integrity checks it on the stream, and withholds the end
 import asyncio
 import base64
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
 from typing import NamedTuple, Self
 
 from edges.errors import SiteMisbehaved, SiteUnavailable
@@ -110,7 +112,8 @@ class S3Wire:
         sent = body.body if isinstance(body, Whole) else Stream(body, size)
         async with self._answer(_Call(operation, "PUT", key, self._bucket, query, typed, sent)) as answer:
             created = answer.status in _CREATED  # Amazon says 200, some that speak WebDAV too 201 or 204
-            await self._expect(answer, operation, answer.status if created else 200)
+            if not created:
+                await self._expect(answer, operation, 200)
             await answer.rest(MAX_ERROR_BODY)  # what little a service says, so that its line can be used again
             return answer.headers
 
@@ -170,22 +173,13 @@ class S3Wire:
                 if left == 0:
                     return
 
-    @asynccontextmanager
-    async def _answer(self, call: _Call, *, quiet: float | None = None) -> AsyncIterator[Answer]:
-        async with self._streams:
-            try:
-                url, signed = self._signed(call)
-                answer = await self._lines.ask(call.method, url, signed, call.body, stall=quiet or self._stall)
-                try:
-                    yield answer
-                finally:
-                    answer.close()
-            except OSError as error:
-                raise SiteUnavailable(self._site, f"{call.operation} broke off: {type(error).__name__}") from error
+    def _answer(self, call: _Call, *, quiet: float | None = None) -> "_Asked":
+        return _Asked(self._site, self._streams, call, partial(self._asked, call, quiet or self._stall))
 
-    def _signed(self, call: _Call) -> tuple[str, dict[str, str]]:
+    def _asked(self, call: _Call, stall: float) -> Awaitable[Answer]:
         path = f"{call.bucket}/{call.key}"
-        return self._signer.signed(call.method, path, call.query, call.headers, datetime.now(UTC))
+        url, signed = self._signer.signed(call.method, path, call.query, call.headers, datetime.now(UTC))
+        return self._lines.ask(call.method, url, signed, call.body, stall=stall)
 
     async def _expect(self, answer: Answer, operation: str, status: int) -> None:
         if answer.status == status:
@@ -200,6 +194,40 @@ class S3Wire:
         if first > start:
             raise SiteMisbehaved(self._site, f"GetObject from byte {start} was answered from byte {first}")
         return first
+
+
+class _Asked:
+    """One request, among so many at once: its answer is closed in the end, and its failures are told as the site's."""
+
+    def __init__(self, site: str, among: asyncio.Semaphore, call: _Call, ask: Callable[[], Awaitable[Answer]]) -> None:
+        self._site = site
+        self._among = among
+        self._call = call
+        self._ask = ask
+        self._answer: Answer | None = None
+
+    async def __aenter__(self) -> Answer:
+        await self._among.acquire()
+        try:
+            self._answer = await self._ask()
+        except BaseException as error:  # cancelled, too: others wait for the place
+            self._among.release()
+            if isinstance(error, OSError):
+                raise self._failed(error) from error
+            raise
+        return self._answer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._answer is not None:
+            self._answer.close()
+        self._among.release()
+        if isinstance(error, OSError):
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> SiteUnavailable:
+        return SiteUnavailable(self._site, f"{self._call.operation} broke off: {type(error).__name__}")
 
 
 async def kept(pieces: AsyncGenerator[Buffer, None]) -> AsyncGenerator[bytes, None]:

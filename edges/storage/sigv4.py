@@ -4,15 +4,25 @@ Sources: Amazon S3 API Reference, "Authenticating Requests: Using the Authorizat
 Calculations for the Authorization Header: Transferring Payload in a Single Chunk" (UNSIGNED-PAYLOAD).
 """
 
+import functools
 import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class _Day(NamedTuple):
+    """What all signatures of a day have in common: their scope, and a MAC with the day's key that has read nothing."""
+
+    name: str
+    scope: str
+    mac: hmac.HMAC
 
 
 class Signer:
@@ -31,7 +41,7 @@ class Signer:
         self._region = region
         self._access = access_key
         self._secret = secret_key
-        self._day, self._key = "", b""
+        self._day: _Day | None = None
         self._second: datetime | None = None
         self._stamp = ""
 
@@ -55,15 +65,11 @@ class Signer:
         encoded = quote(path, safe="/-_.~")
         asked = "&".join(f"{_encoded(name)}={_encoded(query[name])}" for name in sorted(query))
         sent = {**headers, "x-amz-content-sha256": UNSIGNED, "x-amz-date": stamp}
-        told = {"host": self._host} | {
-            name.lower(): " ".join(value.split()) for name, value in sent.items() if name.lower().startswith("x-amz-")
-        }
-        order = sorted(told)
-        names = ";".join(order)
-        lines = "".join([f"{name}:{told[name]}\n" for name in order])
-        canonical = f"{method}\n{self._root}/{encoded}\n{asked}\n{lines}\n{names}\n{UNSIGNED}"
-        scope = self._scope(stamp)
-        credential, signature = f"Credential={self._access}/{scope}", self._signature(stamp, scope, canonical)
+        order, names = _order(*sent)
+        lines = "".join([f"{lower}:{' '.join(sent[name].split())}\n" for lower, name in order])
+        canonical = f"{method}\n{self._root}/{encoded}\n{asked}\nhost:{self._host}\n{lines}\n{names}\n{UNSIGNED}"
+        day = self._day_of(stamp)
+        credential, signature = f"Credential={self._access}/{day.scope}", _signature(day, stamp, canonical)
         sent["Authorization"] = f"{_ALGORITHM} {credential}, SignedHeaders={names}, Signature={signature}"
         return f"{self._base}/{encoded}" + (f"?{asked}" if asked else ""), sent
 
@@ -73,10 +79,10 @@ class Signer:
         Source: Amazon S3 API Reference, "Authenticating Requests: Using Query Parameters".
         """
         stamp = self._stamp_of(now.replace(microsecond=0))
-        scope = self._scope(stamp)
+        day = self._day_of(stamp)
         query = {
             "X-Amz-Algorithm": _ALGORITHM,
-            "X-Amz-Credential": f"{self._access}/{scope}",
+            "X-Amz-Credential": f"{self._access}/{day.scope}",
             "X-Amz-Date": stamp,
             "X-Amz-Expires": str(expires),
             "X-Amz-SignedHeaders": "host",
@@ -84,14 +90,7 @@ class Signer:
         encoded = quote(path, safe="/-_.~")
         asked = "&".join(f"{name}={_encoded(query[name])}" for name in sorted(query))
         canonical = f"{method}\n{self._root}/{encoded}\n{asked}\nhost:{self._host}\n\nhost\n{UNSIGNED}"
-        return f"{self._base}/{encoded}?{asked}&X-Amz-Signature={self._signature(stamp, scope, canonical)}"
-
-    def _scope(self, stamp: str) -> str:
-        return f"{stamp[:8]}/{self._region}/s3/aws4_request"
-
-    def _signature(self, stamp: str, scope: str, canonical: str) -> str:
-        text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        return hmac.digest(self._key_of(stamp[:8]), text.encode(), "sha256").hex()
+        return f"{self._base}/{encoded}?{asked}&X-Amz-Signature={_signature(day, stamp, canonical)}"
 
     def _stamp_of(self, second: datetime) -> str:
         """Return a second as it is signed; many requests fall in each."""
@@ -99,13 +98,31 @@ class Signer:
             self._second, self._stamp = second, second.strftime("%Y%m%dT%H%M%SZ")
         return self._stamp
 
-    def _key_of(self, day: str) -> bytes:
-        if day != self._day:
+    def _day_of(self, stamp: str) -> _Day:
+        name = stamp[:8]
+        if self._day is None or name != self._day.name:
             key = f"AWS4{self._secret}".encode()
-            for step in (day, self._region, "s3", "aws4_request"):
+            for step in (name, self._region, "s3", "aws4_request"):
                 key = hmac.digest(key, step.encode(), "sha256")
-            self._day, self._key = day, key
-        return self._key
+            self._day = _Day(name, f"{name}/{self._region}/s3/aws4_request", hmac.new(key, digestmod="sha256"))
+        return self._day
+
+
+def _signature(day: _Day, stamp: str, canonical: str) -> str:
+    mac = day.mac.copy()
+    mac.update(f"{_ALGORITHM}\n{stamp}\n{day.scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}".encode())
+    return mac.hexdigest()
+
+
+@functools.lru_cache(maxsize=64)
+def _order(*names: str) -> tuple[tuple[tuple[str, str], ...], str]:
+    """Return which headers are signed beside the host, in their order and small letters, and how they are told.
+
+    >>> _order("Content-Type", "x-amz-date", "X-Amz-Acl")
+    ((('x-amz-acl', 'X-Amz-Acl'), ('x-amz-date', 'x-amz-date')), 'host;x-amz-acl;x-amz-date')
+    """
+    order = sorted((name.lower(), name) for name in names if name.lower().startswith("x-amz-"))
+    return tuple(order), ";".join(["host", *[lower for lower, _ in order]])
 
 
 def _encoded(text: str) -> str:

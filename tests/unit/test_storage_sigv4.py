@@ -1,6 +1,6 @@
 """Our signatures are those of botocore."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -31,11 +31,12 @@ class At(S3SigV4Auth):
 )
 def test_a_request_is_signed_as_botocore_signs_it(monkeypatch, endpoint, path, query):
     signer = Signer(endpoint=endpoint, region="eu-1", access_key="AK", secret_key="SK")
-    url, headers = signer.signed("PUT", path, query, {"x-amz-meta-a": " v  w ", "Content-Length": "3"}, NOW)
-    request = AWSRequest(method="PUT", url=url, headers={"x-amz-meta-a": " v  w "})
-    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None))
-    At(Credentials("AK", "SK"), "s3", "eu-1").add_auth(request)
-    assert headers["Authorization"] == request.headers["Authorization"]
+    for now in (NOW, NOW + timedelta(seconds=1), NOW + timedelta(days=1)):  # the key is another one each day
+        url, headers = signer.signed("PUT", path, query, {"X-Amz-Meta-a": " v  w ", "Content-Length": "3"}, now)
+        request = AWSRequest(method="PUT", url=url, headers={"x-amz-meta-a": " v  w "})
+        monkeypatch.setattr("botocore.auth.get_current_datetime", lambda at=now: at.replace(tzinfo=None))
+        At(Credentials("AK", "SK"), "s3", "eu-1").add_auth(request)
+        assert headers["Authorization"] == request.headers["Authorization"]
 
 
 @pytest.mark.parametrize("endpoint", ["https://s3.example", "http://127.0.0.1:9000", "https://s3.example/gate way"])
