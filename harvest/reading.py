@@ -109,11 +109,12 @@ class Reading:
 
     async def read_part(self, size: int) -> bytes:
         """Return the next ``size`` bytes, held in memory; fewer only at the end."""
-        body = bytearray()
-        while len(body) < size:
+        piece = await self.read(size) if size else b""
+        if len(piece) == size:  # in one piece, as small objects come
+            return bytes(piece)
+        body = bytearray(piece)
+        while piece and len(body) < size:
             piece = await self.read(size - len(body))
-            if not piece:
-                break
             body += piece
         return bytes(body)
 
