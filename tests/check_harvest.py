@@ -34,6 +34,7 @@ def transfer(checks: Checks) -> None:
         "beside",
         "removed",
         "points",
+        "points_beside",
         "gateways",
         "far",
         "dask",
@@ -47,15 +48,18 @@ def transfer(checks: Checks) -> None:
 
 
 def killed(checks: Checks) -> None:
-    """Kill the process after each of its writes, of a harvest and of a removal."""
+    """Kill the process after each of its writes, of a harvest and of a removal; and with one beside it, either."""
     _shown(checks, "killed after each write", f"{SERVICE}/test_harvest_killed.py", f"{SERVICE}/test_harvest_removed.py")
     run = checks.pytest(f"{SERVICE}/test_harvest_beside.py", environment={"LAKEGATE_KILL": "all"})
-    checks.note("killed: a process beside, at eight moments", run, ALL, held=run.all_ran)
+    checks.note("killed or hanging: a process beside that has many in hand", run, ALL, held=run.all_ran)
     for where in ("sqlite", "postgresql"):
-        run = checks.pytest(f"{SERVICE}/test_harvest_points.py", environment=_on(where) | {"LAKEGATE_KILL": "all"})
-        kills, writes = (run.figures.get(name, 0.0) for name in ("kills", "writes"))
-        held = run.all_ran and 0 < writes == kills
-        checks.note(f"killed between any two writes, on {where}", f"{kills:.0f} of {writes:.0f}", "all", held=held)
+        for points, beside in (("points", ""), ("points_beside", ", with a process beside")):
+            every = _on(where) | {"LAKEGATE_KILL": "all"}
+            run = checks.pytest(f"{SERVICE}/test_harvest_{points}.py", environment=every)
+            kills, writes = (run.figures.get(name, 0.0) for name in ("kills", "writes"))
+            held = run.all_ran and 0 < writes == kills
+            name = f"killed between any two writes{beside}, on {where}"
+            checks.note(name, f"{kills:.0f} of {writes:.0f}", "all", held=held)
 
 
 def shared(checks: Checks) -> None:

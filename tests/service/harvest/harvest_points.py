@@ -14,6 +14,8 @@ from pathlib import Path
 from harvest_scene import FileCatalogue
 
 from edges.storage.s3 import S3Store
+from harvest.beside.tellers import PipeTeller
+from harvest.beside.wire import Pipe
 from harvest.database_postgres import PostgresConnection, PostgresSession
 from harvest.database_sqlite import SqliteConnection, SqliteSession
 from harvest.desk_far import Line
@@ -71,6 +73,12 @@ class Points:
         self._catalogue()
         self._line()
 
+    def watch_beside(self) -> None:
+        """Follow all writes of this process, which is one beside another: what it puts, tells, and is answered."""
+        for name in BUCKET:
+            self._after(S3Store, name, f"bucket {name}")
+        self._pipe()
+
     def _after(self, kind: type, name: str, told: str) -> None:
         plain = getattr(kind, name)
 
@@ -123,3 +131,19 @@ class Points:
             return answer
 
         Line.call = call
+
+    def _pipe(self) -> None:
+        send, call = Pipe.send, PipeTeller.call
+
+        def sent(itself, up):
+            send(itself, up)
+            for told in (*(act.verb for act in up.acts if act.verb not in READING), *("ended" for _ in up.ended)):
+                self.reach(f"told {told}")
+
+        async def answered(itself, verb, deed):
+            body = await call(itself, verb, deed)
+            if verb not in READING:
+                self.reach(f"answered {verb}")
+            return body
+
+        Pipe.send, PipeTeller.call = sent, answered

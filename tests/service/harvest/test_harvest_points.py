@@ -65,11 +65,11 @@ async def ended(processes, target, *arguments):
     return process.exitcode
 
 
-def chosen(count):
-    """Return after which of so many writes to kill."""
+def chosen(count, some=SOME):
+    """Return after which of so many writes to kill: everyday after ``some`` of them."""
     if os.environ.get("LAKEGATE_KILL") == "all":
         return range(1, count + 1)
-    return sorted({1 + (count - 1) * number // (SOME - 1) for number in range(SOME)})
+    return sorted({1 + (count - 1) * number // (some - 1) for number in range(some)})
 
 
 async def right(live, item_id, bodies, checksum=sha256):
