@@ -15,13 +15,11 @@ import msgspec
 
 from edges.http import Outbound
 from edges.request_ids import knowing, read_traced
-from harvest.beside.tellers import PipeTeller, Post, PostHandler
+from harvest.beside.tellers import FORESEEN, PipeTeller, Post, PostHandler, told_of
 from harvest.beside.wire import Down, Ended, Given, Key, Pipe
 from harvest.carrying import settling_of
-from harvest.claims import LOST
 from harvest.desk_far import FarDesk, FarTurns
 from harvest.desk_wire import Taken, Terms
-from harvest.errors import ClaimLost, HarvestError
 from harvest.given_buckets import GivenBuckets
 from harvest.means import Means
 from harvest.politeness import Manners
@@ -67,13 +65,11 @@ class Child:
         try:
             with knowing(read_traced(given.known)):
                 self._post.ended(Ended(key=key, ending=await self._settling.settle(given.claim)))
-        except ClaimLost:
-            self._post.ended(Ended(key=key, failed="lost", reason=LOST))
-        except HarvestError as error:
-            self._post.ended(Ended(key=key, failed="unavailable", reason=str(error)))
         except Exception as error:  # the boundary of a piece of work: a fault in one must not end the rest
-            logger.exception("harvest work broke")
-            self._post.ended(Ended(key=key, failed="broken", reason=type(error).__name__))
+            if not isinstance(error, FORESEEN):
+                logger.exception("harvest work broke")
+            failed, reason = told_of(error)
+            self._post.ended(Ended(key=key, failed=failed, reason=reason))
         finally:
             del self._works[key]
 

@@ -1,20 +1,26 @@
 """Writes down what processes beside tell: many acts of a kind with one statement, the others each by itself."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
-from harvest.beside.wire import Act, Answered, Failed, Key
+from harvest.beside.tellers import FORESEEN, told_of
+from harvest.beside.wire import Act, Answered, Key
 from harvest.claims import LOST, ObjectClaim
 from harvest.claims_together import Checked
 from harvest.desk_counter import ACTS, TURNS, at_sites
 from harvest.desk_own import OwnDesk
 from harvest.desk_wire import Covered
-from harvest.errors import ActUnknown, ClaimLost, HarvestError
+from harvest.errors import ActUnknown, ClaimLost
 from harvest.turns import DatabaseTurns
-from quotas.errors import QuotaError, QuotaExceeded
+from quotas.errors import QuotaExceeded
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 Answer = Callable[[Sequence[Answered]], None]
 Claims = Mapping[Key, ObjectClaim]
@@ -37,7 +43,7 @@ class Clerk:
         for act in acts:
             claim = _claim(act, claims)
             if claim is None and act.verb not in TURNS:
-                answer([Answered(number=act.number, failed="lost", reason=LOST)])
+                answer([_answered(act.number, ClaimLost(LOST))])
             elif claim is not None and act.verb == "checked":
                 told = Checked(claim=claim, total=act.deed.total or 0, digest=act.deed.digest)
                 checked.append((act.number, told))
@@ -60,31 +66,43 @@ class Clerk:
         task.add_done_callback(self._works.discard)
 
     async def _checked(self, told: Sequence[tuple[int, Checked]], answer: Answer) -> None:
-        try:
-            ends = await self._desk.checked_together([each for _, each in told])
-        except HarvestError as error:
-            ends = [error] * len(told)
+        ends = await _each(self._desk.checked_together([each for _, each in told]), len(told))
         answer([_covered(number, end) for (number, _), end in zip(told, ends, strict=True)])
 
     async def _available(self, told: Sequence[tuple[int, ObjectClaim, int]], answer: Answer) -> None:
-        try:
-            ends = await self._desk.available_together([(claim, moved) for _, claim, moved in told])
-        except HarvestError as error:
-            ends = [error] * len(told)
+        ends = await _each(self._desk.available_together([(claim, moved) for _, claim, moved in told]), len(told))
         answer([_answered(number, end) for (number, _, _), end in zip(told, ends, strict=True)])
 
     async def _one(self, act: Act, claim: ObjectClaim | None, answer: Answer) -> None:
-        try:
-            if claim is None:
-                told: object = await at_sites(self._turns, act.verb, act.deed)
-            elif act.verb in ACTS:
-                told = await ACTS[act.verb](self._desk, claim, act.deed)
-            else:
-                raise ActUnknown(f"{act.verb[:40]!r} is nothing that can be done")
-        except (HarvestError, QuotaError) as error:
-            answer([_answered(act.number, error)])
+        told = await _told(self._done(act, claim))
+        if isinstance(told, Exception):
+            answer([_answered(act.number, told)])
         else:
             answer([Answered(number=act.number, body=msgspec.msgpack.encode(told))])
+
+    async def _done(self, act: Act, claim: ObjectClaim | None) -> object:
+        if claim is None:
+            return await at_sites(self._turns, act.verb, act.deed)
+        if act.verb not in ACTS:
+            raise ActUnknown(f"{act.verb[:40]!r} is nothing that can be done")
+        return await ACTS[act.verb](self._desk, claim, act.deed)
+
+
+async def _each(acts: Awaitable[Sequence[Exception | None]], count: int) -> Sequence[Exception | None]:
+    """Return how each of some acts ended that are written down together."""
+    ends = await _told(acts)
+    return [ends] * count if isinstance(ends, Exception) else ends
+
+
+async def _told(act: Awaitable[_T]) -> _T | Exception:
+    """Return what an act is to be answered, whatever happens: work that is not answered waits for ever."""
+    try:
+        return await act
+    except FORESEEN as error:
+        return error
+    except Exception as error:  # the boundary to who tells
+        logger.exception("an act could not be written down")
+        return error
 
 
 def _claim(act: Act, claims: Claims) -> ObjectClaim | None:
@@ -106,6 +124,5 @@ def _covered(number: int, end: Exception | None) -> Answered:
 def _answered(number: int, end: Exception | None) -> Answered:
     if end is None:
         return Answered(number=number, body=_NOTHING)
-    kinds: tuple[tuple[type[Exception], Failed], ...] = ((ClaimLost, "lost"), (QuotaError, "ledger"))
-    failed: Failed = next((failed for kind, failed in kinds if isinstance(end, kind)), "unavailable")
-    return Answered(number=number, failed=failed, reason=str(end))
+    failed, reason = told_of(end)
+    return Answered(number=number, failed=failed, reason=reason)

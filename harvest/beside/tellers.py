@@ -11,7 +11,7 @@ from harvest.beside.wire import Act, Answered, Ended, Failed, Noted, Pipe, Up
 from harvest.claims import LOST
 from harvest.desk_wire import Deed
 from harvest.errors import ClaimLost, DatabaseUnavailable, HarvestError
-from quotas.errors import LedgerUnavailable
+from quotas.errors import LedgerUnavailable, QuotaError
 
 _T = TypeVar("_T")
 
@@ -20,6 +20,15 @@ GATHER_SECONDS = 0.002
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What each log record has of itself; all else was told with it."""
+
+FORESEEN = (HarvestError, QuotaError)
+"""What an act, or the work on a claim, may fail with; anything else is a fault of ours."""
+
+_WORDS: tuple[tuple[type[Exception], Failed], ...] = (
+    (ClaimLost, "lost"),
+    (DatabaseUnavailable, "unavailable"),
+    (QuotaError, "ledger"),
+)
 
 
 class Post:
@@ -111,6 +120,12 @@ class PipeTeller:
             waiting.set_exception(failure(answered.failed, answered.reason))
         else:
             waiting.set_result(answered.body)
+
+
+def told_of(error: Exception) -> tuple[Failed, str]:
+    """Return the word and the reason by which the other side is told of an error; see :func:`failure`."""
+    failed: Failed = next((word for kind, word in _WORDS if isinstance(error, kind)), "broken")
+    return failed, str(error) if isinstance(error, FORESEEN) else type(error).__name__
 
 
 def failure(failed: Failed, reason: str) -> Exception:
