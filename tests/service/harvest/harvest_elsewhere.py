@@ -12,6 +12,7 @@ from aiohttp import web
 from free_ports import free_port
 from harvest_scene import EDGE, Live, Scene
 from s3_bucket import ACCESS, SECRET
+from served_app import served
 
 from gateway.harvests.workers_face import WorkersFace
 from gateway.middleware import problems_middleware
@@ -124,11 +125,8 @@ async def far(scene: Scene, *, executor=None, name="dask", plain=False, workers=
         counter = live.harvester.counter(buckets=buckets.get, allowed=[scene.endpoint, *scene.allowed])
         app = web.Application(middlewares=[problems_middleware])
         app.add_routes(WorkersFace(counter).routes())
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        try:
-            yield Far(live, executor, url, tokens)
-        finally:
-            await asyncio.to_thread(processes.close)
-            await runner.cleanup()
+        async with served(app, port=port):
+            try:
+                yield Far(live, executor, url, tokens)
+            finally:
+                await asyncio.to_thread(processes.close)

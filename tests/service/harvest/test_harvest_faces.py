@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from harvest_scene import EDGE, GROUP, HUB, make_item, quick, sha256
+from served_app import served
 from test_harvest_processes import BASE, by_header, call
 
 from gateway.harvests.face import HarvestsFace
@@ -39,14 +40,9 @@ class Listener:
     async def serving(self):
         app = web.Application()
         app.router.add_post("/{name}", self._take)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.host = f"127.0.0.1:{runner.addresses[0][1]}"
-        try:
+        async with served(app) as url:
+            self.host = url.removeprefix("http://")
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _take(self, request):
         body = await request.read()
@@ -78,15 +74,9 @@ async def serving(scene, hosts=(), **running):
         app = web.Application(middlewares=[problems_middleware, by_header])
         for face in (ProcessesFace, HarvestsFace):
             app.add_routes(face(harvester=live.harvester, base=BASE, callback_hosts=hosts).routes())
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-            async with aiohttp.ClientSession(url, headers={"X-Test-User": f"ann:{GROUP}"}) as client:
-                yield live, client
-        finally:
-            await runner.cleanup()
+        headers = {"X-Test-User": f"ann:{GROUP}"}
+        async with served(app) as url, aiohttp.ClientSession(url, headers=headers) as client:
+            yield live, client
 
 
 def publish(scene, origin, item_id="i1"):

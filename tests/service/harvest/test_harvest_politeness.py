@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from aiohttp import web
-from free_ports import free_port
+from served_app import served
 
 from edges.lines.lines import Lines
 from edges.settings import PolitenessSettings
@@ -58,15 +58,9 @@ async def counting():
     server = Counting()
     app = web.Application()
     app.router.add_get("/file", server.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    server.url = f"http://127.0.0.1:{port}/file"
-    try:
+    async with served(app) as url:
+        server.url = f"{url}/file"
         yield server
-    finally:
-        await runner.cleanup()
 
 
 async def read_all(counting, times, **wanted):

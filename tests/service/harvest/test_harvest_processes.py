@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from harvest_scene import EDGE, GROUP, HUB, make_item, sha256
+from served_app import served
 
 from gateway.middleware import problems_middleware
 from gateway.principal import PRINCIPAL, Principal
@@ -35,19 +36,13 @@ async def serving(scene, **running):
     async with scene.running(**running) as live:
         app = web.Application(middlewares=[problems_middleware, by_header])
         app.add_routes(ProcessesFace(harvester=live.harvester, base=BASE).routes())
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
-            async with aiohttp.ClientSession(url, headers={"X-Test-User": f"ann:{GROUP}"}) as client:
-                yield live, client
-        finally:
-            await runner.cleanup()
+        headers = {"X-Test-User": f"ann:{GROUP}"}
+        async with served(app) as url, aiohttp.ClientSession(url, headers=headers) as client:
+            yield live, client
 
 
-def publish(scene, origin, *, served=True):
-    if served:
+def publish(scene, origin, *, there=True):
+    if there:
         origin.add("B02.tif", BODY)
     asset = {"href": f"{origin.url}/B02.tif", "file:checksum": sha256(BODY), "file:size": len(BODY)}
     scene.found.append(FoundItem(site=HUB, item=make_item("i1", {"B02": asset})))
@@ -87,7 +82,7 @@ async def test_results_of_a_running_job_are_not_ready_and_a_dismissed_job_is_gon
 
 
 async def test_a_failed_job_tells_object_by_object_why(scene, origin):
-    publish(scene, origin, served=False)
+    publish(scene, origin, there=False)
     async with serving(scene) as (live, client):
         _, job, _ = await call(client, "POST", "/processes/harvest/execution", WISH)
         await live.settled(job["jobID"])

@@ -8,8 +8,8 @@ import zipfile
 import msgspec
 import pytest
 from aiohttp import web
-from free_ports import free_port
 from harvest_scene import HUB, PART, make_item, sha256
+from served_app import served
 
 from edges.downloads.eodag_way import EodagWay
 from edges.downloads.http_way import HttpWay
@@ -164,15 +164,9 @@ async def archive():
     app = web.Application()
     app.router.add_get("/x.zip", server.answer)
     app.router.add_post("/token", server.give_token)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    server.url = f"http://127.0.0.1:{port}/x.zip"
-    try:
+    async with served(app) as url:
+        server.url = f"{url}/x.zip"
         yield server
-    finally:
-        await runner.cleanup()
 
 
 def member(archive, name="a/B02.tif"):
