@@ -15,6 +15,8 @@ from typing import Protocol, Self, TypeVar
 import tenacity
 
 from edges.lines.sockets import Buffer
+from edges.model import Bytes
+from edges.unwritten import unwritten
 from harvest.connections import Connection
 from harvest.errors import NotYet, SourceChanged, SourceFailed
 from harvest.model import Source
@@ -107,16 +109,19 @@ class Reading:
         self.position = self._mark = self._since = start
         self._stop = stop
 
-    async def read_part(self, size: int) -> bytes:
+    async def read_part(self, size: int) -> Bytes:
         """Return the next ``size`` bytes, held in memory; fewer only at the end."""
         piece = await self.read(size) if size else b""
         if len(piece) == size:  # in one piece, as small objects come
             return bytes(piece)
-        body = bytearray(piece)
-        while piece and len(body) < size:
-            piece = await self.read(size - len(body))
-            body += piece
-        return bytes(body)
+        body, came = unwritten(size), 0  # what is not filled is cut off
+        with memoryview(body) as room:
+            while piece:
+                room[came : came + len(piece)] = piece
+                came += len(piece)
+                piece = await self.read(size - came) if came < size else b""
+        del body[came:]
+        return body
 
     async def _read(self, limit: int) -> Buffer:
         self._watch()  # before reading: what has been read must not be lost by an error
