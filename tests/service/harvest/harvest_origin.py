@@ -5,6 +5,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 from aiohttp import web
 from served_app import served
@@ -14,10 +15,14 @@ Fault = Callable[[web.Request, bytes, int], "asyncio.Future[web.StreamResponse]"
 
 RANGED = web.RequestKey("ranged", bool)
 STOP = web.RequestKey("stop", int)
+PIECE = 1 << 18
 
 
 class Origin:
-    """An HTTP server of files with ETags and ranges; each path may have faults, used up one per request."""
+    """An HTTP server of files with ETags and ranges; each path may have faults, used up one per request.
+
+    With a ``gate``, the second half of each body waits until it is open.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -84,12 +89,14 @@ class Origin:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:
-            for position in range(start, stop, 1 << 18):
-                if self.gate is not None and position >= len(body) // 2:
+            half = len(body) // 2
+            ends = {*range(start, stop, PIECE), stop} | ({half} if start < half < stop else set())
+            for position, end in pairwise(sorted(ends)):
+                if self.gate is not None and position >= half:
                     await self.gate.wait()
                 if self.meeting is not None:
                     await self.meeting()
-                piece = body[position : min(position + (1 << 18), stop)]
+                piece = body[position:end]
                 await response.write(piece)
                 self.sent[request.match_info["path"]] += len(piece)
         finally:

@@ -48,9 +48,8 @@ def told_to(pid: int) -> bytes:
 
 
 def close(origin: Origin) -> None:
-    """Let requests wait from now on, until the gate is opened."""
+    """Let all bodies wait from now on, until the gate is opened."""
     origin.gate = asyncio.Event()
-    origin.meeting = origin.gate.wait
 
 
 async def held_back(live, origin: Origin) -> int:
