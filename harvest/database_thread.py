@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -94,7 +95,6 @@ class DatabaseThread:
         self._lock = threading.Lock()
         self._waiting: list[_Turn] = []
         self._busy = False
-        self._alone = threading.Event()
 
     async def __aenter__(self) -> Self:
         try:
@@ -129,8 +129,6 @@ class DatabaseThread:
         with self._lock:
             self._waiting.append(turn)
             idle, self._busy = not self._busy, True
-            if not turn.together:
-                self._alone.set()
         if idle:
             self._thread.submit(self._work, self._session, turn.answer.get_loop())
         return await turn.answer
@@ -141,13 +139,12 @@ class DatabaseThread:
             with self._lock:
                 turns, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
                 self._busy = bool(turns)
-                self._alone.clear()
             if not turns:
                 return
             groups = _grouped(turns)
             outcomes = _together(session, groups)
             loop.call_soon_threadsafe(_tell, [turn for group in groups for turn in group], outcomes)
-            self._alone.wait(LINGER)
+            time.sleep(LINGER)
 
 
 def _grouped(turns: Sequence[_Turn]) -> list[list[_Turn]]:

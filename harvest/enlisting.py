@@ -1,7 +1,7 @@
 """A plan spread over items and objects. Each function runs inside one transaction, with one statement for many rows."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +19,16 @@ ENLIST = 100
 
 _WISHES = msgspec.json.Decoder(tuple[Wish, ...])
 _SOURCES = msgspec.json.Decoder(tuple[Source, ...])
+
+
+class _Named(msgspec.Struct, gc=False):
+    """What an item is called, whatever else it says."""
+
+    id: Any = None
+    collection: Any = None
+
+
+_NAMED = msgspec.json.Decoder(_Named)
 
 
 class _Plan(NamedTuple):
@@ -59,9 +69,7 @@ def enlist(connection: Connection) -> int:
         wished += [_Wished(item, wish) for wish in wishes]
         if not wishes:  # only the item is wanted
             connection.change("item_dirty", id=item)
-    links = _objects(connection, plan, wished)
-    if links:
-        connection.change("objects_link", order_id=plan.order, rows=as_rows(links))
+    _objects(connection, plan, wished)
     connection.change("planned_done_to", order_id=plan.order, seq=rows[-1]["seq"])
     return len(rows)
 
@@ -80,46 +88,37 @@ def _items(connection: Connection, plan: _Plan, rows: Sequence[Row]) -> list[int
 
 def _name(doc: str) -> tuple[str, str]:
     """Return the collection and id of an item as they are kept (:func:`harvest.claims.as_rows`)."""
-    collection, item_id = item_id_of(msgspec.json.decode(doc)) or ("", "")
+    named = _NAMED.decode(doc)
+    collection, item_id = item_id_of({"collection": named.collection, "id": named.id}) or ("", "")
     return collection.replace("\0", "\ufffd"), item_id.replace("\0", "\ufffd")
 
 
-def _objects(connection: Connection, plan: _Plan, wished: Sequence[_Wished]) -> list[_Link]:
-    """Keep what is wished for: what nobody has wished for yet at once, the others each by itself."""
-    there = _by_key(connection, plan, [each.wish.wanted.key for each in wished])
+def _objects(connection: Connection, plan: _Plan, wished: Sequence[_Wished]) -> None:
+    """Keep what is wished for, and what the order counts on: what is new at once, the others each by itself."""
+    keys = as_rows([(each.wish.wanted.key,) for each in wished])
+    there = {row["key"] for row in connection.gathered("objects_by_key", target=plan.target, rows=keys)}
     new: dict[str, _Wished] = {}
     for each in wished:
         if each.wish.wanted.key not in there:
             new.setdefault(each.wish.wanted.key, each)
-    ids = _inserted(connection, plan, new.values())
-    links = []
-    for each in wished:
-        key = each.wish.wanted.key
-        if new.get(key) is each:
-            links.append(_Link(ids[key], each.wish.estimate, each.wish.estimate))
-        else:
-            links.append(_known(connection, plan, each))
-    return links
+    if new:
+        _insert(connection, plan, new.values())
+    links = [_known(connection, plan, each) for each in wished if new.get(each.wish.wanted.key) is not each]
+    if links:
+        connection.change("objects_link", order_id=plan.order, rows=as_rows(links))
 
 
-def _inserted(connection: Connection, plan: _Plan, new: Iterable[_Wished]) -> dict[str, int]:
-    values = [_values(each) for each in new]
+def _insert(connection: Connection, plan: _Plan, new: Collection[_Wished]) -> None:
+    first = uuid.uuid4().hex[:24]  # one draw for all: each of them a name of its own by its number
+    values = [_values(each, f"{first}{number:08x}") for number, each in enumerate(new)]
     columns = ("key", "item", "asset", "media_type", "sources", "size", "checksum", "version")
     rows = as_rows([[value[name] for name in columns] for value in values])
-    common = {"target": plan.target, "payer": plan.order, "integrity": plan.integrity}
-    if not values:
-        return {}
-    connection.change("objects_insert", rows=rows, **common)
-    return _by_key(connection, plan, [value["key"] for value in values])
+    connection.change("objects_insert", rows=rows, target=plan.target, payer=plan.order, integrity=plan.integrity)
+    counted = as_rows([(each.wish.wanted.key, each.wish.estimate) for each in new])
+    connection.change("objects_link_new", order_id=plan.order, target=plan.target, rows=counted)
 
 
-def _by_key(connection: Connection, plan: _Plan, keys: Sequence[str]) -> dict[str, int]:
-    """Return the ids of the objects that are there, by their keys."""
-    rows = as_rows([(key,) for key in keys])
-    return {row["key"]: int(row["id"]) for row in connection.gathered("objects_by_key", target=plan.target, rows=rows)}
-
-
-def _values(each: _Wished) -> dict[str, Any]:
+def _values(each: _Wished, version: str) -> dict[str, Any]:
     wanted = each.wish.wanted
     return {
         "key": wanted.key,
@@ -129,7 +128,7 @@ def _values(each: _Wished) -> dict[str, Any]:
         "size": wanted.size,
         "checksum": wanted.checksum,
         "media_type": wanted.media_type,
-        "version": uuid.uuid4().hex,
+        "version": version,
     }
 
 
@@ -142,7 +141,7 @@ def _known(connection: Connection, plan: _Plan, each: _Wished) -> _Link:
         more = tuple(dict.fromkeys([*known, *each.wish.wanted.sources]))[:MAX_SOURCES]
         connection.change("object_add_sources", id=object_id, sources=as_json(more))
         return _Link(object_id, estimate, estimate if there["payer"] == plan.order else 0)
-    values = {name: value for name, value in _values(each).items() if name not in {"key", "asset"}}
+    values = {name: value for name, value in _values(each, uuid.uuid4().hex).items() if name not in {"key", "asset"}}
     connection.change("object_want_again", id=object_id, payer=plan.order, integrity=plan.integrity, **values)
     return _Link(object_id, estimate, estimate)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harvest import orders
 from harvest.admission import Admission, Holding, Reserved
+from harvest.ahead import Ahead
 from harvest.database import Connection, Journal
 from harvest.executors.choice import Choice
 from harvest.model import Estimate, Failure, OrderRequest
@@ -17,6 +18,9 @@ from harvest.seams import Place
 from harvest.states import OrderEvent
 from harvest.wanted import Aim
 from quotas.model import Charge
+
+PLANNED_AHEAD = 4
+"""Batches of a plan that are being written down while the next one is made."""
 
 PLANNING_SECONDS = 120.0
 """How long an order that is being planned may show no sign of life before it is forgotten."""
@@ -137,14 +141,16 @@ class Intake:
         return sum(row["moved"] for row in rows) / seconds if seconds > 0 else 0.0
 
     async def _plan(self, new: NewOrder, aim: Aim, charge: Charge, sighting: Sighting | None) -> None:
-        total = found = told = near = 0
-        async for batch in self._planner.batches(new.request, aim):
-            if sighting is not None:
-                sighting.meet(batch.found)
-            total += await self._add(new, batch)
-            near += batch.near
-            found += len(batch.items)
-            told += len(batch.skipped)
+        found = told = near = 0
+        async with Ahead[int](PLANNED_AHEAD) as adding:
+            async for batch in self._planner.batches(new.request, aim):
+                if sighting is not None:
+                    sighting.meet(batch.found)
+                await adding.begin(self._add(new, batch))
+                near += batch.near
+                found += len(batch.items)
+                told += len(batch.skipped)
+        total = sum(adding.results)
         if found:
             executor = self._choice.executor(new.request.executor, new.request.target, total, near)
             await self._database.run(lambda c: c.change("order_planned", id=new.id, bytes=total, executor=executor))

@@ -112,6 +112,12 @@ SELECT :order_id, CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), CAST
 FROM json_each(:rows) WHERE true
 ON CONFLICT DO NOTHING;
 
+-- name: objects_link_new
+-- All that is estimated of them is reserved.
+INSERT INTO order_objects (order_id, object, estimate, reserved)
+SELECT :order_id, o.id, CAST(told.value ->> 1 AS BIGINT), CAST(told.value ->> 1 AS BIGINT)
+FROM json_each(:rows) AS told CROSS JOIN objects o WHERE o.target = :target AND o.key = told.value ->> 0;
+
 -- name: planned_done_to
 DELETE FROM planned WHERE order_id = :order_id AND seq <= :seq;
 

@@ -25,6 +25,9 @@ MAX_HREF = 8192
 _BLANK = re.compile(r"[\x00-\x20]")
 """Characters of an address; longer ones are not addresses of files."""
 
+_ORDINARY = re.compile(r"(?:https?|s3)://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/(?:[^?#]*[^/?#])(?:[?#].*)?")
+"""An absolute address of a file as nearly all are: nothing of it has to be looked at more closely."""
+
 ItemId = tuple[str, str]
 """Collection and id: what names an item."""
 
@@ -99,7 +102,7 @@ def _judge(
     described = [copy for copy in elsewhere or copies if asset in _assets(copy.item)]
     if not described:
         return None if _held(here, asset, aim) else _failed(name, asset, "the item has no such asset")
-    first = _assets(described[0].item)[asset]
+    first = described[0].item["assets"][asset]
     checksum, size = _checksum(first), _size(first)
     held = _held(here, asset, aim)
     if held is not None and _same(held, checksum, size, aim.integrity):
@@ -179,6 +182,8 @@ def _address(item: Json, asset: Json) -> str:
     href = asset.get("href")
     if not isinstance(href, str) or len(href) > MAX_HREF or _BLANK.search(href):
         return ""
+    if _ORDINARY.fullmatch(href):
+        return href
     try:
         absolute = href if is_member(href) or urlsplit(href).scheme else urljoin(_base(item), href)
         parts = urlsplit(container_of(absolute))

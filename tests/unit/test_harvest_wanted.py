@@ -1,8 +1,13 @@
 """What is wanted of found items, from where; and the item that stands at the target afterwards."""
 
+import re
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from harvest import wanted as judging
 from harvest.estimate import estimated_sizes, part_size, spread
 from harvest.model import FoundItem, Source, Wanted
 from harvest.replica import Copy, Scheme, Standing, minimal_collection, replica_item
@@ -79,6 +84,40 @@ def test_addresses_that_must_not_be_read_are_left_out_with_the_reason(href):
     selection = select([found(item({"href": href}))], {}, AIM)
     assert selection.wanted == ()
     assert "address" in selection.skipped[0].reason
+
+
+PIECES = [
+    "http",
+    "https:",
+    "s3:",
+    "zip:",
+    "/",
+    "//",
+    "?",
+    "#",
+    "@",
+    "a",
+    "b.tif",
+    "host",
+    ":80",
+    ":",
+    "[::1]",
+    "..",
+    "%20",
+    "!",
+    "\\",
+]
+
+
+@given(
+    before=st.sampled_from(["", "http://h/", "s3://b.x:8080/a/"]), pieces=st.lists(st.sampled_from(PIECES), max_size=10)
+)
+def test_an_ordinary_address_is_judged_as_any_other(before, pieces):
+    href = before + "".join(pieces)
+    judged = judging._address({}, {"href": href})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judging, "_ORDINARY", re.compile(r"(?!)"))
+        assert judging._address({}, {"href": href}) == judged
 
 
 def test_a_relative_address_is_read_from_beside_its_item():
