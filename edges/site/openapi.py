@@ -1,6 +1,5 @@
-"""The OpenAPI 3.1 description of what a site serves, and a page of it for a person. Pure."""
+"""The OpenAPI 3.1 description of what a site serves. Pure."""
 
-import html
 from typing import Any, NamedTuple
 
 from edges.model import Json
@@ -148,18 +147,3 @@ def _response(status: int, kind: str) -> Json:
     if status != 204:
         described["content"] = {kind if status < 400 else "application/problem+json": {}}
     return described
-
-
-def openapi_page(document: Json) -> str:
-    """Return the description as a plain page; it loads nothing from elsewhere."""
-    rows = "".join(
-        f"<tr><td>{method.upper()}</td><td><code>{html.escape(path)}</code></td>"
-        f"<td>{html.escape(operation['summary'])}</td></tr>"
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
-    )
-    title = html.escape(document["info"]["title"])
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f'<h1>{title}</h1><p><a href="api">OpenAPI 3.1</a></p><table>{rows}</table></html>'
-    )

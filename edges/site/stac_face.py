@@ -9,13 +9,14 @@ from edges.errors import NotFound
 from edges.model import Frozen, Json, Members, Query
 from edges.seams import Catalogue
 from edges.site.bodies import bytes_response, json_response, read_body
-from edges.site.openapi import openapi_document, openapi_page
+from edges.site.openapi import openapi_document
 from edges.site.schemas import queryables, sortables
 from edges.stac import documents
 from edges.stac.aggregation_document import aggregation_links
 from edges.stac.fields import apply_fields
 from edges.stac.limits import MAX_BODY_BYTES
 from edges.stac.links import GEOJSON_TYPE, SCHEMA_TYPE, next_by_get, next_by_post, own_collection, own_item, url_of
+from edges.stac.openapi_page import openapi_page
 from edges.stac.request import SearchRequest, search_from_get, search_from_post
 
 _SAMPLE = 100

@@ -5,7 +5,8 @@ from aiohttp import web
 from edges.errors import InvalidInput
 from edges.model import Json
 from edges.registry import Registry, Site
-from edges.stac.documents import conformance_page
+from edges.stac.documents import OPENAPI_TYPE, conformance_page
+from edges.stac.openapi_page import openapi_page
 from gateway.answers import body_answer, json_answer, json_only
 from gateway.principal import principal_of
 from gateway.quota.charging import Charging
@@ -15,7 +16,7 @@ from gateway.stac.collections_face import CollectionsFace
 from gateway.stac.conformance import CONFORMANCE, OF_A_CATALOGUE, OF_WRITING
 from gateway.stac.harmonised import Harmonised
 from gateway.stac.landing import KINDS, SiteTold, catalogue, catalogues_page, children_page, landing_page
-from gateway.stac.openapi import OPENAPI_TYPE, openapi_document, openapi_page
+from gateway.stac.openapi import openapi_document
 from gateway.stac.own_collections import OwnCollections
 from gateway.stac.sampling import Sampling
 from gateway.stac.scope import Scope

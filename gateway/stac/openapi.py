@@ -1,14 +1,10 @@
-"""The OpenAPI 3.1 description of what the gateway serves, and a page of it for a person. Pure."""
+"""The OpenAPI 3.1 description of what the gateway serves. Pure."""
 
-import html
 import re
 
 from edges.model import Json
-from edges.stac.documents import OPENAPI_TYPE
 from gateway.stac.openapi_operations import OPERATIONS, PARAMETERS, Operation
 from gateway.stac.openapi_schemas import SCHEMAS, STRING, ref
-
-__all__ = ["OPENAPI_TYPE", "openapi_document", "openapi_page"]
 
 _MEANING = {
     101: "The protocol is switched to websocket",
@@ -110,20 +106,3 @@ def _response(one: Operation, status: int) -> Json:
     elif status >= 400:
         described["content"] = {"application/problem+json": {"schema": ref("Problem")}}
     return described
-
-
-def openapi_page(document: Json) -> str:
-    """Return the operations as a plain HTML page."""
-    rows = "".join(
-        f"<tr><td><code>{method.upper()}</code></td><td><code>{html.escape(path)}</code></td>"
-        f"<td>{html.escape(operation['summary'])}</td></tr>"
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    )
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Lakegate API</title>"
-        "<style>body{font-family:sans-serif;margin:2em;max-width:60em}td{padding:.2em 1em .2em 0}</style>"
-        f"<h1>Lakegate API</h1><p>{html.escape(document['info']['description'])} "
-        '<a href="api">OpenAPI document</a></p>'
-        f"<table>{rows}</table></html>"
-    )

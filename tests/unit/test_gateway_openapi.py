@@ -12,9 +12,12 @@ from aiohttp import web
 from free_ports import free_port
 from openapi_spec_validator import validate
 
+from edges.model import Json
+from edges.site.openapi import openapi_document as document_of_a_site
+from edges.stac.openapi_page import openapi_page
 from gateway.app import running_gateway
 from gateway.settings import ServerSettings, Settings
-from gateway.stac.openapi import openapi_document, openapi_page
+from gateway.stac.openapi import openapi_document
 
 DOCUMENT = openapi_document("http://gate.example")
 OPERATIONS = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
@@ -80,9 +83,17 @@ def test_no_two_operations_have_one_name() -> None:
     assert len(names) == len(set(names))
 
 
-def test_the_page_for_people_names_every_path() -> None:
-    page = openapi_page(DOCUMENT)
-    assert all(path in page for path in DOCUMENT["paths"])
+OF_A_SITE = document_of_a_site("https://site.example", "Ice & <sea>", writable=True, counts=True)
+
+
+@pytest.mark.parametrize("document", [DOCUMENT, OF_A_SITE], ids=["gateway", "site"])
+def test_the_page_for_people_names_every_path(document: Json) -> None:
+    page = openapi_page(document)
+    assert all(path in page for path in document["paths"])
+
+
+def test_the_title_of_a_site_is_text_on_the_page() -> None:
+    assert "<h1>Ice &amp; &lt;sea&gt; API</h1>" in openapi_page(OF_A_SITE)
 
 
 async def test_a_gateway_without_sites_answers_an_empty_page(tmp_path: Path) -> None:
