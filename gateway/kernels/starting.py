@@ -23,6 +23,7 @@ from gateway.principal import Principal
 from gateway.quota.holders import with_holders
 from gateway.quota.turns import QueueingLedger, reserve_in_turn
 from gateway.records import RecordTable
+from quotas.book import Asked
 from quotas.errors import QuotaExceeded
 from quotas.model import Refusal
 
@@ -151,14 +152,8 @@ class Starting:
 
     async def _reserve(self, record: KernelRecord, principal: Principal) -> None:
         try:
-            answer = await reserve_in_turn(
-                self._ledger,
-                record.lease,
-                record.charge,
-                record.lines,
-                ttl=self._terms.lease_seconds,
-                why="jupyter kernel",
-            )
+            asked = Asked(record.charge, record.lines, self._terms.lease_seconds, "jupyter kernel")
+            answer = await reserve_in_turn(self._ledger, record.lease, asked)
         except BaseException:
             # nothing runs; a lease that was granted all the same ends with the next reconciliation
             await self._records.put(msgspec.structs.replace(record, state="ending"))

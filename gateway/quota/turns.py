@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
+from quotas.book import Asked
 from quotas.ledger import Adjustments, Ledger, WaitingLine
-from quotas.model import Charge, Lease, Line, Refusal
+from quotas.model import Lease, Refusal
 from quotas.records import Ticket
 
 PATIENCE_SECONDS = 25.0
@@ -25,38 +27,41 @@ class TrimmingLedger(QueueingLedger, Adjustments, Protocol):
     """A ledger in which one can wait, or take less."""
 
 
-async def reserve_in_turn(  # noqa: PLR0913 - the ledger's own verb, and how to wait
-    ledger: QueueingLedger,
-    key: str,
-    charge: Charge,
-    lines: Sequence[Line],
-    *,
-    ttl: float,
-    why: str,
-    patience: float = PATIENCE_SECONDS,
-    clock: Callable[[], float] = time.time,
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long one waits for a turn, in ``seconds`` by a ``clock``, and by what one ``pause`` lasts."""
+
+    seconds: float = PATIENCE_SECONDS
+    clock: Callable[[], float] = time.time
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+_USUAL = Patience()
+
+
+async def reserve_in_turn(
+    ledger: QueueingLedger, key: str, asked: Asked, patience: Patience = _USUAL
 ) -> Lease | Refusal:
     """Reserve, as :meth:`quotas.ledger.Ledger.reserve`; where that may wait, in the fair order of the line.
 
-    After ``patience`` seconds the place is given up, and the refusal tells the position and when it will fit.
+    Where ``patience`` is over the place is given up, and the refusal tells the position and when it will fit.
 
     Raises:
         QuotaExceeded: it can never fit.
         LineFull: too many wait already.
     """
-    first = await ledger.reserve(key, charge, lines, ttl=ttl, why=why)
+    first = await ledger.reserve(key, asked.charge, asked.lines, ttl=asked.ttl, why=asked.why)
     if isinstance(first, Lease) or first.on_exceed != "queue" or first.never:
         return first
-    until = clock() + patience
+    until = patience.clock() + patience.seconds
     try:
         while True:
-            answer = await ledger.line_up(key, charge, lines, ttl=ttl, why=why)
+            answer = await ledger.line_up(key, asked.charge, asked.lines, ttl=asked.ttl, why=asked.why)
             if isinstance(answer, Lease):
                 return answer
-            if clock() >= until:
-                return _refusal(answer, clock())
-            await pause(TURN_SECONDS)
+            if patience.clock() >= until:
+                return _refusal(answer, patience.clock())
+            await patience.pause(TURN_SECONDS)
     finally:
         await ledger.leave_line(key)  # who was granted has left it already
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway.quota.turns import reserve_in_turn
+from gateway.quota.turns import Patience, reserve_in_turn
+from quotas.book import Asked
 from quotas.model import Charge, Lease, Line, Policy, Refusal
 from quotas.sqlite import SqliteLedger
 
@@ -22,7 +23,7 @@ def opened(tmp_path):
 
 
 async def reserve(ledger, key, charge, lines=ONE, **options):
-    return await reserve_in_turn(ledger, key, charge, lines, ttl=60, why="test", **options)
+    return await reserve_in_turn(ledger, key, Asked(charge, lines, ttl=60, why="test"), Patience(**options))
 
 
 async def test_a_reservation_is_granted_when_its_turn_comes(opened):
@@ -43,7 +44,7 @@ async def test_a_reservation_is_granted_when_its_turn_comes(opened):
 async def test_who_waits_too_long_is_told_the_position_and_loses_the_place(opened):
     async with opened() as ledger:
         await reserve(ledger, "a", ALICE)
-        refusal = await reserve(ledger, "b", BOB, patience=0)
+        refusal = await reserve(ledger, "b", BOB, seconds=0)
         assert isinstance(refusal, Refusal)
         assert refusal.violated[0].position == 1
         assert 0 < refusal.retry_after <= 61
