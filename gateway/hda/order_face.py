@@ -1,6 +1,6 @@
 """Orders over HTTP: given at a collection, found as items, listed and withdrawn."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 from aiohttp import web
@@ -11,18 +11,17 @@ from edges.stac.links import GEOJSON_TYPE, link, url_of
 from gateway.answers import json_only, only_utf8
 from gateway.bodies import read_object
 from gateway.hda.catalogue_face import ROOTS
-from gateway.hda.collections import HdaCollections, HdaSeen, Naming
-from gateway.hda.items import View
+from gateway.hda.collections import HdaSeen
 from gateway.hda.order_bodies import NOTIFY, OrderAsked, order_asked
 from gateway.hda.order_items import ORDER_ID, order_item, staged_members
 from gateway.hda.requests import sites_of
+from gateway.hda.world import HdaWorld
 from gateway.orders.model import Notify, Order, Staging
 from gateway.orders.orders import Orders, Wanted
 from gateway.orders.polling import Polling
 from gateway.principal import Principal, user_of
-from gateway.quota.charging import ONE_REQUEST, Charges
+from gateway.quota.charging import ONE_REQUEST
 from gateway.search.access import Access
-from gateway.search.render import preference
 from gateway.webhook_inputs import callback_url, refuse_unknown
 from quotas.model import Line
 
@@ -33,26 +32,17 @@ _MOST_TOLD = 10
 class OrderFace:
     """Serves orders. ``callback_hosts`` may be told of them."""
 
-    def __init__(  # noqa: PLR0913 - what an order needs, each of it once
-        self,
-        *,
-        orders: Orders,
-        polling: Polling,
-        charging: Charges,
-        access: Access,
-        collections: HdaCollections,
-        naming: Naming,
-        callback_hosts: Iterable[str],
-        view: View,
+    def __init__(
+        self, *, orders: Orders, polling: Polling, access: Access, callback_hosts: Iterable[str], world: HdaWorld
     ) -> None:
         self._orders = orders
         self._polling = polling
-        self._charging = charging
         self._access = access
-        self._collections = collections
-        self._naming = naming
         self._hosts = tuple(callback_hosts)
-        self._view = view
+        self._charging = world.charging
+        self._collections = world.collections
+        self._sites = world.naming.sites
+        self._view = world.view
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of both roots."""
@@ -138,7 +128,7 @@ class OrderFace:
 
     def _site(self, seen: HdaSeen, collection: str, asked: OrderAsked) -> str:
         """Return where an order goes: to the backend that it names, else to the first that takes orders."""
-        among = sites_of(asked.backends, self._naming.sites) if asked.backends else None
+        among = sites_of(asked.backends, self._sites) if asked.backends else None
         found = [site for site in seen.holders(collection, among) if site in self._orders.sites]
         if not found:
             raise NotFound(f"No backend takes orders of {collection}.")
@@ -162,16 +152,6 @@ class OrderFace:
 def _answer(item: Json) -> web.Response:
     body = only_utf8(msgspec.json.encode(item))
     return web.Response(body=body, content_type=GEOJSON_TYPE, headers={"Cache-Control": "no-store"})
-
-
-def view_of_orders(base: str, root: str, *, naming: Naming, collections: HdaCollections) -> View:
-    """Return what orders are seen through."""
-    nothing: Mapping[str, int] = {}
-
-    def title(name: str) -> str:
-        return collections.seen_by(None).title(name)
-
-    return View(base=base, root=root, names=naming.names, titles=title, prefer=preference(nothing))
 
 
 class StagedItems:

@@ -1,6 +1,6 @@
 """Items as HDA serves them: search in all forms of its clients, items of a collection, one item by its id."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from aiohttp import web
@@ -12,56 +12,39 @@ from edges.stac.fields import apply_fields
 from edges.stac.links import GEOJSON_TYPE, JSON_TYPE, link, next_by_get, url_of
 from gateway.answers import json_only, only_utf8
 from gateway.hda.catalogue_face import ROOTS
-from gateway.hda.collections import HdaCollections, Naming
 from gateway.hda.items import View, render
 from gateway.hda.order_items import ORDER_ID
 from gateway.hda.requests import HdaSearch, Terms, following, search_of_get, search_of_post, sites_of, with_sites
+from gateway.hda.world import HdaWorld
 from gateway.principal import Principal, principal_of
-from gateway.quota.charging import Charges
 from gateway.search.federation import Federation
 from gateway.search.page import Page, told_of_sites
 from gateway.search.showing import Showing
-from gateway.settings import HdaSettings, LimitSettings
 from quotas.model import Line
 
 _ITEM = msgspec.json.Decoder(Json)
 
 
 class SearchFace:
-    """Serves searches and items. ``root`` is the gateway's address, ``base`` that of the face."""
+    """Serves searches and items. ``order_item`` gives orders as items of their collections."""
 
-    def __init__(  # noqa: PLR0913 - what a search needs, each of it once
+    def __init__(
         self,
         *,
         federation: Federation,
         registry: Registry,
-        charging: Charges,
-        limits: LimitSettings,
-        settings: HdaSettings,
-        collections: HdaCollections,
-        naming: Naming,
-        orders: Collection[str],
+        terms: Terms,
         order_item: Callable[[Principal, str, str], Awaitable[Json | None]],
-        root: str,
-        base: str,
+        world: HdaWorld,
     ) -> None:
         self._federation = federation
         self._showing = Showing(registry)
-        self._charging = charging
-        self._page_items = limits.page_items
-        self._collections = collections
-        self._naming = naming
-        self._orders = frozenset(orders)
+        self._terms = terms
         self._order_item = order_item
-        self._root = root
-        self._base = base
-        self._terms = Terms(
-            default_limit=limits.default_page_items,
-            max_limit=limits.page_items,
-            default_dedup=limits.default_dedup,
-            compatible=settings.compatible,
-            sites=naming.sites,
-        )
+        self._charging = world.charging
+        self._collections = world.collections
+        self._view = world.view
+        self._base = world.view.base
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of both roots."""
@@ -137,7 +120,7 @@ class SearchFace:
 
     async def _one(self, request: web.Request, collection: str, item_id: str, pins: Sequence[str]) -> Bytes:
         principal = principal_of(request)
-        sites = sites_of(pins, self._naming.sites) if pins else None
+        sites = sites_of(pins, self._terms.sites) if pins else None
         async with self._charging.request(principal):
             sight = self._federation.sight(principal)
             group = await self._federation.item(collection, item_id, sites=sites, sight=sight)
@@ -149,13 +132,10 @@ class SearchFace:
 
     def view(self, request: web.Request) -> View:
         """Return what a request's items are seen through."""
-        return View(
-            base=self._base,
-            root=self._root,
-            names=self._naming.names,
+        return msgspec.structs.replace(
+            self._view,
             titles=self._collections.seen_by(principal_of(request)).title,
             prefer=self._showing.prefer(request.query.get("near")),
-            orders=self._orders,
             legacy=not request.path.startswith(ROOTS[0]),
         )
 
@@ -166,7 +146,7 @@ class SearchFace:
         async with self._charging.request(principal, lines) as spending:
             token, left = asked.search.token, (asked.page - 1) * query.limit
             while left > 0:
-                stride = msgspec.structs.replace(query, limit=min(left, self._page_items))
+                stride = msgspec.structs.replace(query, limit=min(left, self._terms.max_limit))
                 before = await self._federation.search(stride, user=principal.user, token=token, sight=sight)
                 token, left = before.next, left - stride.limit
                 if token is None:

@@ -19,11 +19,13 @@ from gateway.hda.catalogue_face import ROOTS, CatalogueFace
 from gateway.hda.collections import HdaCollections, Naming, naming_of
 from gateway.hda.errors import hda_words
 from gateway.hda.legacy_face import LegacyFace
-from gateway.hda.order_face import OrderFace, StagedItems, view_of_orders
+from gateway.hda.order_face import OrderFace, StagedItems
 from gateway.hda.order_items import order_item
 from gateway.hda.queryables_face import QueryablesFace
+from gateway.hda.requests import Terms
 from gateway.hda.search_face import SearchFace
 from gateway.hda.services import offered
+from gateway.hda.world import HdaWorld, view_of_everybody
 from gateway.house.adapters import records_of
 from gateway.house.house import House
 from gateway.order_metrics import DataOrderMetrics
@@ -44,22 +46,22 @@ async def add_hda(house: House) -> StagedItems:
     collections = HdaCollections(
         registry=house.registry, access=house.access, base=base, naming=naming, orders=orders.sites
     )
-    order_face = await _order_face(house, orders, collections, naming, base)
+    world = HdaWorld(
+        charging=Patient(house.charging, seconds=house.settings.hda.absorb_seconds),
+        collections=collections,
+        naming=naming,
+        view=view_of_everybody(base, house.base, naming=naming, collections=collections, orders=orders.sites),
+    )
+    order_face = await _order_face(house, orders, world)
     catalogue = CatalogueFace(
         collections=collections, naming=naming, services=_services(house), root=house.base, base=base
     )
     search = SearchFace(
         federation=house.federation,
         registry=house.registry,
-        charging=Patient(house.charging, seconds=house.settings.hda.absorb_seconds),
-        limits=house.settings.limits,
-        settings=house.settings.hda,
-        collections=collections,
-        naming=naming,
-        orders=orders.sites,
+        terms=_terms(house, naming),
         order_item=order_face.item,
-        root=house.base,
-        base=base,
+        world=world,
     )
     queryables = QueryablesFace(
         federation=house.federation,
@@ -161,29 +163,34 @@ def _ids_of(site: SiteSettings) -> CollectionIds:
     return QueryWords(profile_of(site.catalogue)).ids
 
 
-async def _order_face(
-    house: House, orders: Orders, collections: HdaCollections, naming: Naming, base: str
-) -> OrderFace:
+def _terms(house: House, naming: Naming) -> Terms:
+    limits = house.settings.limits
+    return Terms(
+        default_limit=limits.default_page_items,
+        max_limit=limits.page_items,
+        default_dedup=limits.default_dedup,
+        compatible=house.settings.hda.compatible,
+        sites=naming.sites,
+    )
+
+
+async def _order_face(house: House, orders: Orders, world: HdaWorld) -> OrderFace:
     harvest = house.settings.harvest
     letters = Letters(
         table=await house.stack.enter_async_context(records_of(house.settings, "order_letters", Letter)),
         session=house.outbound.session,
         check=house.outbound.check,
         keys={name: key.reveal().encode() for name, key in harvest.webhook_keys.items()},
-        source=base,
+        source=world.view.base,
     )
-    view = view_of_orders(base, house.base, naming=naming, collections=collections)
-    polling = Polling(orders=orders, letters=letters, tell=partial(order_item, view=view))
+    polling = Polling(orders=orders, letters=letters, tell=partial(order_item, view=world.view))
     await house.stack.enter_async_context(polling.running())
     return OrderFace(
         orders=orders,
         polling=polling,
-        charging=Patient(house.charging, seconds=house.settings.hda.absorb_seconds),
         access=house.access,
-        collections=collections,
-        naming=naming,
         callback_hosts=harvest.callback_hosts,
-        view=view,
+        world=world,
     )
 
 
