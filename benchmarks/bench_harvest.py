@@ -18,7 +18,7 @@ from benchmarks.federation.peers import PeerMissing
 from benchmarks.harness import Row
 from benchmarks.harvest.peers import PEERS, Peer, lakegate, shared
 from benchmarks.harvest.servers import BUCKET, data_of, nginx, rclone_s3, work_folder
-from benchmarks.harvest.work import Cost, Job, ProgramFailed
+from benchmarks.harvest.work import Cost, Job, ProgramFailed, name_of
 
 LARGE, SMALL, ONE = 50_000_000, 100_000, 200_000_000
 SLOW = "25m"
@@ -98,7 +98,9 @@ def _fill(folder: Path, count: int, size: int) -> None:
     folder.mkdir(parents=True)
     body = os.urandom(size)
     for number in range(count):
-        (folder / f"o{number}").write_bytes(body[number:] + body[:number])
+        path = folder / name_of(number)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(body[number:] + body[:number])
 
 
 def _compared(job: Job, folder: Path, rounds: int, kept: Path | None) -> dict[str, Cost | str]:

@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from benchmarks.harvest.servers import ACCESS, BUCKET, SECRET
-from benchmarks.harvest.work import Job
+from benchmarks.harvest.work import Job, name_of
 from edges.catalogues.memory import MemoryCatalogue
 from edges.lines.lines import Lines
 from edges.model import Json, Query
@@ -115,7 +115,7 @@ async def _nothing(collection: str) -> Json | None:
 
 async def _found(job: Job) -> AsyncIterator[FoundItem]:
     for number in range(job.count):
-        name = f"{job.prefix}o{number}"
+        name = job.prefix + name_of(number)
         href = f"s3://{BUCKET}/{name}" if job.kind == "s3" else f"{job.source}/{name}"
         asset = {"href": href, "file:size": job.size}
         item: Json = {

@@ -6,7 +6,7 @@ Each takes a job as JSON, copies, and prints the seconds and CPU seconds of the 
 _HEAD = """
 import asyncio, concurrent.futures, json, os, sys, time, urllib.request
 job = json.loads(sys.argv[1]); access, secret, bucket = sys.argv[2:5]
-names = [job["prefix"] + "o%d" % n for n in range(job["count"])]
+names = [job["prefix"] + "i%d/data/o%d" % (n, n) for n in range(job["count"])]
 def told(began, cpu):
     print(json.dumps({"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}), flush=True)
     os._exit(0)

@@ -10,7 +10,7 @@ import msgspec
 from benchmarks.federation.peers import environment_of
 from benchmarks.harvest.peer_scripts import AIOBOTOCORE, BOTO3, OBSTORE
 from benchmarks.harvest.servers import ACCESS, BUCKET, SECRET
-from benchmarks.harvest.work import Cost, Job, measured
+from benchmarks.harvest.work import Cost, Job, measured, name_of
 
 Peer = Callable[[Job, Path], Cost]
 
@@ -46,7 +46,7 @@ def rclone(job: Job, folder: Path) -> Cost:
     target = f":s3,provider=Other,env_auth=true,endpoint='{job.endpoint}',use_unsigned_payload=true"
     source = f":http,url='{job.source}/':" if job.kind == "http" else _remote(job.source) + BUCKET
     names = folder / "names.txt"
-    names.write_text("".join(f"{job.prefix}o{number}\n" for number in range(job.count)))
+    names.write_text("".join(f"{job.prefix}{name_of(number)}\n" for number in range(job.count)))
     cutoff = "1G" if job.kind == "http" else "200M"
     command = [
         str(Path(sys.executable).with_name("rclone")), "copy", source, f"{target}:{BUCKET}", "--config", "/dev/null",
@@ -87,7 +87,7 @@ def _piped(program: str, read: str, write: str) -> Peer:
         words = {"binary": binary, "bucket": BUCKET}
         copy = " | ".join([source.format(endpoint=job.source, **words), write.format(endpoint=job.endpoint, **words)])
         count = min(job.count, MOST_PIPES)
-        names = "\\n".join(f"{job.prefix}o{number}" for number in range(count))
+        names = "\\n".join(f"{job.prefix}{name_of(number)}" for number in range(count))
         line = f"printf '{names}\\n' | xargs -P {min(job.at_once, MOST_PROCESSES)} -n 1 sh -c {shlex.quote(copy)}"
         cost = measured(["sh", "-c", line], log=folder / f"{name}.log", environment=_KEYS)
         return msgspec.structs.replace(cost, memory=0, count=0 if count == job.count else count)

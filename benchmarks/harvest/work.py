@@ -12,7 +12,9 @@ import msgspec
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """Copy ``count`` objects of ``size`` bytes, ``o0`` and on, from a base URL or bucket to a bucket, so many at once.
+    """Copy ``count`` objects of ``size`` bytes from a base URL or bucket to a bucket, so many at once.
+
+    Everybody writes keys of the same folders (:func:`name_of`): a service that keeps them in files makes each folder.
 
     ``source`` is ``http://host:port/prefix`` or an S3 endpoint, by ``kind``; ``endpoint`` is the target's.
     """
@@ -29,6 +31,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def gigabytes(self) -> float:
         """Return what moves, in GB."""
         return self.count * self.size / 1e9
+
+
+def name_of(number: int) -> str:
+    """Return what an object is called below a job's prefix: a folder for each item, and in it one for its asset."""
+    return f"i{number}/data/o{number}"
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
