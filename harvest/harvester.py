@@ -32,9 +32,10 @@ from harvest.desk_wire import Terms
 from harvest.errors import HarvestError, OrderGone
 from harvest.estimate import with_rate
 from harvest.intake import Bounds, Intake
+from harvest.links import linked
 from harvest.means import is_near_only
 from harvest.meter import Meter
-from harvest.model import Estimate, JobFilter, ObjectResult, Order, OrderRequest, Results
+from harvest.model import Estimate, JobFilter, Order, OrderRequest, Results
 from harvest.orders import NewOrder
 from harvest.outbox import Outbox
 from harvest.planner import Planner, fingerprint
@@ -63,13 +64,8 @@ FAULT_PAUSE = 1.0
 BREATH = 0.1
 """Seconds between two turns of those who look after orders beside the workers, at least."""
 
-
 REGISTERING = 2
 """Catalogues that are told of items at once, at most: a slow one does not keep the others waiting."""
-
-
-LINK_SECONDS = 600
-"""How long a signed link can be used; asking for the results again gives new ones."""
 
 
 class _Shared(TypedDict):
@@ -281,7 +277,7 @@ class Harvester:
         place = self._places[order.request.target]
         results = await self._database.run(lambda c: orders.results(c, order_id, place.bucket, after, limit))
         place = self._places[order.request.target]  # a user's bucket may have been closed since
-        return _linked(results, place) if order.request.temporary or place.owner else results
+        return linked(results, place) if order.request.temporary or place.owner else results
 
     def politeness(self) -> tuple[Politeness, ...]:
         """Return how the sites that want to be read politely are read by this process."""
@@ -391,15 +387,3 @@ class Harvester:
                 await asyncio.sleep(
                     max(0.0, begun + BREATH - asyncio.get_running_loop().time())
                 )  # workers wake us with each step
-
-
-def _linked(results: Results, place: Place) -> Results:
-    """Return results with signed links to what only they lead to."""
-
-    def linked(each: ObjectResult) -> ObjectResult:
-        if each.href is None:
-            return each
-        key = each.href.removeprefix(f"s3://{place.bucket}/")
-        return msgspec.structs.replace(each, link=place.store.presign_get(key, expires=LINK_SECONDS))
-
-    return msgspec.structs.replace(results, objects=tuple(map(linked, results.objects)))
