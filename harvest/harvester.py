@@ -1,21 +1,20 @@
 """Orders from end to end: taken in, carried out by workers, settled with the ledger."""
 
-import asyncio
 import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Self, TypedDict
 
 import msgspec
 
-from edges.errors import EdgeError
 from harvest import orders, stats
 from harvest.admission import Admission
 from harvest.audit import Audits
+from harvest.background import Background
 from harvest.beside.clerk import Clerk
 from harvest.beside.crew import CrewFigures
 from harvest.beside.together import crew_of, near
@@ -41,7 +40,6 @@ from harvest.outbox import Outbox
 from harvest.planner import Planner, fingerprint
 from harvest.politeness import Manners, Politeness
 from harvest.registrar import Registrar
-from harvest.rest import Rest
 from harvest.rules_book import RuleBook
 from harvest.rules_keeper import RulesKeeper
 from harvest.runs import Elsewhere, Runs, nowhere
@@ -50,19 +48,9 @@ from harvest.settings import HarvestSettings
 from harvest.stats import Stats
 from harvest.turns import DatabaseTurns
 from harvest.upkeep import Upkeep
-from quotas.errors import QuotaError
 from quotas.model import Charge
 
 logger = logging.getLogger(__name__)
-
-Resting = Callable[[float], Awaitable[None]]
-"""Rests for so many seconds at most."""
-
-FAULT_PAUSE = 1.0
-"""Seconds that a background task rests after an unforeseen error."""
-
-BREATH = 0.1
-"""Seconds between two turns of those who look after orders beside the workers, at least."""
 
 REGISTERING = 2
 """Catalogues that are told of items at once, at most: a slow one does not keep the others waiting."""
@@ -100,9 +88,8 @@ class Harvester:
         self._places = world.places
         self._clock: Callable[[], float] = time.time
         self._meter = Meter()
-        self._wake = asyncio.Event()
-        self._rest = Rest()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._carrying = 0
+        self._background = background = Background(settings.idle_seconds)
         self._database = database
         self._journal = journal = Journal(database=self._database, clock=self._clock, checkpoint=checkpoint)
         self._elsewhere = elsewhere = elsewhere or nowhere()
@@ -123,13 +110,13 @@ class Harvester:
             admission=self._admission,
             places=self._places,
             bounds=Bounds(approval_bytes=settings.approval_bytes, choice=elsewhere.choice),
-            changed=self._progressed,
+            changed=background.progressed,
         )
         self.control = Control(journal=journal, admission=self._admission, changed=self._woken)
         shared: _Shared = {"journal": journal, "intake": self._intake, "control": self.control, "places": self._places}
-        self.rules = RuleBook(**shared, changed=self._progressed)
+        self.rules = RuleBook(**shared, changed=background.progressed)
         self._keeper = RulesKeeper(**shared, pause_seconds=settings.pause_seconds)
-        self.audits = Audits(journal=journal, places=self._places, changed=self._progressed)
+        self.audits = Audits(journal=journal, places=self._places, changed=background.progressed)
         self.outbox = Outbox(journal=journal, world=world, bucket_of=lambda target: self._places[target].bucket)
         self._runs = Runs(journal=journal, elsewhere=elsewhere)
         self._turns = DatabaseTurns(journal=journal, sites=world.politeness, seconds=settings.claim_seconds)
@@ -148,7 +135,7 @@ class Harvester:
                 journal=journal, places=world.places, describe=world.describe, attempts=settings.attempts
             ),
             claim_seconds=settings.claim_seconds,
-            progressed=self._progressed,
+            progressed=self._registered,
         )
         self._upkeep = Upkeep(
             journal=journal,
@@ -160,27 +147,25 @@ class Harvester:
 
     async def __aenter__(self) -> Self:
         await self._database.__aenter__()
+        background = self._background
         for number in range(self._settings.workers):
-            self._start(self._carry, f"harvest-carrier-{number}", rest=self._rest.rest)
+            background.share(self._carry, f"harvest-carrier-{number}")
         if self._settings.workers:
-            self._start(self._books.enlist, "harvest-enlisting")
+            background.start(self._books.enlist, "harvest-enlisting")
             for number in range(min(self._settings.workers, REGISTERING)):
-                self._start(self._books.register, f"harvest-registering-{number}")
-        self._start(self._keep_up, "harvest-upkeep")
-        self._start(self._keep_rules, "harvest-rules")
-        self._start(self.audits.turn, "harvest-audits")
-        self._start(self.outbox.turn, "harvest-outbox")
-        self._start(self._runs.turn, "harvest-runs")
-        self._start(self._turns.turn, "harvest-turns")
+                background.start(self._books.register, f"harvest-registering-{number}")
+        background.start(self._keep_up, "harvest-upkeep")
+        background.start(self._keep_rules, "harvest-rules")
+        background.start(self.audits.turn, "harvest-audits")
+        background.start(self.outbox.turn, "harvest-outbox")
+        background.start(self._runs.turn, "harvest-runs")
+        background.start(self._turns.turn, "harvest-turns")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        await self._background.leave()
         await self._crew.leave()
         with contextlib.suppress(HarvestError):  # what cannot be told lapses by itself
             await self._turns.leave()
@@ -308,7 +293,7 @@ class Harvester:
 
         await self._database.run(end)
         self._carrier.nudge()
-        self._progressed()
+        self._background.progressed()
         return await self.status(order_id)
 
     def counter(self, *, buckets: Callable[[str], Bucket | None], allowed: Iterable[str]) -> Counter:
@@ -342,19 +327,23 @@ class Harvester:
     def _woken(self) -> None:
         """Let workers look at their claims, and for work."""
         self._carrier.nudge()
-        self._progressed()
+        self._background.progressed()
 
-    def _progressed(self) -> None:
-        """Wake whoever waits for something to happen."""
-        woken, self._wake = self._wake, asyncio.Event()
-        woken.set()
-        self._rest.call()
-
-    def _start(self, step: Callable[[], Awaitable[bool]], name: str, rest: Resting | None = None) -> None:
-        self._tasks.append(asyncio.create_task(self._repeat(step, rest), name=name))
+    def _registered(self) -> None:
+        """Let an order whose last item was told be settled at once, where nothing more is to be waited for."""
+        self._background.progressed()
+        if not self._carrying:
+            self._background.hurry()
 
     async def _carry(self) -> bool:
-        return await self._carrier.step(found=self._rest.call, progressed=self._progressed)
+        self._carrying += 1
+        try:
+            worked = await self._carrier.step(found=self._background.call, progressed=self._background.progressed)
+        finally:
+            self._carrying -= 1
+        if worked:
+            self._background.hurry()
+        return worked
 
     async def _keep_rules(self) -> bool:
         await self._keeper.turn()
@@ -363,27 +352,3 @@ class Harvester:
     async def _keep_up(self) -> bool:
         await self._upkeep.turn()
         return False
-
-    async def _repeat(self, step: Callable[[], Awaitable[bool]], rest: Resting | None) -> None:
-        """Take step after step; rest when there was nothing to do, until something happens or ``rest`` ends."""
-        while True:
-            wake, begun = self._wake, asyncio.get_running_loop().time()
-            try:
-                worked = await step()
-            except (EdgeError, HarvestError, QuotaError) as error:
-                logger.warning("harvest work failed", extra={"reason": str(error)})
-                worked = False
-                await asyncio.sleep(FAULT_PAUSE)
-            except Exception:  # the boundary of a background task: a fault in one piece must not end the rest
-                logger.exception("harvest work broke")
-                worked = False
-                await asyncio.sleep(FAULT_PAUSE)
-            if not worked and rest is not None:
-                await rest(self._settings.idle_seconds)
-            elif not worked:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.idle_seconds):
-                        await wake.wait()
-                await asyncio.sleep(
-                    max(0.0, begun + BREATH - asyncio.get_running_loop().time())
-                )  # workers wake us with each step

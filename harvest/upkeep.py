@@ -1,6 +1,7 @@
 """What has to be done beside the copying: leases renewed, orders settled, quota asked for again."""
 
 import logging
+from typing import NamedTuple
 
 from harvest import orders
 from harvest.admission import Admission, Holding, as_holding
@@ -15,6 +16,27 @@ logger = logging.getLogger(__name__)
 
 REFUNDS_AT_ONCE = 500
 """Removed copies whose storage is given back in one turn."""
+
+
+class _Due(NamedTuple):
+    """What there is to do."""
+
+    abandoned: bool
+    finished: bool
+    waiting: bool
+    to_release: bool
+    refunds: bool
+
+
+def _due(connection: Connection, now: float) -> _Due:
+    """Look at all that may be due in one go: this is asked ten times a second while work goes on."""
+    return _Due(
+        abandoned=connection.one("orders_abandoned", now=now) is not None,
+        finished=connection.one("orders_finished", now=now) is not None,
+        waiting=connection.one("orders_waiting", now=now) is not None,
+        to_release=connection.one("orders_to_release", now=now, limit=1) is not None,
+        refunds=connection.one("refunds_due", limit=1) is not None,
+    )
 
 
 class Upkeep:
@@ -47,11 +69,18 @@ class Upkeep:
         Raises:
             LedgerUnavailable: the ledger cannot be written; all that is due stays due.
         """
-        await self._forget_abandoned()
-        await self._settle_finished()
-        await self._ask_again()
-        await self._release()
-        await self._give_back()
+        now = self._clock()
+        due = await self._database.run(lambda c: _due(c, now))
+        if due.abandoned:
+            await self._forget_abandoned()
+        if due.finished:
+            await self._settle_finished()
+        if due.waiting:
+            await self._ask_again()
+        if due.to_release:
+            await self._release()
+        if due.refunds:
+            await self._give_back()
         if self._clock() - self._renewed >= self._renew_every:
             self._renewed = self._clock()
             await self._renew()
