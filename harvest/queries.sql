@@ -281,7 +281,7 @@ DELETE FROM objects WHERE id = :id AND fence = :fence AND state = 'DELETING';
 
 -- name: item_claimable
 -- Ready is an item that for some order at work has nothing left to copy, that no order works on, or that loses a copy.
-SELECT i.id, i.target, i.collection FROM items i
+SELECT i.id, i.target, i.collection, length(i.doc) AS size FROM items i
 WHERE i.changed > i.registered AND i.failed = 0 AND i.not_before <= :now AND i.claim_until <= :now
     AND (EXISTS (SELECT 1 FROM order_items l JOIN orders r ON r.id = l.order_id
         WHERE l.item = i.id AND r.settled = 0 AND NOT EXISTS (

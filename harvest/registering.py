@@ -6,14 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from edges.model import Json
-from harvest.claims import CopiedAsset, ItemClaim, as_rows
+from harvest.claims import CopiedAsset, ItemClaim, as_rows, sizes_before
 from harvest.database import Connection, Row
 from harvest.model import Source, Value
 
 _SOURCE = msgspec.json.Decoder(Source)
 
 BATCH = 200
-"""Items that are told to a catalogue at once."""
+"""Items that are told to a catalogue at once, at most."""
+
+BATCH_SIZE = 8 << 20
+"""Characters of items that are told at once, at most, unless one alone has more: all of them are held for a moment."""
 
 
 class Entry(Value, frozen=True):
@@ -38,6 +41,7 @@ def claim_items(connection: Connection, now: float, until: float) -> list[ItemCl
     """Take items, all of one collection at one target, of which the catalogue has to be told."""
     rows = connection.gathered("item_claimable", now=now, limit=BATCH)
     alike = [row for row in rows if (row["target"], row["collection"]) == (rows[0]["target"], rows[0]["collection"])]
+    alike = [row for row, before in zip(alike, sizes_before(alike), strict=True) if before < BATCH_SIZE]
     if not alike:
         return []
     ids = as_rows([(row["id"],) for row in alike])

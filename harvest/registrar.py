@@ -19,6 +19,9 @@ from harvest.seams import Describe, Place
 
 logger = logging.getLogger(__name__)
 
+ASKED = 50
+"""Items that a catalogue is asked for at once: some are asked in an address, which has an end."""
+
 Written = tuple[ItemClaim, Json | None]
 """An item and what the catalogue shall say of it: None, nothing."""
 
@@ -139,8 +142,15 @@ async def _existing(catalogue: WritableCatalogue, batch: Sequence[ItemClaim]) ->
     if len(batch) == 1:
         item = as_json(await _item_or_none(catalogue, batch[0]))
         return {} if item is None else {batch[0].item_id: item}
-    ids = tuple(claim.item_id for claim in batch)
-    query = Query(collections=(batch[0].collection,), ids=ids, limit=len(ids))
+    ids = [claim.item_id for claim in batch]
+    found: dict[str, Json] = {}
+    for start in range(0, len(ids), ASKED):
+        found |= await _named(catalogue, batch[0].collection, tuple(ids[start : start + ASKED]))
+    return found
+
+
+async def _named(catalogue: WritableCatalogue, collection: str, ids: tuple[str, ...]) -> dict[str, Json]:
+    query = Query(collections=(collection,), ids=ids, limit=len(ids))
     found: dict[str, Json] = {}
     position: str | None = None
     while True:

@@ -4,7 +4,7 @@ import pytest
 from msgspec import structs
 from test_harvest_database import active, database, take_in
 
-from harvest import claims_together, orders
+from harvest import claims_together, orders, registering
 from harvest.claims import as_rows, claim_objects
 from harvest.claims_together import Available, Checked
 from harvest.enlisting import enlist
@@ -131,6 +131,15 @@ async def test_what_is_known_of_many_items_is_of_each_its_own(database):
         late = structs.replace(items[0], fence=99)
         assert await there.run(lambda c: registered(c, [late, items[1]])) == {items[0].id}
         assert await there.run(lambda c: claim_items(c, 30.0, 40.0)) != []
+
+
+async def test_no_more_items_are_told_at_once_than_can_be_held(database, monkeypatch):
+    monkeypatch.setattr(registering, "BATCH_SIZE", 1)
+    async with database() as there:
+        await there.run(lambda c: plan(c, "a", item("i1"), item("i2")))
+        await there.run(enlist)
+        told = [[each.item_id for each in await there.run(lambda c: claim_items(c, 10.0, 20.0))] for _ in range(3)]
+        assert sorted(map(tuple, told)) == [(), ("i1",), ("i2",)]
 
 
 def test_rows_hold_no_nul():
