@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from edges.compute.model import Adjustment, ClusterReport, KernelModel, Upstream
 from edges.lines.sockets import Buffer
-from edges.model import Batch, Bytes, Capabilities, ClusterCap, EdgeUser, Json, Members, ObjectInfo, Part, Query, Stored
+from edges.model import Batch, Capabilities, ClusterCap, EdgeUser, Json, Members, ObjectInfo, Part, Query, Stored
 
 
 class Catalogue(Protocol):
@@ -84,7 +84,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def put(self, key: str, body: Bytes, *, metadata: dict[str, str] | None = None) -> str:
+    async def put(self, key: str, body: Buffer, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""
         ...
 

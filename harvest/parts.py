@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 
 from edges.errors import EdgeError
-from edges.model import Bytes, Part
+from edges.lines.sockets import Buffer
+from edges.model import Part
 from edges.storage.s3_wire import Whole
 from harvest.claims import ObjectClaim
 from harvest.desk import Desk
@@ -44,7 +45,7 @@ class Parts:
                 part = await self._send(upload, Feed(reading, size, upload.digest), number, size)
             await self._remember(upload, part, start + size)
 
-    async def hold(self, upload: Upload, reading: Reading, first: Bytes) -> None:
+    async def hold(self, upload: Upload, reading: Reading, first: Buffer) -> None:
         """Send a source that tells no length: each part is held, while the next one is already being read."""
         body, end = first, upload.start
         while body:
@@ -61,7 +62,7 @@ class Parts:
                 raise
             body = await following
 
-    async def _hold_part(self, upload: Upload, body: Bytes, end: int) -> None:
+    async def _hold_part(self, upload: Upload, body: Buffer, end: int) -> None:
         number = _number(end, upload)
         await asyncio.to_thread(upload.digest.update, body)
         if upload.has(number):

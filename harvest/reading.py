@@ -15,7 +15,6 @@ from typing import Protocol, Self, TypeVar
 import tenacity
 
 from edges.lines.sockets import Buffer
-from edges.model import Bytes
 from edges.unwritten import unwritten
 from harvest.connections import Connection
 from harvest.errors import NotYet, SourceChanged, SourceFailed
@@ -109,11 +108,11 @@ class Reading:
         self.position = self._mark = self._since = start
         self._stop = stop
 
-    async def read_part(self, size: int) -> Bytes:
+    async def read_part(self, size: int) -> Buffer:
         """Return the next ``size`` bytes, held in memory; fewer only at the end."""
         piece = await self.read(size) if size else b""
         if len(piece) == size:  # in one piece, as small objects come
-            return bytes(piece)
+            return piece if isinstance(piece, memoryview) and isinstance(piece.obj, bytes) else bytes(piece)
         body, came = unwritten(size), 0  # what is not filled is cut off
         with memoryview(body) as room:
             while piece:

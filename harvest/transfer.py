@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import msgspec
 
 from edges.errors import Conflict, EdgeError, NotFound, SiteMisbehaved
-from edges.model import Bytes, Stored
+from edges.lines.sockets import Buffer
+from edges.model import Stored
 from harvest.claims import ObjectClaim, is_small
 from harvest.copying import Copier
 from harvest.desk import Desk
@@ -134,7 +135,7 @@ class Transfer:
                 raise SourceChanged
             claim = msgspec.structs.replace(claim, source=source, validator=reading.validator)
             _check_announced(claim, reading)
-            came: Upload | Bytes | None
+            came: Upload | Buffer | None
             if reading.total is None:
                 came = await self._unmeasured(claim, reading, upload)
             else:
@@ -147,7 +148,7 @@ class Transfer:
 
     async def _measured(
         self, claim: ObjectClaim, reading: Reading, upload: Upload | None, *, absent: bool
-    ) -> Upload | Bytes | None:
+    ) -> Upload | Buffer | None:
         """Transfer a source that tells its length; return what is to be concluded or put, or None if all is done."""
         total = reading.total or 0
         if upload is None and total <= min(self._manner.part_bytes, HELD):
@@ -185,7 +186,7 @@ class Transfer:
             part_bytes=self._manner.part_bytes,
         )
 
-    async def _unmeasured(self, claim: ObjectClaim, reading: Reading, upload: Upload | None) -> Upload | Bytes:
+    async def _unmeasured(self, claim: ObjectClaim, reading: Reading, upload: Upload | None) -> Upload | Buffer:
         """Transfer a source that does not tell its length; return what is to be concluded, or to be put."""
         if upload is not None and upload.apart:
             raise SourceChanged  # it told its length before
@@ -197,7 +198,7 @@ class Transfer:
         await self._parts(claim).hold(upload, reading, first)
         return upload
 
-    async def _hold(self, claim: ObjectClaim, body: Bytes) -> None:
+    async def _hold(self, claim: ObjectClaim, body: Buffer) -> None:
         """Put an object that is held whole."""
         digest = self._digest(claim)
         digest.update(body)

@@ -11,8 +11,11 @@ from typing import Any, Protocol, Self, SupportsIndex, TypeVar
 
 from edges.lines.gathering import Gathering
 
-READ_AT_ONCE = 128 * 1024
-"""Bytes of the first read of an answer: its head, and often all of it."""
+READ_AT_ONCE = 120 * 1024
+"""Bytes of the first read of an answer: its head, and often all of it.
+
+Room of 128 KiB and more would be asked of the kernel each time, and given back (malloc(3), ``M_MMAP_THRESHOLD``).
+"""
 
 _TURN = 2 << 20
 """Bytes after which others get their turn, however fast both sides are."""

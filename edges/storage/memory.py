@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from edges.errors import Conflict, NotFound, SiteMisbehaved, SiteUnavailable
 from edges.lines.sockets import Buffer
-from edges.model import Bytes, ObjectInfo, Part, Stored
+from edges.model import ObjectInfo, Part, Stored
 
 
 class _Stored(NamedTuple):
@@ -61,7 +61,7 @@ class MemoryStore:
             raise NotFound(f"no object {key!r}")
         return info, self.get(key)
 
-    async def put(self, key: str, body: Bytes, *, metadata: dict[str, str] | None = None) -> str:
+    async def put(self, key: str, body: Buffer, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""
         etag = _etag(body)
         self._objects[key] = _Stored(bytes(body), etag, dict(metadata or {}))
@@ -158,5 +158,5 @@ class MemoryStore:
         return upload
 
 
-def _etag(body: Bytes) -> str:
+def _etag(body: Buffer) -> str:
     return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'

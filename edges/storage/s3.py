@@ -16,7 +16,7 @@ from edges.errors import Conflict, NotFound, SiteMisbehaved, SiteUnavailable
 from edges.lines.answers import PIECE
 from edges.lines.lines import Lines
 from edges.lines.sockets import Buffer
-from edges.model import Bytes, ObjectInfo, Part, Stored
+from edges.model import ObjectInfo, Part, Stored
 from edges.settings import StorageSettings
 from edges.storage.s3_client import s3_client
 from edges.storage.s3_errors import copied_etag, refusal, translated
@@ -239,7 +239,7 @@ class S3Store:
             raise NotFound(f"{self.site}: no object {key!r}")
         return told, self.lend(key)
 
-    async def put(self, key: str, body: Bytes, *, metadata: dict[str, str] | None = None) -> str:
+    async def put(self, key: str, body: Buffer, *, metadata: dict[str, str] | None = None) -> str:
         """Write a small object; return its ETag."""
         headers = _told(metadata)
         told = await self._send("PutObject", key, {}, headers, Whole(body), len(body))
