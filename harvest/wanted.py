@@ -99,7 +99,7 @@ def _judge(
     """Return what to copy, why not, or None where the target has it already."""
     collection, item_id = name
     elsewhere = [copy for copy in copies if copy.site != aim.target]
-    described = [copy for copy in elsewhere or copies if asset in _assets(copy.item)]
+    described = [copy for copy in elsewhere or copies if _asset(copy.item, asset) is not None]
     if not described:
         return None if _held(here, asset, aim) else _failed(name, asset, "the item has no such asset")
     first = described[0].item["assets"][asset]
@@ -156,11 +156,12 @@ def sources_of(copies: Sequence[FoundItem], asset: str, aim: Aim) -> tuple[Sourc
     that site gave us, and no other catalogue may choose what that opens. For the same reason nobody names a source of
     an order's own (``harvest.places.is_external``) but itself.
     """
-    own = [(True, copy.site, _address(copy.item, _assets(copy.item)[asset])) for copy in copies]
+    told_of = [(copy, copy.item["assets"][asset]) for copy in copies]
+    own = [(True, copy.site, _address(copy.item, told)) for copy, told in told_of]
     others = [
         (False, site, _address(copy.item, told))
-        for copy in copies
-        for site, told in _mapping(_assets(copy.item)[asset].get("alternate")).items()
+        for copy, named in told_of
+        for site, told in _mapping(named.get("alternate")).items()
         if isinstance(told, dict) and not is_external(site)
     ]
     open_to_all = ("http:", "https:")
@@ -213,9 +214,9 @@ def _held(here: Json | None, asset: str, aim: Aim) -> Json | None:
     An item that was registered by a harvest may name assets that still lie elsewhere; the storage scheme
     tells.
     """
-    if here is None or asset not in _assets(here):
+    held = None if here is None else _asset(here, asset)
+    if here is None or held is None:
         return None
-    held = _assets(here)[asset]
     ours = aim.target in _mapping(_mapping(here.get("properties")).get("storage:schemes"))
     copied = str(held.get("href", "")).startswith(f"s3://{aim.bucket}/")
     return held if copied or not ours else None
@@ -242,6 +243,12 @@ def _size(asset: Json) -> int | None:
 
 def _assets(item: Json) -> dict[str, Json]:
     return {name: asset for name, asset in _mapping(item.get("assets")).items() if isinstance(asset, dict)}
+
+
+def _asset(item: Json, name: str) -> Json | None:
+    assets = item.get("assets")
+    asset = assets.get(name) if isinstance(assets, dict) else None
+    return asset if isinstance(asset, dict) else None
 
 
 def _mapping(value: Any) -> dict[str, Any]:
