@@ -1,16 +1,17 @@
 """Harvests beside other programs that copy to S3: 20 objects of 50 MB and 5,000 of 100 kB, HTTP to S3 and S3 to S3.
 
 Ours is the harvester whole (journal on disk, quota, catalogue, CRC-64/NVME of every byte); the others only copy.
-One sink is nginx answering PUTs, the fastest there is, and has the targets; the other is ``rclone serve s3``, which
-bounds everybody: of the small objects it has them, too. One object from a source that gives so much to each connection
-shows what parts side by side bring.
-All run on one machine with their servers, in turns; what counts are the ratios within one run.
+One sink is nginx answering PUTs, the fastest there is; the other is ``rclone serve s3``, which bounds everybody. One
+object from a source that gives so much to each connection shows what parts side by side bring.
+All run on one machine with their servers, in turns forwards and backwards; what counts are the quotients within each
+round. Who is nobody's measure runs once.
 """
 
 import os
 import shutil
 import statistics
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,11 @@ SLOW = "25m"
 
 MOST_MEMORY = 128 << 20
 BOTO3_TIMES = 3.0
+MEASURES = ("lakegate", "obstore", "rclone", "boto3")
+"""Those that targets are about; of many small objects boto3 is not one."""
+
+Samples = dict[str, list[Cost] | str]
+"""What each program cost, round by round, or why it is left out."""
 
 
 def run(*, quick: bool = False) -> list[Row]:
@@ -45,12 +51,12 @@ def run(*, quick: bool = False) -> list[Row]:
                 for work in works:
                     rows += _to_nginx(folder, work, address, rounds)
                 for work in works:
-                    rows += _to_s3(folder, work, address, None)
-                    rows += _to_s3(folder, work, address, origin / work.prefix)
+                    rows += _to_s3(folder, work, address, rounds)
+                    rows += _between(folder, work, origin / work.prefix, rounds)
             one = _Work("one/", 1, ONE, 1)
             with nginx(folder, dav=False, limit=SLOW) as source:
                 _fill(data_of(source, folder) / one.prefix, one.count, one.size)
-                rows += _to_s3(folder, one, f"{source.url}/{BUCKET}", None, "slow connections")
+                rows += _from_slow(folder, one, f"{source.url}/{BUCKET}")
         finally:
             shutil.rmtree(folder)
     return rows
@@ -78,20 +84,23 @@ def _to_nginx(folder: Path, work: _Work, source: str, rounds: int) -> list[Row]:
         return _judged(job, _compared(job, folder, rounds, data_of(sink, folder)), "HTTP to nginx")
 
 
-def _to_s3(folder: Path, work: _Work, source: str, held: Path | None, where: str = "HTTP") -> list[Row]:
-    """Copy to a real S3 service, from HTTP or from another one that holds the same files."""
-    if held is None:
-        with rclone_s3(folder) as target:
-            job = work.job("http", source, target.url)
-            return _rows_of(job, _compared(job, folder, 1, None), f"{where} to S3")
+def _to_s3(folder: Path, work: _Work, source: str, rounds: int) -> list[Row]:
+    with rclone_s3(folder) as target:
+        job = work.job("http", source, target.url)
+        return _judged(job, _compared(job, folder, rounds, None), "HTTP to S3")
+
+
+def _between(folder: Path, work: _Work, held: Path, rounds: int) -> list[Row]:
+    """Copy from one S3 service, which holds the same files, to another."""
     with rclone_s3(folder, holding=held) as first, rclone_s3(folder) as second:
         job = work.job("s3", first.url, second.url)
-        return _rows_of(job, _compared(job, folder, 1, None), "S3 to S3")
+        return _judged(job, _compared(job, folder, rounds, None), "S3 to S3")
 
 
-def _rows_of(job: Job, costs: dict[str, Cost | str], where: str) -> list[Row]:
-    """Return the rows at a real S3 service, which small objects have targets at, too."""
-    return _judged(job, costs, where) if job.size == SMALL else _told(job, costs, where)
+def _from_slow(folder: Path, work: _Work, source: str) -> list[Row]:
+    with rclone_s3(folder) as target:
+        job = work.job("http", source, target.url)
+        return _told(job, _compared(job, folder, 1, None), "slow connections to S3")
 
 
 def _fill(folder: Path, count: int, size: int) -> None:
@@ -103,24 +112,39 @@ def _fill(folder: Path, count: int, size: int) -> None:
         path.write_bytes(body[number:] + body[:number])
 
 
-def _compared(job: Job, folder: Path, rounds: int, kept: Path | None) -> dict[str, Cost | str]:
-    """Run everyone in turns; return the medians, or why somebody is left out. What was written is thrown away."""
-    samples: dict[str, list[Cost]] = {}
-    absent: dict[str, str] = {}
+def _compared(job: Job, folder: Path, rounds: int, kept: Path | None) -> Samples:
+    """Run everyone in turns. What was written is thrown away."""
+    samples: Samples = {}
     beside: dict[str, Peer] = {"lakegate with a process beside": shared} if job.size == SMALL else {}
     everyone: dict[str, Peer] = {"lakegate": lakegate, **beside, **PEERS}
-    for _ in range(rounds):
-        for name, program in list(everyone.items()):
+    measures = MEASURES if job.size == LARGE else MEASURES[:-1]
+    for number in range(rounds):
+        turn = [name for name in everyone if (number == 0 or name in measures) and not _is_absent(samples, name)]
+        for name in turn if number % 2 == 0 else reversed(turn):
             try:
-                samples.setdefault(name, []).append(program(job, folder))
+                _costs(samples, name).append(everyone[name](job, folder))
             except (PeerMissing, ProgramFailed) as error:
                 if name == "lakegate":
                     raise
-                absent[name] = str(error)
-                del everyone[name]
+                samples[name] = str(error)
             if kept is not None:
                 _emptied(kept)
-    return absent | {name: _median(costs) for name, costs in samples.items() if costs and name not in absent}
+    return samples
+
+
+def _is_absent(samples: Samples, name: str) -> bool:
+    return isinstance(samples.get(name), str)
+
+
+def _costs(samples: Samples, name: str) -> list[Cost]:
+    """Return what a program cost; nothing, where it is left out."""
+    costs = samples.setdefault(name, [])
+    return costs if isinstance(costs, list) else []
+
+
+def _quotient(ours: list[Cost], theirs: list[Cost], what: Callable[[Cost], float]) -> float:
+    """Return the median of ours over theirs, each of the same round."""
+    return statistics.median(what(our) / what(their) for our, their in zip(ours, theirs, strict=True))
 
 
 def _emptied(folder: Path) -> None:
@@ -137,50 +161,54 @@ def _median(costs: list[Cost]) -> Cost:
     )
 
 
-def _judged(job: Job, all_costs: dict[str, Cost | str], where: str) -> list[Row]:
+def _judged(job: Job, samples: Samples, where: str) -> list[Row]:
     """Return the rows that have targets, and the others as they are."""
-    rows = _told(job, all_costs, where)
-    costs = {name: cost for name, cost in all_costs.items() if isinstance(cost, Cost)}
-    ours = costs["lakegate"]
+    rows = _told(job, samples, where)
+    all_ours = _costs(samples, "lakegate")
+    ours = _median(all_ours)
+
+    def speed(cost: Cost) -> float:
+        return cost.speed(job)
+
     targets = [("obstore", 0.9), ("rclone", 0.8)]
     if job.size == LARGE:
-        targets.append(("boto3", _least_beside_boto3(job, costs)))
+        targets.append(("boto3", _least_beside_boto3(job, samples)))
     for name, least in targets:
-        if name in costs:
-            ratio = ours.speed(job) / costs[name].speed(job)
-            values = (ours.speed(job), costs[name].speed(job))
+        if theirs := _costs(samples, name):
+            ratio = _quotient(all_ours, theirs, speed)
+            values = (speed(ours), speed(_median(theirs)))
             rows.append(_row(job, where, f"MB/s beside {name}", values, name, ratio, f">= {least:.2g}", ratio >= least))
-    if "rclone" in costs:
-        ratio = ours.cpu / costs["rclone"].cpu
-        per_gb = (ours.cpu / job.gigabytes, costs["rclone"].cpu / job.gigabytes)
+    if rclones := _costs(samples, "rclone"):
+        ratio = _quotient(all_ours, rclones, lambda cost: cost.cpu)
+        per_gb = (ours.cpu / job.gigabytes, _median(rclones).cpu / job.gigabytes)
         rows.append(_row(job, where, "CPU s/GB beside rclone", per_gb, "rclone", ratio, "<= 1.5", ratio <= 1.5))
     ratio = ours.memory / MOST_MEMORY
     rows.append(_row(job, where, "MB of memory", (ours.memory / 1e6, None), "", ratio, "<= 128 MiB", ratio <= 1))
     return rows
 
 
-def _least_beside_boto3(job: Job, costs: dict[str, Cost]) -> float:
+def _least_beside_boto3(job: Job, samples: Samples) -> float:
     """Return how many times boto3's speed is wanted: three times, or nearly what the best of the others reaches.
 
     The servers run on the same machine. With few cores they take most of them, and bound everybody: where not even
     the fastest program is three times as fast as boto3, it says nothing of us that we are not.
     """
-    if "boto3" not in costs:
+    boto3 = _costs(samples, "boto3")
+    others = [each for name in ("obstore", "rclone") if (each := _costs(samples, name))]
+    if not boto3 or not others:
         return BOTO3_TIMES
-    best = max((costs[name].speed(job) for name in ("obstore", "rclone") if name in costs), default=float("inf"))
-    return min(BOTO3_TIMES, 0.9 * best / costs["boto3"].speed(job))
+    best = max(_quotient(each, boto3, lambda cost: cost.speed(job)) for each in others)
+    return min(BOTO3_TIMES, 0.9 * best)
 
 
-def _told(job: Job, costs: dict[str, Cost | str], where: str) -> list[Row]:
-    ours = costs["lakegate"]
-    if isinstance(ours, str):
-        raise ProgramFailed(ours)
-    speed = ours.speed(job)
+def _told(job: Job, samples: Samples, where: str) -> list[Row]:
+    speed = _median(_costs(samples, "lakegate")).speed(job)
     rows: list[Row] = []
-    for name, cost in costs.items():
-        if isinstance(cost, str):
-            rows.append(_row(job, where, f"{name} is left out: {cost[:160]}", (speed, None), "", 0.0, "told", True))
+    for name, costs in samples.items():
+        if isinstance(costs, str):
+            rows.append(_row(job, where, f"{name} is left out: {costs[:160]}", (speed, None), "", 0.0, "told", True))
             continue
+        cost = _median(costs)
         memory = f", {cost.memory >> 20} MiB" if cost.memory else ""
         what = f"{name}: {cost.cpu / cost.gigabytes(job):.2f} CPU s/GB{memory}"
         what += f" (of {cost.count} objects)" if cost.count else ""
