@@ -77,7 +77,7 @@ def shared(checks: Checks) -> None:
 def elsewhere(checks: Checks) -> None:
     """Run what carries far from the gateway: by HTTP, on a real Dask Gateway, as Jobs on a real API server."""
     for name in ("far", "dask", "jobs"):
-        run = checks.pytest(f"{SERVICE}/test_harvest_{name}.py", environment={"LAKEGATE_REQUIRE": "kubernetes"})
+        run = checks.pytest(f"{SERVICE}/test_harvest_{name}.py", environment={"LAKEGATE_REQUIRE": "helm,kubernetes"})
         checks.note(f"elsewhere: {name}", run, ALL, held=run.all_ran)
 
 
@@ -100,6 +100,12 @@ def faces(checks: Checks) -> None:
     _shown(checks, "faces: politeness at a real server", f"{SERVICE}/test_harvest_politeness.py")
 
 
+def benchmarks(checks: Checks) -> None:
+    """Run the benchmark beside its peers, from and to nginx and real S3 services."""
+    checks.packages("nginx-light")
+    checks.benchmarks("harvest")
+
+
 PARTS: dict[str, Callable[[Checks], None]] = {
     "rules": rules,
     "transfer": transfer,
@@ -108,7 +114,7 @@ PARTS: dict[str, Callable[[Checks], None]] = {
     "elsewhere": elsewhere,
     "copies": copies,
     "faces": faces,
-    "benchmarks": lambda checks: checks.benchmarks("harvest"),
+    "benchmarks": benchmarks,
 }
 
 

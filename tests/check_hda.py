@@ -79,13 +79,19 @@ def contributed(checks: Checks) -> None:
     _shown(checks, "roles, of tokens of a real provider", "tests/service/auth/test_auth_roles.py")
 
 
+def benchmarks(checks: Checks) -> None:
+    """Run the benchmarks, those of downloads beside nginx."""
+    checks.packages("nginx-light")
+    checks.benchmarks("hda", "downloads")
+
+
 PARTS: dict[str, Callable[[Checks], None]] = {
     "face": face,
     "orders": orders,
     "clients": clients,
     "downloads": downloads,
     "contributed": contributed,
-    "benchmarks": lambda checks: checks.benchmarks("hda", "downloads"),
+    "benchmarks": benchmarks,
 }
 
 

@@ -5,8 +5,6 @@ stac-fastapi-pgstac on PostgreSQL with PostGIS, stac-fastapi-eodag) are required
 """
 
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 
@@ -81,8 +79,7 @@ def service(checks: Checks) -> None:
 
 def benchmarks(checks: Checks) -> None:
     """Run the benchmarks beside their peers."""
-    if os.geteuid() == 0 and shutil.which("apt-get") and not shutil.which("nginx"):
-        subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *PEERS], check=False)
+    checks.packages(*PEERS)
     checks.benchmarks("search", "catalogue", "export", "federation")
 
 

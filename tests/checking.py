@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,15 @@ class Checks:
         code, _, seconds = self.run("make", ".venv/.dev")
         self.note("installation", f"{seconds:.0f} s", "exit code 0", held=code == 0)
 
+    def packages(self, *names: str) -> None:
+        """Install packages of Debian that are missing, where we may: what benchmarks set beside us."""
+        if os.geteuid() or shutil.which("apt-get") is None:
+            return
+        missing = [name for name in names if not _is_there(name)]
+        if missing:
+            self.run("apt-get", "update", "-q")
+            self.run("apt-get", "install", "-y", "-q", "--no-install-recommends", *missing)
+
     def pytest(self, *arguments: str, environment: dict[str, str] | None = None) -> Passed:
         """Run tests; return how many passed, and what they recorded."""
         handle, name = tempfile.mkstemp(prefix="report-", suffix=".xml", dir=self.clone.parent)
@@ -113,6 +123,12 @@ class Checks:
         """Run the linters."""
         code, _, _ = self.run("make", "lint")
         self.note("lint: exit code", code, "0", held=code == 0)
+
+
+def _is_there(package: str) -> bool:
+    """Tell whether a package is installed, or the program that it is named after."""
+    told = subprocess.run(["dpkg", "--status", package], capture_output=True, check=False)
+    return told.returncode == 0 or shutil.which(package.removesuffix("-light")) is not None
 
 
 def _read_report(report: Path, code: int, seconds: float) -> Passed:
