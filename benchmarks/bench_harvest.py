@@ -26,6 +26,8 @@ SLOW = "25m"
 """Bytes a second that a source gives to one connection, as nginx spells them: what a far hub is like."""
 
 MOST_MEMORY = 128 << 20
+BESIDE = {"obstore": 0.9, "rclone": 0.8}
+"""How much of others' speed is wanted."""
 BOTO3_TIMES = 3.0
 MEASURES = ("lakegate", "obstore", "rclone", "boto3")
 """Those that targets are about; of many small objects boto3 is not one."""
@@ -170,10 +172,8 @@ def _judged(job: Job, samples: Samples, where: str) -> list[Row]:
     def speed(cost: Cost) -> float:
         return cost.speed(job)
 
-    targets = [("obstore", 0.9), ("rclone", 0.8)]
-    if job.size == LARGE:
-        targets.append(("boto3", _least_beside_boto3(job, samples)))
-    for name, least in targets:
+    targets = BESIDE | ({"boto3": _least_beside_boto3(job, samples)} if job.size == LARGE else {})
+    for name, least in targets.items():
         if theirs := _costs(samples, name):
             ratio = _quotient(all_ours, theirs, speed)
             values = (speed(ours), speed(_median(theirs)))
@@ -188,17 +188,17 @@ def _judged(job: Job, samples: Samples, where: str) -> list[Row]:
 
 
 def _least_beside_boto3(job: Job, samples: Samples) -> float:
-    """Return how many times boto3's speed is wanted: three times, or nearly what the best of the others reaches.
+    """Return how many times boto3's speed is wanted: three times, or what the other targets come to.
 
     The servers run on the same machine. With few cores they take most of them, and bound everybody: where not even
     the fastest program is three times as fast as boto3, it says nothing of us that we are not.
     """
     boto3 = _costs(samples, "boto3")
-    others = [each for name in ("obstore", "rclone") if (each := _costs(samples, name))]
+    others = [(least, each) for name, least in BESIDE.items() if (each := _costs(samples, name))]
     if not boto3 or not others:
         return BOTO3_TIMES
-    best = max(_quotient(each, boto3, lambda cost: cost.speed(job)) for each in others)
-    return min(BOTO3_TIMES, 0.9 * best)
+    wanted = max(least * _quotient(each, boto3, lambda cost: cost.speed(job)) for least, each in others)
+    return min(BOTO3_TIMES, wanted)
 
 
 def _told(job: Job, samples: Samples, where: str) -> list[Row]:
