@@ -127,9 +127,8 @@ def claim_objects(
         return []
     ids = as_rows([(row["id"],) for row in rows])
     connection.change("objects_claim", rows=ids, until=until)
-    if len(rows) == 1:
-        return [_object(connection.one("object_claimed", id=rows[0]["id"]))]
-    return [_object(row) for row in connection.gathered("objects_claimed", rows=ids)]
+    plain = {row["id"]: row for row in connection.gathered("objects_claimed", rows=ids)}
+    return [_object(plain.get(row["id"]) or connection.one("object_claimed", id=row["id"])) for row in rows]
 
 
 def sizes_before(rows: Sequence[Row]) -> list[int]:

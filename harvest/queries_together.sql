@@ -13,7 +13,7 @@ UPDATE objects SET state = CASE state WHEN 'WANTED' THEN 'CLAIMED' WHEN 'ORDERED
 WHERE id IN (SELECT CAST(told.value ->> 0 AS BIGINT) FROM json_each(:rows) AS told);
 
 -- name: objects_claimed
--- Small ones have no state of a checksum to go on from.
+-- Those without a state of a checksum to go on from: others, which are few, come each by itself (object_claimed).
 SELECT o.id, o.target, o.key, i.collection, i.item_id, o.asset, o.state, o.sources, o.size, o.checksum, o.integrity,
     o.version, o.upload_id, o.part_bytes, o.source, o.validator, o.total, o.done, NULL AS hash_state, o.digest,
     o.attempts, o.fence, o.visible

@@ -9,11 +9,14 @@ from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
+from msgspec import structs
 
+from edges.model import Part
 from harvest import claims, orders
 from harvest.database_postgres import PostgresDatabase, connect, version
 from harvest.database_sqlite import SqliteDatabase
 from harvest.errors import ClaimLost, DatabaseUnavailable
+from harvest.model import Source
 from harvest.postgres_words import bound
 from harvest.sql import queries, queries_of_postgres
 
@@ -98,6 +101,26 @@ async def test_small_objects_are_taken_as_many_as_can_be_held(database):
         taken = await opened.run(lambda c: claims.claim_objects(c, 5.0, 9.0, 32))
         assert len(taken) == claims.SMALL_TOGETHER >> 20
         assert len(await opened.run(lambda c: claims.claim_objects(c, 5.0, 9.0, 3))) == 3
+
+
+async def test_what_has_a_checksum_to_go_on_from_is_given_out_with_it_among_others(database):
+    async with database() as opened:
+        await opened.run(lambda c: (take_in(c, "a"), active(c, "a")))
+        for number in range(3):
+            await opened.run(lambda c, key=str(number): want(c, "a", key))
+        (first,) = await opened.run(lambda c: claims.claim_objects(c, 5.0, 9.0))
+        first = structs.replace(first, source=Source(site="hub", href="https://hub.example/0"))
+        part = Part(number=1, etag="e", size=4)
+
+        def begun(connection):
+            claims.begin_upload(connection, first, "u", 4, 10)
+            claims.part_done(connection, first, part, 4, b"state")
+            claims.put_off(connection, first, "give-up-claim", "", 0.0)
+
+        await opened.run(begun)
+        taken = await opened.run(lambda c: claims.claim_objects(c, 5.0, 9.0, 32))
+        assert {each.id: each.hash_state for each in taken}[first.id] == b"state"
+        assert len(taken) == 3
 
 
 async def test_an_act_that_fails_is_undone_and_those_beside_it_are_not(database):
