@@ -28,10 +28,22 @@ class Carrier:
 
     A claim lasts ``claim_seconds`` unless it is renewed. ``recorded`` is the context of the work on each object: its
     end is ``done``, ``deleted``, ``failed``, ``put off``, ``held``, ``waiting`` (for quota), or ``lost`` to another.
+    ``found`` is called before claims are carried out, where there are some, ``progressed`` whenever some have ended.
     """
 
-    def __init__(self, *, desk: Desk, settling: Settles, claim_seconds: float, recorded: Recorded = unrecorded) -> None:
+    def __init__(
+        self,
+        *,
+        desk: Desk,
+        settling: Settles,
+        claim_seconds: float,
+        recorded: Recorded = unrecorded,
+        found: Callable[[], None] = quietly,
+        progressed: Callable[[], None] = quietly,
+    ) -> None:
         self._desk = desk
+        self._found = found
+        self._progressed = progressed
         self._settling = settling
         self._claim_seconds = claim_seconds
         self._recorded = recorded
@@ -42,26 +54,25 @@ class Carrier:
         nudged, self._nudged = self._nudged, asyncio.Event()
         nudged.set()
 
-    async def step(self, *, found: Callable[[], None] = quietly, progressed: Callable[[], None] = quietly) -> bool:
-        """Carry out the next claims; tell whether there were any. ``found`` is called before, where there are.
+    async def step(self) -> bool:
+        """Carry out the next claims; tell whether there were any.
 
-        Of small objects further ones are taken before the last are through, as long as there are. ``progressed`` is
-        called whenever some have ended.
+        Of small objects further ones are taken before the last are through, as long as there are.
         """
         taken = await self._desk.take(SMALL_AT_ONCE)
         if taken:
-            found()
-            await self._under_claims(taken, progressed)
-            progressed()
+            self._found()
+            await self._under_claims(taken)
+            self._progressed()
         return bool(taken)
 
-    async def _under_claims(self, claims: Sequence[ObjectClaim], progressed: Callable[[], None]) -> None:
+    async def _under_claims(self, claims: Sequence[ObjectClaim]) -> None:
         """Carry out claims on objects while renewing them; whoever loses one stops its work at once."""
         hand = Hand()
         renewal = asyncio.create_task(self._renew(hand), name="harvest-renewal")
         renewal.add_done_callback(lambda _: hand.give_up())  # by itself it ends only where it fails
         try:
-            await self._in_a_row(hand, claims, progressed)
+            await self._in_a_row(hand, claims)
             await hand.let_go()
         finally:
             failed = renewal.done()
@@ -72,14 +83,14 @@ class Carrier:
             if failed and isinstance(ends[0], BaseException):
                 raise ends[0]
 
-    async def _in_a_row(self, hand: Hand, claims: Sequence[ObjectClaim], progressed: Callable[[], None]) -> None:
+    async def _in_a_row(self, hand: Hand, claims: Sequence[ObjectClaim]) -> None:
         """Take claims in hand, and as long as they are small ones, more as these end."""
         while claims:
             for claim in claims:
                 hand.take(claim, self._carried(claim, hand.lost))
             if not all(map(is_small, claims)) or not await hand.empty_to(SMALL_AT_ONCE, SMALL_TOGETHER):
                 return
-            progressed()
+            self._progressed()
             try:
                 claims = await self._desk.take(SMALL_AT_ONCE)
             except HarvestError:  # what is in hand may end well all the same

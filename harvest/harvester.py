@@ -1,7 +1,6 @@
 """Orders from end to end: taken in, carried out by workers, settled with the ledger."""
 
 import contextlib
-import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -49,8 +48,6 @@ from harvest.stats import Stats
 from harvest.turns import DatabaseTurns
 from harvest.upkeep import Upkeep
 from quotas.model import Charge
-
-logger = logging.getLogger(__name__)
 
 REGISTERING = 2
 """Catalogues that are told of items at once, at most: a slow one does not keep the others waiting."""
@@ -128,6 +125,8 @@ class Harvester:
             settling=self._crew.settling(near(settings, world, desk, self._manners, checkpoint)),
             claim_seconds=settings.claim_seconds,
             recorded=world.recorded,
+            found=background.call,
+            progressed=background.progressed,
         )
         self._books = Bookkeeping(
             journal=journal,
@@ -338,7 +337,7 @@ class Harvester:
     async def _carry(self) -> bool:
         self._carrying += 1
         try:
-            worked = await self._carrier.step(found=self._background.call, progressed=self._background.progressed)
+            worked = await self._carrier.step()
         finally:
             self._carrying -= 1
         if worked:
