@@ -16,8 +16,8 @@ from harvest.audit_model import MAX_TOLD, Audit, Finding, Kind, Known, Report
 from harvest.database import Connection, Database, Journal, Row
 from harvest.digest import Digest
 from harvest.errors import AuditNotFound
+from harvest.known_items import as_json
 from harvest.publishing import VERSION
-from harvest.registrar import as_json
 from harvest.replica import undangled
 from harvest.seams import Place
 

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 
 import msgspec
 
-from edges.errors import InvalidInput, NotFound
-from edges.model import Json, Query
+from edges.errors import InvalidInput
+from edges.model import Json
 from harvest.errors import OrderRefused, TargetRefused
 from harvest.estimate import estimated_sizes
 from harvest.keys import TEMPLATE_NAMES, group_prefix, template_flaw, template_prefix, temporary_prefix
+from harvest.known_items import known_items
 from harvest.model import Failure, FoundItem, Held, OrderRequest, Source, Value, Wanted
-from harvest.registrar import as_json
 from harvest.replica import registered_alike
 from harvest.seams import Place, Search
 from harvest.wanted import Aim, ItemId, grouped, select
@@ -169,30 +169,17 @@ class Planner:
 
     async def _existing(self, groups: Mapping[ItemId, Sequence[FoundItem]], target: str) -> dict[ItemId, Json]:
         """Return what the target's catalogue has of these items."""
+        catalogue = self._places[target].catalogue
+        if catalogue is None:
+            return {}
         by_collection: dict[str, list[str]] = {}
         for collection, item_id in groups:
             by_collection.setdefault(collection, []).append(item_id)
         existing: dict[ItemId, Json] = {}
         for collection, ids in by_collection.items():
-            existing |= {(collection, str(item["id"])): item for item in await self._items(target, collection, ids)}
+            known = await known_items(catalogue, collection, ids)
+            existing |= {(collection, item_id): item for item_id, item in known.items()}
         return existing
-
-    async def _items(self, target: str, collection: str, ids: Sequence[str]) -> list[Json]:
-        catalogue = self._places[target].catalogue
-        if catalogue is None:
-            return []
-        query = Query(collections=(collection,), ids=tuple(ids), limit=len(ids))
-        found: list[Json] = []
-        position: str | None = None
-        while True:
-            try:
-                batch = await catalogue.search(query, limit=len(ids), after=position)
-            except NotFound:  # the target does not know the collection yet
-                return found
-            found += [item for item in map(as_json, batch.items) if item is not None and item.get("id") in ids]
-            position = batch.next
-            if position is None or len(found) >= len(ids):
-                return found
 
 
 def _entries(

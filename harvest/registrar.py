@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 import msgspec
 
 from edges.errors import EdgeError, NotFound, SiteUnavailable
-from edges.model import Json, Members, Query
+from edges.model import Json, Members
 from edges.seams import WritableCatalogue
 from harvest import claims
 from harvest.claims import CopiedAsset, ItemClaim
 from harvest.database import Connection, Journal
 from harvest.errors import ClaimLost
+from harvest.known_items import as_json, known_items
 from harvest.registering import Entry, entries_of, registered, remember_before
 from harvest.replica import Copy, Scheme, Standing, minimal_collection, replica_item
 from harvest.seams import Describe, Place
@@ -145,25 +146,8 @@ async def _existing(catalogue: WritableCatalogue, batch: Sequence[ItemClaim]) ->
     ids = [claim.item_id for claim in batch]
     found: dict[str, Json] = {}
     for start in range(0, len(ids), ASKED):
-        found |= await _named(catalogue, batch[0].collection, tuple(ids[start : start + ASKED]))
+        found |= await known_items(catalogue, batch[0].collection, tuple(ids[start : start + ASKED]))
     return found
-
-
-async def _named(catalogue: WritableCatalogue, collection: str, ids: tuple[str, ...]) -> dict[str, Json]:
-    query = Query(collections=(collection,), ids=ids, limit=len(ids))
-    found: dict[str, Json] = {}
-    position: str | None = None
-    while True:
-        try:
-            page = await catalogue.search(query, limit=len(ids), after=position)
-        except NotFound:  # not even the collection is there
-            return found
-        for item in map(as_json, page.items):
-            if item is not None and item.get("id") in ids:
-                found[str(item["id"])] = item
-        position = page.next
-        if position is None or len(found) >= len(ids):
-            return found
 
 
 async def _item_or_none(catalogue: WritableCatalogue, claim: ItemClaim) -> Members | None:
@@ -171,14 +155,6 @@ async def _item_or_none(catalogue: WritableCatalogue, claim: ItemClaim) -> Membe
         return await catalogue.item(claim.collection, claim.item_id)
     except NotFound:  # not even its collection is there
         return None
-
-
-def as_json(members: Members | None) -> Json | None:
-    """Return an item whose members are bytes as plain JSON."""
-    if members is None:
-        return None
-    decoded: Json = msgspec.json.decode(msgspec.json.encode(members))
-    return decoded
 
 
 def _copy(copied: CopiedAsset, place: Place, entry: Entry) -> Copy:
