@@ -17,7 +17,7 @@ SELECT * FROM orders WHERE id = :id;
 DELETE FROM orders WHERE id = :id AND state = 'PENDING_ESTIMATE';
 
 -- name: orders_abandoned
-SELECT id FROM orders WHERE state = 'PENDING_ESTIMATE' AND claim_until <= :now;
+SELECT id FROM orders WHERE state = 'PENDING_ESTIMATE' AND settled = 0 AND claim_until <= :now;
 
 -- name: order_keep_planning
 UPDATE orders SET claim_until = :until WHERE id = :id AND state = 'PENDING_ESTIMATE';
@@ -163,7 +163,7 @@ UPDATE order_objects SET reserved = :reserved WHERE order_id = :order_id AND obj
 UPDATE objects SET payer = (
     SELECT l.order_id FROM order_objects l JOIN orders r ON r.id = l.order_id
     WHERE l.object = objects.id AND r.state = 'ACTIVE' ORDER BY r.created LIMIT 1)
-WHERE payer = :id AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING') AND EXISTS (
+WHERE payer = :id AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE') AND state <> 'DELETING' AND EXISTS (
     SELECT 1 FROM order_objects l JOIN orders r ON r.id = l.order_id
     WHERE l.object = objects.id AND r.state = 'ACTIVE' AND r.id <> :id);
 
@@ -187,8 +187,8 @@ WHERE id IN (SELECT object FROM order_objects WHERE order_id = :id)
             AND r.state IN ('ACTIVE', 'WAITING_QUOTA', 'SUSPENDED', 'PENDING_ESTIMATE', 'WAITING_APPROVAL'));
 
 -- name: order_unlink_open
-DELETE FROM order_objects WHERE order_id = :id AND object IN (
-    SELECT id FROM objects WHERE state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING'));
+DELETE FROM order_objects WHERE order_id = :id AND EXISTS (SELECT 1 FROM objects o
+    WHERE o.id = order_objects.object AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE', 'DELETING'));
 
 -- name: orders_working
 -- The orders that may be worked for (one of them, or all that are carried out here): by priority, then the one with the

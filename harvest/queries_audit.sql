@@ -64,7 +64,7 @@ SELECT :id, "user", charged, '', json_set(request, '$.lifetime', NULL), target, 
 
 -- name: deliveries_due
 SELECT d.*, e.type, e.time, e.data FROM deliveries d JOIN events e ON e.id = d.event
-WHERE d.state = 'waiting' AND d.not_before <= :now AND d.claim_until <= :now ORDER BY d.seq LIMIT :limit;
+WHERE d.state = 'waiting' AND d.not_before <= :now AND d.claim_until <= :now ORDER BY +d.seq LIMIT :limit;
 
 -- name: delivery_claim
 UPDATE deliveries SET claim_until = :until WHERE seq = :seq AND state = 'waiting' AND claim_until <= :now;

@@ -94,7 +94,7 @@ WHERE id = :id;
 -- name: reservations_used
 -- What was reserved for copies that failed was given back when the order was settled.
 UPDATE order_objects SET reserved = 0 WHERE order_id = :id
-    AND object IN (SELECT id FROM objects WHERE state IN ('BAD', 'NO_SOURCE'));
+    AND EXISTS (SELECT 1 FROM objects o WHERE o.id = order_objects.object AND o.state IN ('BAD', 'NO_SOURCE'));
 
 -- name: objects_want_again
 -- What failed is tried once more, from the start.

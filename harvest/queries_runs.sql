@@ -8,6 +8,7 @@ UPDATE orders SET executor = 'local' WHERE id = :id;
 SELECT r.id, r.executor, r.target FROM orders r
 WHERE r.state = 'ACTIVE' AND r.settled = 0 AND r.executor <> 'local'
     AND EXISTS (SELECT 1 FROM objects o WHERE o.payer = r.id
+        AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE')
         AND o.state IN ('WANTED', 'ORDERED', 'CLAIMED', 'TRANSFERRING', 'VERIFYING') AND o.not_before <= :now)
     AND NOT EXISTS (SELECT 1 FROM runs n WHERE n.order_id = r.id AND n.state <> 'ended')
     AND NOT EXISTS (SELECT 1 FROM runs n WHERE n.order_id = r.id AND n.failed = 1
@@ -29,6 +30,7 @@ RETURNING *;
 -- name: run_wanted
 -- The order that a run works for, and whether there are bytes for it to carry.
 SELECT r."user", r.charged, r.state, EXISTS (SELECT 1 FROM objects o WHERE o.payer = r.id
+    AND o.state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE')
     AND o.state IN ('WANTED', 'ORDERED', 'CLAIMED', 'TRANSFERRING', 'VERIFYING')) AS open
 FROM orders r WHERE r.id = :order_id;
 
@@ -45,7 +47,8 @@ UPDATE runs SET seen = :now WHERE id = :id AND state <> 'ended' AND expires > :n
 
 -- name: run_open
 SELECT count(*) AS open FROM objects
-WHERE payer = :order_id AND state IN ('WANTED', 'ORDERED', 'CLAIMED', 'TRANSFERRING', 'VERIFYING');
+WHERE payer = :order_id AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE')
+    AND state IN ('WANTED', 'ORDERED', 'CLAIMED', 'TRANSFERRING', 'VERIFYING');
 
 -- name: runs_latest
 SELECT id, executor, state, reason, created, seen, ended, failed FROM runs WHERE order_id = :order_id
