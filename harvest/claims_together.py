@@ -32,27 +32,26 @@ class Available(Value, frozen=True):
 
 def checked(connection: Connection, told: Sequence[Checked]) -> list[bool | Exception]:
     """Remember that bytes are right; tell False of those for which not enough is reserved: nothing was written."""
-    rows = as_rows([(each.claim.id, each.total) for each in told])
-    uncovered = {row["id"] for row in connection.gathered("objects_uncovered", rows=rows)}
-    covered = [each for each in told if each.claim.id not in uncovered]
-    for each in covered:
+    for each in told:
         each.claim.after("check")
     written = as_rows(
         [
             (each.claim.id, each.claim.fence, each.total, each.digest, msgspec.json.encode(each.claim.source).decode())
-            for each in covered
+            for each in told
         ]
     )
-    lost: set[int] = set()
-    if covered and connection.change("objects_checked", rows=written) < len(covered):
-        lost = {each.claim.id for each in covered} - {
-            row["id"] for row in connection.gathered("objects_verifying", rows=written)
-        }
-    return [_checked(each.claim, uncovered, lost) for each in told]
+    if connection.change("objects_checked", rows=written) == len(told):
+        return [True] * len(told)
+    rows = as_rows([(each.claim.id, each.total) for each in told])
+    uncovered = {row["id"] for row in connection.gathered("objects_uncovered", rows=rows)}
+    verifying = {row["id"] for row in connection.gathered("objects_verifying", rows=written)}
+    return [_checked(each.claim, uncovered, verifying) for each in told]
 
 
-def _checked(claim: ObjectClaim, uncovered: Collection[int], lost: Collection[int]) -> bool | Exception:
-    return ClaimLost(LOST) if claim.id in lost else claim.id not in uncovered
+def _checked(claim: ObjectClaim, uncovered: Collection[int], verifying: Collection[int]) -> bool | Exception:
+    if claim.id in uncovered:
+        return False
+    return True if claim.id in verifying else ClaimLost(LOST)
 
 
 def available(connection: Connection, told: Sequence[Available]) -> list[Exception | None]:

@@ -57,7 +57,7 @@ class _Link(NamedTuple):
 
 def enlist(connection: Connection) -> int:
     """Spread some planned items over items and objects; return how many."""
-    rows = connection.all("planned_next", limit=ENLIST)
+    rows = connection.gathered("planned_next", limit=ENLIST)
     if not rows:
         return 0
     first = rows[0]

@@ -11,6 +11,8 @@ MAX_SEGMENT = 200
 """Bytes of one segment: four of them and a prefix stay below MAX_KEY, and file systems stop at 255."""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9._-]")
+_AS_IT_IS = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*")
+"""What nearly all segments are: nothing in them is to be encoded, and they are not dots only."""
 
 
 def segment(text: str, limit: int = MAX_SEGMENT) -> str:
@@ -23,6 +25,8 @@ def segment(text: str, limit: int = MAX_SEGMENT) -> str:
     >>> segment("S2A_MSIL2A"), segment("a/b"), segment(".."), segment("")
     ('S2A_MSIL2A', 'a!2Fb', '!2E!2E', '!')
     """
+    if _AS_IT_IS.fullmatch(text) and len(text) <= limit:
+        return text
     if not text:
         return "!"
     raw = text.encode("utf-8", "surrogatepass")
@@ -34,13 +38,18 @@ def segment(text: str, limit: int = MAX_SEGMENT) -> str:
     return f"{encoded[: limit - 66]}!~{hashlib.sha256(raw).hexdigest()}"
 
 
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.:-]+/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]*/)*([A-Za-z0-9._~!$&'()*+,;=:@-]+)")
+"""An address without anything that is encoded, and without a query, as nearly all are; its last segment."""
+
+
 def file_name(href: str) -> str:
     """Return the last segment of an address's path, decoded; the query is no part of it.
 
-    >>> file_name("https://x.org/a/B02%20x.tif?sig=1")
-    'B02 x.tif'
+    >>> file_name("https://x.org/a/B02%20x.tif?sig=1"), file_name("https://x.org/a/B02.tif")
+    ('B02 x.tif', 'B02.tif')
     """
-    return unquote(urlsplit(href).path.rsplit("/", 1)[-1])
+    plain = _PLAIN.fullmatch(href)
+    return plain[1] if plain is not None else unquote(urlsplit(href).path.rsplit("/", 1)[-1])
 
 
 def object_key(prefix: str, collection: str, item_id: str, asset: str, href: str) -> str:

@@ -22,11 +22,14 @@ FROM json_each(:rows) AS told
 WHERE o.hash_state IS NULL;
 
 -- name: objects_checked
+-- Those of which no more came than their payer has reserved.
 UPDATE objects SET state = 'VERIFYING', total = told.total, digest = told.digest, source = told.source
 FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS fence,
     CAST(value ->> 2 AS BIGINT) AS total, value ->> 3 AS digest, value ->> 4 AS source FROM json_each(:rows)) AS told
 WHERE objects.id = told.id AND objects.fence = told.fence
-    AND coalesce(objects.state, '') IN ('CLAIMED', 'TRANSFERRING', 'VERIFYING');
+    AND coalesce(objects.state, '') IN ('CLAIMED', 'TRANSFERRING', 'VERIFYING')
+    AND (objects.payer IS NULL OR told.total <= coalesce((SELECT l.reserved FROM order_objects l
+        WHERE l.object = objects.id AND l.order_id = objects.payer), 0));
 
 -- name: objects_verifying
 SELECT o.id, o.item, o.payer FROM json_each(:rows) AS told JOIN objects o ON o.id = CAST(told.value ->> 0 AS BIGINT)
@@ -79,7 +82,7 @@ FROM (
     JOIN objects o ON o.item = CAST(told.value ->> 0 AS BIGINT)
     JOIN order_objects l ON l.object = o.id JOIN orders r ON r.id = l.order_id AND r.released = 0
     WHERE coalesce(o.state, '') = 'AVAILABLE'
-    UNION
+    UNION ALL
     SELECT o.id, o.item, o.key, r.id AS order_id, r.copies_until FROM json_each(:rows) AS told
     JOIN objects o ON o.item = CAST(told.value ->> 0 AS BIGINT)
     JOIN holds h ON h.object = o.id JOIN orders r ON r.id = h.order_id AND r.released = 0

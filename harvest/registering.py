@@ -60,7 +60,7 @@ def entries_of(connection: Connection, claims: Sequence[ItemClaim]) -> list[Entr
         _by_item(connection.gathered("items_copies", rows=ids)),
         _by_item(connection.gathered("items_keys_leaving", rows=ids)),
     )
-    untils = _by_item(connection.all("items_untils", rows=ids))
+    untils = _by_item(connection.gathered("items_untils", rows=ids))
     return [_entry(known.get(claim.id), copied[claim.id], gone[claim.id], untils[claim.id]) for claim in claims]
 
 

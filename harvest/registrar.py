@@ -74,15 +74,21 @@ class Registrar:
 
     async def _entries(self, batch: Sequence[ItemClaim], place: Place, existing: Mapping[str, Json]) -> list[Entry]:
         """Return what is known of items; what a target had of its own is written down before it is changed."""
-        entries = await self._database.run(lambda c: entries_of(c, batch))
-        native: dict[int, Json | None] = {}
-        for number, (claim, entry) in enumerate(zip(batch, entries, strict=True)):
-            if not entry.looked:
-                item = existing.get(claim.item_id)
-                native[claim.id] = None if item is None or _ours(item, place) else item
-                entries[number] = msgspec.structs.replace(entry, before=native[claim.id])
-        if native:
-            await self._database.run(lambda c: remember_before(c, native))
+
+        def look(connection: Connection) -> tuple[list[Entry], bool]:
+            entries = entries_of(connection, batch)
+            native: dict[int, Json | None] = {}
+            for number, (claim, entry) in enumerate(zip(batch, entries, strict=True)):
+                if not entry.looked:
+                    item = existing.get(claim.item_id)
+                    native[claim.id] = None if item is None or _ours(item, place) else item
+                    entries[number] = msgspec.structs.replace(entry, before=native[claim.id])
+            if native:
+                remember_before(connection, native)
+            return entries, bool(native)
+
+        entries, remembered = await self._database.run(look)
+        if remembered:
             self._checkpoint("native-remembered")
         return entries
 

@@ -1,6 +1,7 @@
 """Lines that wait for their next request, and are closed where none comes soon."""
 
 import asyncio
+import time
 from collections.abc import Hashable
 
 from edges.lines.sockets import Socket
@@ -25,15 +26,15 @@ class Kept:
         if not self._open:
             line.close()
             return
-        loop = asyncio.get_running_loop()
-        self._lines.setdefault(origin, []).append((loop.time(), line))
+        self._lines.setdefault(origin, []).append((time.monotonic(), line))
         if self._sweep is None:
+            loop = asyncio.get_running_loop()
             self._sweep = loop.call_later(KEPT_SECONDS, self._swept, loop)
 
     def take(self, origin: Hashable) -> Socket | None:
         """Return a line that is still open, as far as can be told; None where there is none."""
         lines = self._lines.get(origin)
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         while lines:
             since, line = lines.pop()
             if now - since < KEPT_SECONDS and line.quiet():
@@ -54,11 +55,11 @@ class Kept:
 
     def _swept(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close what has grown old, whoever's it is: nobody may ever ask there again."""
-        oldest = loop.time() - KEPT_SECONDS
+        oldest = time.monotonic() - KEPT_SECONDS
         for origin, lines in list(self._lines.items()):
             while lines and lines[0][0] <= oldest:
                 lines.pop(0)[1].close()
             if not lines:
                 del self._lines[origin]
         first = min((lines[0][0] for lines in self._lines.values()), default=None)
-        self._sweep = None if first is None else loop.call_at(first + KEPT_SECONDS, self._swept, loop)
+        self._sweep = None if first is None else loop.call_later(first - oldest, self._swept, loop)
