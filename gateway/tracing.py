@@ -5,7 +5,6 @@ by who calls (W3C Trace Context, the flag ``sampled``). Ids are those of :mod:`e
 spans tell of the same. Nothing that users choose is in a span: routes, sites, methods, states.
 """
 
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from edges.http import origin_of
 from edges.lines.answers import Answer
 from edges.lines.lines import Ask
 from edges.model import Frozen
-from edges.request_ids import TRACED, Traced, knowing, traced
+from edges.request_ids import TRACED, Traced, knowing, traced, unlikely_twice
 from gateway.middleware import METHODS, route_of
 
 Result = TypeVar("Result")
@@ -163,9 +162,9 @@ class Spans:
 
     def _below(self, parent: Traced | None) -> Traced:
         """Return what a part of a request is known by; where there is no request, of a trace that begins here."""
-        span_id = secrets.token_hex(8)
+        span_id = unlikely_twice(8)
         if parent is not None:
             return msgspec.structs.replace(parent, span_id=span_id, parent_id=parent.span_id)
-        trace_id = secrets.token_hex(16)
+        trace_id = unlikely_twice(16)
         flags = SAMPLED if self.sampled(trace_id) else "00"
-        return Traced(request_id=secrets.token_hex(16), trace_id=trace_id, span_id=span_id, flags=flags)
+        return Traced(request_id=unlikely_twice(16), trace_id=trace_id, span_id=span_id, flags=flags)
