@@ -106,31 +106,6 @@ def as_rows(values: Iterable[Sequence[Any]]) -> str:
     return _NUL.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
 
 
-def claim_objects(
-    connection: Connection, now: float, until: float, most: int = 1, scope: Scope = None
-) -> list[ObjectClaim]:
-    """Take the next object: what is to be discarded first, then of the order with the least work in hand.
-
-    With a ``scope`` of one order nothing is given out to be discarded: that is done beside the database.
-
-    Where it is small, up to ``most`` small ones of the same order are taken, of :data:`SMALL_TOGETHER` bytes.
-    """
-    rows = connection.all("object_deletable", now=now) if scope is None else []
-    for order in [] if rows else connection.all("orders_working", now=now, scope=scope):
-        rows = connection.all("object_claimable", payer=order["id"], now=now)
-        if rows and most > 1 and (rows[0]["size"] or SMALL + 1) <= SMALL:
-            some = connection.gathered("objects_claimable_small", payer=order["id"], now=now, size=SMALL, most=most)
-            rows = [row for row, before in zip(some, sizes_before(some), strict=True) if before < SMALL_TOGETHER]
-        if rows:
-            break
-    if not rows:
-        return []
-    ids = as_rows([(row["id"],) for row in rows])
-    connection.change("objects_claim", rows=ids, until=until)
-    plain = {row["id"]: row for row in connection.gathered("objects_claimed", rows=ids)}
-    return [_object(plain.get(row["id"]) or connection.one("object_claimed", id=row["id"])) for row in rows]
-
-
 def sizes_before(rows: Sequence[Row]) -> list[int]:
     """Return for each object how many bytes those before it have.
 
@@ -140,10 +115,16 @@ def sizes_before(rows: Sequence[Row]) -> list[int]:
     return list(accumulate((row["size"] for row in rows[:-1]), initial=0)) if rows else []
 
 
-def _object(row: Row) -> ObjectClaim:
-    kept = {name: row[name] for name in ObjectClaim.__struct_fields__}
-    source = _SOURCE.decode(kept["source"]) if kept["source"] else None
-    return ObjectClaim(**kept | {"sources": _SOURCES.decode(kept["sources"]), "source": source})
+def object_of(row: Row) -> ObjectClaim:
+    """Return a claim as its whole row tells it."""
+    return object_from({name: row[name] for name in ObjectClaim.__struct_fields__})
+
+
+def object_from(kept: dict[str, Any]) -> ObjectClaim:
+    """Return a claim from what is kept of it, which is used up."""
+    kept["sources"] = _SOURCES.decode(kept["sources"])
+    kept["source"] = _SOURCE.decode(kept["source"]) if kept["source"] else None
+    return ObjectClaim(**kept)
 
 
 def current(connection: Connection, object_id: int, fence: int) -> ObjectClaim:
@@ -151,7 +132,7 @@ def current(connection: Connection, object_id: int, fence: int) -> ObjectClaim:
     row = connection.one("object_claimed", id=object_id)
     if row is None or row["fence"] != fence:
         raise ClaimLost(LOST)
-    return _object(row)
+    return object_of(row)
 
 
 def renew_object(connection: Connection, claim: ObjectClaim, until: float) -> None:

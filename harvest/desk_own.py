@@ -10,6 +10,7 @@ from harvest.claims_together import Available, Checked
 from harvest.database import Connection, Journal
 from harvest.errors import HarvestError
 from harvest.states import ObjectEvent
+from harvest.taking import Asker, claim_together
 from quotas.errors import QuotaError
 
 
@@ -25,8 +26,8 @@ class OwnDesk:
 
     async def take(self, most: int) -> Sequence[ObjectClaim]:
         now = self._clock()
-        until = now + self._claim_seconds
-        return await self._database.run(lambda c: claims.claim_objects(c, now, until, most, self._scope))
+        asker = Asker(now=now, until=now + self._claim_seconds, most=most, scope=self._scope)
+        return await self._database.run_together(claim_together, asker)
 
     async def renew(self, claim: ObjectClaim) -> None:
         until = self._clock() + self._claim_seconds

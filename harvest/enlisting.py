@@ -9,10 +9,10 @@ import msgspec
 from harvest.claims import as_json, as_rows
 from harvest.database import Connection, Row
 from harvest.model import Integrity, OrderRequest, Source
-from harvest.orders import IN_FLIGHT, row_of, same_bytes
+from harvest.orders import IN_FLIGHT, kept_name, same_bytes
 from harvest.places import is_private
 from harvest.planner import Wish
-from harvest.wanted import MAX_SOURCES, item_id_of
+from harvest.wanted import MAX_SOURCES
 
 ENLIST = 100
 """Planned items that are spread over objects in one transaction: others can write in between."""
@@ -21,20 +21,11 @@ _WISHES = msgspec.json.Decoder(tuple[Wish, ...])
 _SOURCES = msgspec.json.Decoder(tuple[Source, ...])
 
 
-class _Named(msgspec.Struct, gc=False):
-    """What an item is called, whatever else it says."""
-
-    id: Any = None
-    collection: Any = None
-
-
-_NAMED = msgspec.json.Decoder(_Named)
-
-
 class _Plan(NamedTuple):
-    """What some rows of a plan have in common."""
+    """What the rows of a plan up to ``seq`` have in common."""
 
     order: str
+    seq: int
     target: str
     created: float
     integrity: Integrity
@@ -57,40 +48,33 @@ class _Link(NamedTuple):
 
 def enlist(connection: Connection) -> int:
     """Spread some planned items over items and objects; return how many."""
-    rows = connection.gathered("planned_next", limit=ENLIST)
-    if not rows:
+    order = connection.one("planned_order", limit=ENLIST)
+    if order is None:
         return 0
-    first = rows[0]
-    asked = msgspec.json.decode(row_of(connection, first["order_id"])["request"], type=OrderRequest)  # of all rows
-    plan = _Plan(first["order_id"], first["target"], first["created"], asked.integrity)
+    asked = msgspec.json.decode(order["request"], type=OrderRequest)
+    plan = _Plan(order["id"], order["seq"], order["target"], order["created"], asked.integrity)
+    rows = _items(connection, plan)
     wished: list[_Wished] = []
-    for row, item in zip(rows, _items(connection, plan, rows), strict=True):
+    for row in rows:
         wishes = _WISHES.decode(row["wishes"])
-        wished += [_Wished(item, wish) for wish in wishes]
+        wished += [_Wished(row["item"], wish) for wish in wishes]
         if not wishes:  # only the item is wanted
-            connection.change("item_dirty", id=item)
+            connection.change("item_dirty", id=row["item"])
     _objects(connection, plan, wished)
-    connection.change("planned_done_to", order_id=plan.order, seq=rows[-1]["seq"])
+    connection.change("planned_done_to", order_id=plan.order, seq=plan.seq)
     return len(rows)
 
 
-def _items(connection: Connection, plan: _Plan, rows: Sequence[Row]) -> list[int]:
-    """Keep the items of a plan as they were found last, and count the order among who wants them; return their ids."""
-    names = [_name(row["doc"]) for row in rows]
-    docs = {name: row["doc"] for name, row in zip(names, rows, strict=True)}
-    connection.change("items_upsert", target=plan.target, rows=as_rows([(*name, doc) for name, doc in docs.items()]))
-    told = connection.gathered("items_named", target=plan.target, rows=as_rows(docs))
-    found = {row["position"]: row["id"] for row in told}
-    ids = {name: int(found[position]) for position, name in enumerate(docs)}
-    connection.change("items_link", order_id=plan.order, rows=as_rows([(item,) for item in ids.values()]))
-    return [ids[name] for name in names]
-
-
-def _name(doc: str) -> tuple[str, str]:
-    """Return the collection and id of an item as they are kept (:func:`harvest.claims.as_rows`)."""
-    named = _NAMED.decode(doc)
-    collection, item_id = item_id_of({"collection": named.collection, "id": named.id}) or ("", "")
-    return collection.replace("\0", "\ufffd"), item_id.replace("\0", "\ufffd")
+def _items(connection: Connection, plan: _Plan) -> Sequence[Row]:
+    """Keep the items of a plan as they were found last, and count the order among who wants them; return its rows."""
+    span = {"order_id": plan.order, "seq": plan.seq}
+    unnamed = connection.all("planned_unnamed", **span)
+    if unnamed:
+        names = [(row["seq"], *kept_name(msgspec.json.decode(row["doc"]))) for row in unnamed]
+        connection.change("planned_name", order_id=plan.order, rows=as_rows(names))
+    connection.change("items_keep", target=plan.target, **span)
+    connection.change("items_link", target=plan.target, **span)
+    return connection.gathered("planned_items", target=plan.target, **span)
 
 
 def _objects(connection: Connection, plan: _Plan, wished: Sequence[_Wished]) -> None:

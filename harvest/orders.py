@@ -21,6 +21,7 @@ from harvest.model import (
 )
 from harvest.planner import PlannedBatch, Wish
 from harvest.states import ENDED_ORDERS, OrderEvent, order_after
+from harvest.wanted import item_id_of
 
 IN_FLIGHT = frozenset({"WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING"})
 """States of objects that are being brought."""
@@ -80,7 +81,8 @@ def add_batch(
     for item in batch.items:
         wishes = tuple(_unshared(there.get(wish.wanted.key), wish) for wish in item.wishes)
         doc, told = msgspec.json.encode(item.doc).decode(), msgspec.json.encode(wishes).decode()
-        rows.append((doc, told, len(wishes), sum(wish.estimate for wish in wishes)))
+        name = kept_name(item.doc)
+        rows.append((doc, told, len(wishes), sum(wish.estimate for wish in wishes), *name))
     if rows:
         connection.change("planned_insert", order_id=order_id, rows=as_rows(rows))
     for failure in batch.skipped:
@@ -88,7 +90,13 @@ def add_batch(
     hold(connection, order_id, target, batch.held, now)
     connection.change("order_present", id=order_id, count=batch.present)
     connection.change("order_keep_planning", id=order_id, until=until)
-    return sum(size for *_, size in rows)
+    return sum(row[3] for row in rows)
+
+
+def kept_name(item: Json) -> tuple[str, str]:
+    """Return the collection and id of an item as they are kept (:func:`harvest.claims.as_rows`)."""
+    collection, item_id = item_id_of(item) or ("", "")
+    return collection.replace("\0", "\ufffd"), item_id.replace("\0", "\ufffd")
 
 
 def _there(connection: Connection, target: str, batch: PlannedBatch) -> dict[str, Row]:

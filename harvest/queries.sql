@@ -63,37 +63,54 @@ SELECT count(*) AS items, count(*) FILTER (WHERE i.changed = i.registered AND i.
 FROM order_items l JOIN items i ON i.id = l.item WHERE l.order_id = :id;
 
 -- name: planned_insert
-INSERT INTO planned (order_id, seq, doc, wishes, objects, bytes)
+INSERT INTO planned (order_id, seq, doc, wishes, objects, bytes, collection, item_id)
 SELECT :order_id, (SELECT coalesce(max(seq), 0) + 1 FROM planned WHERE order_id = :order_id) + CAST(key AS BIGINT),
-    value ->> 0, value ->> 1, CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT)
+    value ->> 0, value ->> 1, CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT), value ->> 4, value ->> 5
 FROM json_each(:rows);
 
 -- name: planned_of_order
 SELECT count(*) AS items, CAST(coalesce(sum(objects), 0) AS BIGINT) AS objects, CAST(coalesce(sum(bytes), 0) AS BIGINT) AS bytes
 FROM planned WHERE order_id = :id;
 
--- name: planned_next
-SELECT p.order_id, p.seq, p.doc, p.wishes, r.target, r.created FROM planned p JOIN orders r ON r.id = p.order_id
-WHERE p.order_id = (SELECT r.id FROM orders r WHERE r.state = 'ACTIVE' AND r.settled = 0
-    AND EXISTS (SELECT 1 FROM planned WHERE order_id = r.id) ORDER BY r.updated LIMIT 1)
-ORDER BY p.seq LIMIT :limit;
+-- name: planned_order
+-- The order of which a plan is spread next, and how far at once.
+SELECT r.id, r.target, r.created, r.request, (SELECT max(seq) FROM (
+    SELECT seq FROM planned WHERE order_id = r.id ORDER BY seq LIMIT :limit) AS few) AS seq
+FROM orders r WHERE r.state = 'ACTIVE' AND r.settled = 0 AND EXISTS (SELECT 1 FROM planned WHERE order_id = r.id)
+ORDER BY r.updated LIMIT 1;
+
+-- name: planned_unnamed
+SELECT seq, doc FROM planned WHERE order_id = :order_id AND seq <= :seq AND collection IS NULL;
+
+-- name: planned_name
+UPDATE planned SET collection = told.collection, item_id = told.item_id
+FROM (SELECT CAST(value ->> 0 AS BIGINT) AS seq, value ->> 1 AS collection, value ->> 2 AS item_id
+    FROM json_each(:rows)) AS told
+WHERE planned.order_id = :order_id AND planned.seq = told.seq;
+
+-- name: planned_items
+-- SQLite keeps to the order of a CROSS JOIN: what is planned is looked up, not all of a target.
+SELECT p.seq, i.id AS item, p.wishes FROM planned p CROSS JOIN items i
+WHERE p.order_id = :order_id AND p.seq <= :seq
+    AND i.target = :target AND i.collection = p.collection AND i.item_id = p.item_id
+ORDER BY p.seq;
 
 -- name: planned_forget
 DELETE FROM planned WHERE order_id = :id;
 
--- name: items_upsert
+-- name: items_keep
+-- As they were found last: a plan may name one several times.
 INSERT INTO items (target, collection, item_id, doc)
-SELECT :target, value ->> 0, value ->> 1, value ->> 2 FROM json_each(:rows) WHERE true
+SELECT :target, collection, item_id, doc FROM planned WHERE order_id = :order_id AND seq IN (
+    SELECT max(seq) FROM planned WHERE order_id = :order_id AND seq <= :seq GROUP BY collection, item_id)
+ORDER BY seq
 ON CONFLICT (target, collection, item_id) DO UPDATE SET doc = excluded.doc, failed = 0, attempts = 0, reason = '';
-
--- name: items_named
--- SQLite keeps to the order of a CROSS JOIN: what is told is looked up, not all of a target.
-SELECT CAST(told.key AS BIGINT) AS position, i.id FROM json_each(:rows) AS told CROSS JOIN items i
-WHERE i.target = :target AND i.collection = told.value ->> 0 AND i.item_id = told.value ->> 1;
 
 -- name: items_link
 INSERT INTO order_items (order_id, item)
-SELECT :order_id, CAST(value ->> 0 AS BIGINT) FROM json_each(:rows) WHERE true
+SELECT DISTINCT :order_id, i.id FROM planned p CROSS JOIN items i
+WHERE p.order_id = :order_id AND p.seq <= :seq
+    AND i.target = :target AND i.collection = p.collection AND i.item_id = p.item_id
 ON CONFLICT DO NOTHING;
 
 -- name: objects_by_key
@@ -193,7 +210,7 @@ DELETE FROM order_objects WHERE order_id = :id AND EXISTS (SELECT 1 FROM objects
 -- name: orders_working
 -- The orders that may be worked for (one of them, or all that are carried out here): by priority, then the one with the
 -- least work in hand first.
-SELECT r.id FROM orders r WHERE r.state = 'ACTIVE' AND r.settled = 0
+SELECT r.id, r.priority FROM orders r WHERE r.state = 'ACTIVE' AND r.settled = 0
     AND (r.id = :scope OR (:scope IS NULL AND r.executor = 'local'))
 ORDER BY r.priority DESC, (SELECT count(*) FROM objects o WHERE o.payer = r.id AND o.claim_until > 0
     AND o.claim_until > :now), r.created;
@@ -205,19 +222,19 @@ WHERE payer = :payer AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE')
     AND not_before <= :now AND claim_until <= :now AND size <= :size
 LIMIT :most;
 
--- name: object_claimable
+-- name: objects_claimable
 SELECT id, size FROM objects
 WHERE payer = :payer AND state NOT IN ('AVAILABLE', 'BAD', 'NO_SOURCE')
     AND state IN ('WANTED', 'ORDERED', 'CLAIMED', 'TRANSFERRING', 'VERIFYING')
     AND not_before <= :now AND claim_until <= :now
-LIMIT 1;
+LIMIT :limit;
 
--- name: object_deletable
+-- name: objects_deletable
 -- What readers may know of leaves the catalogue first.
 SELECT id FROM objects WHERE state = 'DELETING'
     AND not_before <= :now AND claim_until <= :now
     AND NOT (visible = 1 AND EXISTS (SELECT 1 FROM items i WHERE i.id = objects.item AND i.changed > i.registered))
-LIMIT 1;
+LIMIT :limit;
 
 -- name: object_claimed
 SELECT o.*, i.collection, i.item_id FROM objects o JOIN items i ON i.id = o.item WHERE o.id = :id;

@@ -10,12 +10,12 @@ from harvest.admission import Admission
 from harvest.beside.clerk import Clerk
 from harvest.beside.tellers import failure, told_of
 from harvest.beside.wire import Act
-from harvest.claims import claim_objects
 from harvest.database import Journal
 from harvest.desk_own import OwnDesk
 from harvest.desk_wire import Deed
 from harvest.errors import ActUnknown, ClaimLost, DatabaseUnavailable, HarvestError
 from harvest.seams import unobserved
+from harvest.taking import claim_objects
 from harvest.turns import DatabaseTurns
 from quotas.errors import LeaseLost, LedgerUnavailable
 from quotas.sqlite import SqliteLedger

@@ -19,6 +19,7 @@ from harvest.errors import ClaimLost, DatabaseUnavailable
 from harvest.model import Source
 from harvest.postgres_words import bound
 from harvest.sql import queries, queries_of_postgres
+from harvest.taking import claim_objects
 
 pytestmark = pytest.mark.seam
 
@@ -48,9 +49,11 @@ def take_in(connection, order_id, now=1.0, **changes):
 
 def want(connection, order_id, key, **changes):
     """Let an order that works want an object."""
-    named = claims.as_rows([("s2", key, "{}")])
-    connection.change("items_upsert", target="edge-a", rows=named)
-    item = connection.one("items_named", target="edge-a", rows=named)["id"]
+    plan = {"order_id": order_id, "seq": 1}
+    connection.change("planned_insert", order_id=order_id, rows=claims.as_rows([("{}", "[]", 1, 10, "s2", key)]))
+    connection.change("items_keep", target="edge-a", **plan)
+    item = connection.one("planned_items", target="edge-a", **plan)["item"]
+    connection.change("planned_done_to", **plan)
     values = {"media_type": "", "sources": "[]", "size": 10, "checksum": None, "version": "v"} | changes
     told = claims.as_rows([(key, item, "data", *values.values())])
     common = {"target": "edge-a", "payer": order_id, "integrity": "prefer"}
@@ -98,9 +101,9 @@ async def test_small_objects_are_taken_as_many_as_can_be_held(database):
         await opened.run(lambda c: (take_in(c, "a"), active(c, "a")))
         for number in range(8):
             await opened.run(lambda c, key=str(number): want(c, "a", key, size=1 << 20))
-        taken = await opened.run(lambda c: claims.claim_objects(c, 5.0, 9.0, 32))
+        taken = await opened.run(lambda c: claim_objects(c, 5.0, 9.0, 32))
         assert len(taken) == claims.SMALL_TOGETHER >> 20
-        assert len(await opened.run(lambda c: claims.claim_objects(c, 5.0, 9.0, 3))) == 3
+        assert len(await opened.run(lambda c: claim_objects(c, 5.0, 9.0, 3))) == 3
 
 
 async def test_what_has_a_checksum_to_go_on_from_is_given_out_with_it_among_others(database):
@@ -108,7 +111,7 @@ async def test_what_has_a_checksum_to_go_on_from_is_given_out_with_it_among_othe
         await opened.run(lambda c: (take_in(c, "a"), active(c, "a")))
         for number in range(3):
             await opened.run(lambda c, key=str(number): want(c, "a", key))
-        (first,) = await opened.run(lambda c: claims.claim_objects(c, 5.0, 9.0))
+        (first,) = await opened.run(lambda c: claim_objects(c, 5.0, 9.0))
         first = structs.replace(first, source=Source(site="hub", href="https://hub.example/0"))
         part = Part(number=1, etag="e", size=4)
 
@@ -118,7 +121,7 @@ async def test_what_has_a_checksum_to_go_on_from_is_given_out_with_it_among_othe
             claims.put_off(connection, first, "give-up-claim", "", 0.0)
 
         await opened.run(begun)
-        taken = await opened.run(lambda c: claims.claim_objects(c, 5.0, 9.0, 32))
+        taken = await opened.run(lambda c: claim_objects(c, 5.0, 9.0, 32))
         assert {each.id: each.hash_state for each in taken}[first.id] == b"state"
         assert len(taken) == 3
 
@@ -174,7 +177,7 @@ async def test_several_who_claim_at_once_never_get_the_same(database):
 
         async def claim(there):
             taken = []
-            while found := await there.run(lambda c: claims.claim_objects(c, 10.0, 20.0, 4)):
+            while found := await there.run(lambda c: claim_objects(c, 10.0, 20.0, 4)):
                 taken += [each.key for each in found]
             return taken
 
@@ -185,9 +188,9 @@ async def test_several_who_claim_at_once_never_get_the_same(database):
 async def test_a_claim_that_lapsed_goes_to_the_next_and_the_first_can_write_no_more(database):
     async with database() as first, database() as second:
         await first.run(lambda c: (take_in(c, "a"), active(c, "a"), want(c, "a", "key")))
-        (mine,) = await first.run(lambda c: claims.claim_objects(c, 10.0, 20.0))
-        assert await second.run(lambda c: claims.claim_objects(c, 15.0, 25.0)) == []
-        (theirs,) = await second.run(lambda c: claims.claim_objects(c, 21.0, 31.0))
+        (mine,) = await first.run(lambda c: claim_objects(c, 10.0, 20.0))
+        assert await second.run(lambda c: claim_objects(c, 15.0, 25.0)) == []
+        (theirs,) = await second.run(lambda c: claim_objects(c, 21.0, 31.0))
         assert (theirs.id, theirs.fence) == (mine.id, mine.fence + 1)
         with pytest.raises(ClaimLost):
             await first.run(lambda c: claims.checked(c, mine, 10, None))
@@ -204,14 +207,12 @@ async def test_a_run_gives_out_its_own_orders_objects_and_none_to_be_deleted(dat
 
     async with database() as there:
         await there.run(prepare)
-        assert [each.key for each in await there.run(lambda c: claims.claim_objects(c, 10.0, 20.0, 8))] == ["near"]
-        far = await there.run(lambda c: claims.claim_objects(c, 10.0, 20.0, 8, "far"))
+        assert [each.key for each in await there.run(lambda c: claim_objects(c, 10.0, 20.0, 8))] == ["near"]
+        far = await there.run(lambda c: claim_objects(c, 10.0, 20.0, 8, "far"))
         assert [each.key for each in far] == ["far"]
         await there.run(lambda c: orders.cancel(c, "far", 11.0))
-        assert await there.run(lambda c: claims.claim_objects(c, 12.0, 20.0, 8, "far")) == []
-        assert [each.state for each in await there.run(lambda c: claims.claim_objects(c, 12.0, 20.0, 8))] == [
-            "DELETING"
-        ]
+        assert await there.run(lambda c: claim_objects(c, 12.0, 20.0, 8, "far")) == []
+        assert [each.state for each in await there.run(lambda c: claim_objects(c, 12.0, 20.0, 8))] == ["DELETING"]
 
 
 async def test_keys_come_in_the_order_of_their_bytes(database):

@@ -1,11 +1,12 @@
 """A plan that is spread over items and objects: the same on both engines, whatever catalogues tell."""
 
+import msgspec
 import pytest
 from msgspec import structs
 from test_harvest_database import active, database, take_in
 
 from harvest import claims_together, orders, registering
-from harvest.claims import as_rows, claim_objects
+from harvest.claims import as_rows
 from harvest.claims_together import Available, Checked
 from harvest.enlisting import enlist
 from harvest.errors import ClaimLost
@@ -13,6 +14,7 @@ from harvest.model import Source, Wanted
 from harvest.orders import row_of
 from harvest.planner import PlannedBatch, PlannedItem, Wish
 from harvest.registering import claim_items, entries_of, registered, remember_before
+from harvest.taking import claim_objects
 
 __all__ = ["database"]
 
@@ -67,6 +69,34 @@ async def test_what_is_planned_is_wanted_once_and_in_its_order(database):
         progress = await there.run(lambda c: orders.order_of(c, row_of(c, "a")).progress)
         assert (progress.items, progress.objects, progress.bytes) == (4, 4, 40)
         assert [each.item_id for each in await there.run(lambda c: claim_items(c, 10.0, 20.0))] == ["bare"]
+
+
+async def test_what_an_earlier_release_had_planned_is_spread_by_the_names_in_its_items(database):
+    def as_before(connection):
+        plan(connection, "a", item("i1", "k1"))
+        (wish,) = item("i2", "k2").wishes
+        doc = '{"id": "i2", "collection": "s2", "assets": {}}'
+        unnamed = (doc, msgspec.json.encode([wish]).decode(), 1, 10, None, None)
+        connection.change("planned_insert", order_id="a", rows=as_rows([unnamed]))
+
+    async with database() as there:
+        await there.run(as_before)
+        assert await there.run(enlist) == 2
+        assert [(each.key, each.item_id) for each in await there.run(taken)] == [("k1", "i1"), ("k2", "i2")]
+
+
+async def test_an_item_that_a_plan_names_twice_is_kept_as_it_was_found_last(database):
+    async with database() as there:
+        later = structs.replace(item("i1", "k2"), doc={"id": "i1", "collection": "s2", "assets": {}, "later": True})
+        await there.run(lambda c: plan(c, "a", item("i1", "k1"), later))
+        assert await there.run(enlist) == 2
+        found = await there.run(taken)
+        assert [(each.key, each.item_id) for each in found] == [("k1", "i1"), ("k2", "i1")]
+        checks = [Checked(claim=each, total=10, digest=None) for each in found]
+        arrived = [Available(claim=each, moved=10, now=11.0) for each in found]
+        await there.run(lambda c: (claims_together.checked(c, checks), claims_together.available(c, arrived)))
+        (told,) = await there.run(lambda c: claim_items(c, 12.0, 22.0))
+        assert b"later" in told.doc
 
 
 async def test_a_second_order_shares_what_is_on_its_way(database):
