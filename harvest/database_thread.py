@@ -1,6 +1,7 @@
 """One thread that owns a connection, and carries out what is asked at the same time in one transaction."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from harvest.database import Connection, Together
+from harvest.errors import DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _V = TypeVar("_V")
@@ -148,7 +152,12 @@ class DatabaseThread:
             if not turns:
                 return
             groups = _grouped(turns)
-            outcomes = _together(session, groups)
+            try:
+                outcomes = _together(session, groups)
+            except BaseException as error:  # no act's: nobody may wait for ever, and the thread goes on
+                logger.exception("a transaction broke")
+                broken = DatabaseUnavailable(f"the orders' database: {type(error).__name__}")
+                outcomes = [_Failed(broken) for _ in turns]
             loop.call_soon_threadsafe(_tell, [turn for group in groups for turn in group], outcomes)
             if any(turn.together for turn in turns):  # else nobody is about to ask for the same
                 time.sleep(LINGER)

@@ -14,7 +14,8 @@ from msgspec import structs
 from edges.model import Part
 from harvest import claims, orders
 from harvest.database_postgres import PostgresDatabase, connect, version
-from harvest.database_sqlite import SqliteDatabase
+from harvest.database_sqlite import SqliteDatabase, SqliteSession
+from harvest.database_thread import DatabaseThread
 from harvest.errors import ClaimLost, DatabaseUnavailable
 from harvest.model import Source
 from harvest.postgres_words import bound
@@ -124,6 +125,23 @@ async def test_what_has_a_checksum_to_go_on_from_is_given_out_with_it_among_othe
         taken = await opened.run(lambda c: claim_objects(c, 5.0, 9.0, 32))
         assert {each.id: each.hash_state for each in taken}[first.id] == b"state"
         assert len(taken) == 3
+
+
+async def test_what_breaks_the_thread_itself_leaves_nobody_waiting(tmp_path):
+    class Breaking(SqliteSession):
+        broken = False
+
+        def commit(self):
+            if not self.broken:
+                self.broken = True
+                raise SystemExit("no fault of the act")
+            super().commit()
+
+    async with DatabaseThread(lambda: Breaking(tmp_path / "harvest.sqlite", busy_seconds=1)) as there:
+        with pytest.raises(DatabaseUnavailable, match="SystemExit"):
+            await there.run(lambda c: take_in(c, "a"))
+        assert await there.run(lambda c: take_in(c, "b")) == "b"
+        assert await there.run(lambda c: c.one("order_by_id", id="a")) is None
 
 
 async def test_an_act_that_fails_is_undone_and_those_beside_it_are_not(database):
