@@ -163,10 +163,13 @@ def _left(item: Json, asset: Json) -> Json:
 
 
 def _copied_earlier(standing: Standing, scheme: Scheme) -> dict[str, Json]:
+    if standing.existing is None:
+        return {}
     ours = f"s3://{scheme.bucket}/"
-    found = {name: str(asset.get("href", "")) for name, asset in _assets(standing.existing).items()}
+    assets = _assets(standing.existing)
+    found = {name: str(asset.get("href", "")) for name, asset in assets.items()}
     kept = {name for name, href in found.items() if href.startswith(ours) and href not in standing.gone}
-    return {name: asset for name, asset in _assets(standing.existing).items() if name in kept}
+    return {name: asset for name, asset in assets.items() if name in kept}
 
 
 def _scheme(scheme: Scheme) -> Json:
