@@ -38,9 +38,9 @@ Samples = dict[str, list[Cost] | str]
 
 def run(*, quick: bool = False) -> list[Row]:
     """Measure; return the rows with their targets."""
-    rounds = 1 if quick else 3
     large, small = (4, 200) if quick else (20, 5_000)
-    works = (_Work("large/", large, LARGE, 4), _Work("small/", small, SMALL, 32))
+    several, many = (1, 1) if quick else (3, 7)  # the shorter the work, the more a passing disturbance is of it
+    works = (_Work("large/", large, LARGE, 4, several), _Work("small/", small, SMALL, 32, many))
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as parent:
         folder = work_folder(Path(parent))
@@ -51,11 +51,11 @@ def run(*, quick: bool = False) -> list[Row]:
                     _fill(origin / work.prefix, work.count, work.size)
                 address = f"{source.url}/{BUCKET}"
                 for work in works:
-                    rows += _to_nginx(folder, work, address, rounds)
+                    rows += _to_nginx(folder, work, address)
                 for work in works:
-                    rows += _to_s3(folder, work, address, rounds)
-                    rows += _between(folder, work, origin / work.prefix, rounds)
-            one = _Work("one/", 1, ONE, 1)
+                    rows += _to_s3(folder, work, address)
+                    rows += _between(folder, work, origin / work.prefix)
+            one = _Work("one/", 1, ONE, 1, 1)
             with nginx(folder, dav=False, limit=SLOW) as source:
                 _fill(data_of(source, folder) / one.prefix, one.count, one.size)
                 rows += _from_slow(folder, one, f"{source.url}/{BUCKET}")
@@ -66,12 +66,13 @@ def run(*, quick: bool = False) -> list[Row]:
 
 @dataclass(frozen=True)
 class _Work:
-    """So many objects of one size, below a prefix, so many at once."""
+    """So many objects of one size, below a prefix, so many at once; and how often they are carried."""
 
     prefix: str
     count: int
     size: int
     at_once: int
+    rounds: int
 
     def job(self, kind: str, source: str, endpoint: str) -> Job:
         return Job(
@@ -80,29 +81,29 @@ class _Work:
         )  # fmt: skip
 
 
-def _to_nginx(folder: Path, work: _Work, source: str, rounds: int) -> list[Row]:
+def _to_nginx(folder: Path, work: _Work, source: str) -> list[Row]:
     with nginx(folder, dav=True) as sink:
         job = work.job("http", source, sink.url)
-        return _judged(job, _compared(job, folder, rounds, data_of(sink, folder)), "HTTP to nginx")
+        return _judged(job, _compared(job, folder, work.rounds, data_of(sink, folder)), "HTTP to nginx")
 
 
-def _to_s3(folder: Path, work: _Work, source: str, rounds: int) -> list[Row]:
+def _to_s3(folder: Path, work: _Work, source: str) -> list[Row]:
     with rclone_s3(folder) as target:
         job = work.job("http", source, target.url)
-        return _judged(job, _compared(job, folder, rounds, None), "HTTP to S3")
+        return _judged(job, _compared(job, folder, work.rounds, None), "HTTP to S3")
 
 
-def _between(folder: Path, work: _Work, held: Path, rounds: int) -> list[Row]:
+def _between(folder: Path, work: _Work, held: Path) -> list[Row]:
     """Copy from one S3 service, which holds the same files, to another."""
     with rclone_s3(folder, holding=held) as first, rclone_s3(folder) as second:
         job = work.job("s3", first.url, second.url)
-        return _judged(job, _compared(job, folder, rounds, None), "S3 to S3")
+        return _judged(job, _compared(job, folder, work.rounds, None), "S3 to S3")
 
 
 def _from_slow(folder: Path, work: _Work, source: str) -> list[Row]:
     with rclone_s3(folder) as target:
         job = work.job("http", source, target.url)
-        return _told(job, _compared(job, folder, 1, None), "slow connections to S3")
+        return _told(job, _compared(job, folder, work.rounds, None), "slow connections to S3")
 
 
 def _fill(folder: Path, count: int, size: int) -> None:
