@@ -11,7 +11,7 @@ MAX_SEGMENT = 200
 """Bytes of one segment: four of them and a prefix stay below MAX_KEY, and file systems stop at 255."""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9._-]")
-_AS_IT_IS = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_AS_IT_IS = re.compile(r"\.*[A-Za-z0-9_-][A-Za-z0-9._-]*")
 """What nearly all segments are: nothing in them is to be encoded, and they are not dots only."""
 
 
@@ -25,7 +25,7 @@ def segment(text: str, limit: int = MAX_SEGMENT) -> str:
     >>> segment("S2A_MSIL2A"), segment("a/b"), segment(".."), segment("")
     ('S2A_MSIL2A', 'a!2Fb', '!2E!2E', '!')
     """
-    if _AS_IT_IS.fullmatch(text) and len(text) <= limit:
+    if len(text) <= limit and _AS_IT_IS.fullmatch(text):
         return text
     if not text:
         return "!"
@@ -38,7 +38,7 @@ def segment(text: str, limit: int = MAX_SEGMENT) -> str:
     return f"{encoded[: limit - 66]}!~{hashlib.sha256(raw).hexdigest()}"
 
 
-_PLAIN = re.compile(r"https?://[A-Za-z0-9.:-]+/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]*/)*([A-Za-z0-9._~!$&'()*+,;=:@-]+)")
+_PLAIN = re.compile(r"(?:https?|s3)://[\w.:-]+/(?:[\w.~!$&'()*+,;=:@-]*/)*([\w.~!$&'()*+,;=:@-]+)", re.ASCII)
 """An address without anything that is encoded, and without a query, as nearly all are; its last segment."""
 
 

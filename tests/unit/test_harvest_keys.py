@@ -1,6 +1,7 @@
 """Keys of objects: safe, injective, never out of their folder."""
 
 import re
+from urllib.parse import unquote, urlsplit
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +46,17 @@ def test_assets_of_different_items_never_share_a_key(item, asset, other_item, ot
 @given(NAMES)
 def test_a_groups_folder_and_the_shared_pool_never_meet(collection):
     assert not object_key("", collection, "i", "a", "h").startswith(group_prefix("root/team", "x")[0])
+
+
+@given(st.sampled_from(["http", "https", "s3", "HTTPS"]), st.text(alphabet="aB0/.:?#%2[]@;=~&+ \n\té", max_size=40))
+def test_a_files_name_is_the_end_of_the_path_whatever_the_address_is_made_of(scheme, rest):
+    address = f"{scheme}://x.org:80/{rest}"
+    assert file_name(address) == unquote(urlsplit(address).path.rsplit("/", 1)[-1])
+
+
+@given(st.from_regex(r"[A-Za-z0-9._-]{1,210}", fullmatch=True))
+def test_a_safe_text_that_is_not_too_long_stands_for_itself(text):
+    assert (segment(text) == text) == (len(text) <= 200 and text.strip(".") != "")
 
 
 def test_the_signature_of_an_address_is_no_part_of_the_file_name():
