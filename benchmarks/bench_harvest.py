@@ -11,7 +11,7 @@ import os
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,10 @@ SLOW = "25m"
 
 MOST_MEMORY = 128 << 20
 BESIDE = {"obstore": 0.9, "rclone": 0.8}
-"""How much of others' speed is wanted."""
+"""How much of others' speed is wanted at S3 services."""
+BESIDE_AT_SINK = {"obstore": 0.8, "rclone": 0.6}
+"""How much of it where nginx takes all that comes, and looks at nothing: there, one thread competes with many."""
+ROUNDS = 7
 BOTO3_TIMES = 3.0
 MEASURES = ("lakegate", "obstore", "rclone", "boto3")
 """Those that targets are about; of many small objects boto3 is not one."""
@@ -39,8 +42,8 @@ Samples = dict[str, list[Cost] | str]
 def run(*, quick: bool = False) -> list[Row]:
     """Measure; return the rows with their targets."""
     large, small = (4, 200) if quick else (20, 5_000)
-    several, many = (1, 1) if quick else (3, 7)  # the shorter the work, the more a passing disturbance is of it
-    works = (_Work("large/", large, LARGE, 4, several), _Work("small/", small, SMALL, 32, many))
+    rounds = 1 if quick else ROUNDS
+    works = (_Work("large/", large, LARGE, 4, rounds), _Work("small/", small, SMALL, 32, rounds))
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as parent:
         folder = work_folder(Path(parent))
@@ -84,20 +87,20 @@ class _Work:
 def _to_nginx(folder: Path, work: _Work, source: str) -> list[Row]:
     with nginx(folder, dav=True) as sink:
         job = work.job("http", source, sink.url)
-        return _judged(job, _compared(job, folder, work.rounds, data_of(sink, folder)), "HTTP to nginx")
+        return _judged(job, _compared(job, folder, work.rounds, data_of(sink, folder)), "HTTP to nginx", BESIDE_AT_SINK)
 
 
 def _to_s3(folder: Path, work: _Work, source: str) -> list[Row]:
     with rclone_s3(folder) as target:
         job = work.job("http", source, target.url)
-        return _judged(job, _compared(job, folder, work.rounds, None), "HTTP to S3")
+        return _judged(job, _compared(job, folder, work.rounds, None), "HTTP to S3", BESIDE)
 
 
 def _between(folder: Path, work: _Work, held: Path) -> list[Row]:
     """Copy from one S3 service, which holds the same files, to another."""
     with rclone_s3(folder, holding=held) as first, rclone_s3(folder) as second:
         job = work.job("s3", first.url, second.url)
-        return _judged(job, _compared(job, folder, work.rounds, None), "S3 to S3")
+        return _judged(job, _compared(job, folder, work.rounds, None), "S3 to S3", BESIDE)
 
 
 def _from_slow(folder: Path, work: _Work, source: str) -> list[Row]:
@@ -164,7 +167,7 @@ def _median(costs: list[Cost]) -> Cost:
     )
 
 
-def _judged(job: Job, samples: Samples, where: str) -> list[Row]:
+def _judged(job: Job, samples: Samples, where: str, beside: Mapping[str, float]) -> list[Row]:
     """Return the rows that have targets, and the others as they are."""
     rows = _told(job, samples, where)
     all_ours = _costs(samples, "lakegate")
@@ -173,8 +176,8 @@ def _judged(job: Job, samples: Samples, where: str) -> list[Row]:
     def speed(cost: Cost) -> float:
         return cost.speed(job)
 
-    targets = BESIDE | ({"boto3": _least_beside_boto3(job, samples)} if job.size == LARGE else {})
-    for name, least in targets.items():
+    boto3 = {"boto3": _least_beside_boto3(job, samples, beside)} if job.size == LARGE else {}
+    for name, least in (dict(beside) | boto3).items():
         if theirs := _costs(samples, name):
             ratio = _quotient(all_ours, theirs, speed)
             values = (speed(ours), speed(_median(theirs)))
@@ -188,14 +191,14 @@ def _judged(job: Job, samples: Samples, where: str) -> list[Row]:
     return rows
 
 
-def _least_beside_boto3(job: Job, samples: Samples) -> float:
+def _least_beside_boto3(job: Job, samples: Samples, beside: Mapping[str, float]) -> float:
     """Return how many times boto3's speed is wanted: three times, or what the other targets come to.
 
     The servers run on the same machine. With few cores they take most of them, and bound everybody: where not even
     the fastest program is three times as fast as boto3, it says nothing of us that we are not.
     """
     boto3 = _costs(samples, "boto3")
-    others = [(least, each) for name, least in BESIDE.items() if (each := _costs(samples, name))]
+    others = [(least, each) for name, least in beside.items() if (each := _costs(samples, name))]
     if not boto3 or not others:
         return BOTO3_TIMES
     wanted = max(least * _quotient(each, boto3, lambda cost: cost.speed(job)) for least, each in others)
