@@ -7,7 +7,7 @@ followed by hand, each checked.
 import re
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from functools import partial
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import msgspec
 from yarl import URL
@@ -183,11 +183,10 @@ class Sources:
             raise SourceFailed(_NO_ADDRESS, again=False) from error
 
     async def _connect_s3(self, source: Source, span: Span, validator: str | None) -> Connection:
-        address = urlsplit(source.href)
+        bucket, _, key = source.href.removeprefix("s3://").partition("/")
         place = self._means.places.get(source.site)
-        if place is None or place.bucket != address.netloc:
+        if place is None or place.bucket != bucket:
             raise SourceFailed("no credentials for this bucket are configured", again=False)
-        key = address.path.removeprefix("/")
         info, pieces = await (place.store.lend_whole(key) if span == (0, None) else _lent(place.store, key, span))
         opened = Opened(total=info.size, validator=info.etag or None, skip=0)
         connection = StoreConnection(pieces, opened)

@@ -38,25 +38,6 @@ class Whole:
         yield self.body
 
 
-class Begun:
-    """Pieces of which one was taken already. Close it, also where nothing was read of it."""
-
-    def __init__(self, first: Buffer, pieces: AsyncGenerator[Buffer, None]) -> None:
-        self._first = first
-        self._pieces = pieces
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Buffer:
-        first, self._first = self._first, b""
-        return first or await anext(self._pieces)
-
-    async def aclose(self) -> None:
-        """End the stream."""
-        await self._pieces.aclose()
-
-
 class _Call(NamedTuple):
     """One request: what it is called, its method, key, query, headers and (small) body, and the bucket."""
 
@@ -132,28 +113,25 @@ class S3Wire:
                 raise refusal(self._site, operation, 500, error_code(told))
             return told
 
-    async def begin(self, key: str) -> tuple[Begun, ObjectInfo | None]:
+    async def begin(self, key: str) -> tuple["Lent", ObjectInfo | None]:
         """Begin to stream an object; tell what it is (without metadata), or None where the answer has no length."""
-        told: list[Mapping[str, str]] = []
-        pieces = self.get(key, start=0, stop=None, chunk=PIECE, heard=told.append)
-        first = await anext(pieces, b"")
-        headers = told[0] if told else {}
-        length = headers.get("Content-Length", "")
-        info = ObjectInfo(key=key, size=int(length), etag=headers.get("ETag", "")) if length.isdigit() else None
-        return Begun(first, pieces), info
+        asked = self._answer(_Call("GetObject", "GET", key, self._bucket))
+        try:
+            answer = await asked.begin()
+            await self._expect(answer, "GetObject", 200)
+        except BaseException as error:  # cancelled, too: others wait for the place
+            asked.end()
+            if isinstance(error, OSError):
+                raise asked.failed(error) from error
+            raise
+        length = answer.headers.get("Content-Length", "")
+        etag = answer.headers.get("ETag", "")
+        return Lent(asked, answer), ObjectInfo(key=key, size=int(length), etag=etag) if length.isdigit() else None
 
-    async def get(
-        self,
-        key: str,
-        *,
-        start: int,
-        stop: int | None,
-        chunk: int,
-        heard: Callable[[Mapping[str, str]], None] = lambda _: None,
-    ) -> AsyncGenerator[Buffer, None]:
+    async def get(self, key: str, *, start: int, stop: int | None, chunk: int) -> AsyncGenerator[Buffer, None]:
         """Stream an object's bytes from ``start`` up to ``stop`` (not included; None: to its end).
 
-        Each piece holds until the next is asked for. ``heard`` is given the headers of the answer.
+        Each piece holds until the next is asked for.
         """
         last = "" if stop is None else str(stop - 1)
         headers = {"Range": f"bytes={start}-{last}"} if start or last else {}
@@ -162,7 +140,6 @@ class S3Wire:
             if answer.status == 416 and start:
                 return
             await self._expect(answer, "GetObject", 206 if answer.status == 206 else 200)
-            heard(answer.headers)
             ahead = start - self._first_byte(answer, start)
             while piece := await answer.read(chunk):
                 wanted = piece if ahead <= 0 and left is None else piece[max(0, ahead) :][:left]
@@ -204,30 +181,69 @@ class _Asked:
         self._among = among
         self._call = call
         self._ask = ask
+        self._placed = False
         self._answer: Answer | None = None
 
     async def __aenter__(self) -> Answer:
-        await self._among.acquire()
         try:
-            self._answer = await self._ask()
+            return await self.begin()
         except BaseException as error:  # cancelled, too: others wait for the place
-            self._among.release()
+            self.end()
             if isinstance(error, OSError):
-                raise self._failed(error) from error
+                raise self.failed(error) from error
             raise
-        return self._answer
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end()
+        if isinstance(error, OSError):
+            raise self.failed(error) from error
+
+    async def begin(self) -> Answer:
+        """Wait for a place, and ask; what comes of it is to be ended."""
+        await self._among.acquire()
+        self._placed = True
+        self._answer = await self._ask()
+        return self._answer
+
+    def end(self) -> None:
+        """Let go of the answer and the place. Idempotent."""
         if self._answer is not None:
             self._answer.close()
-        self._among.release()
-        if isinstance(error, OSError):
-            raise self._failed(error) from error
+        if self._placed:
+            self._placed = False
+            self._among.release()
 
-    def _failed(self, error: OSError) -> SiteUnavailable:
+    def failed(self, error: OSError) -> SiteUnavailable:
+        """Return what a failure of the line is to those who ask a site."""
         return SiteUnavailable(self._site, f"{self._call.operation} broke off: {type(error).__name__}")
+
+
+class Lent:
+    """The pieces of an object, as its answer brings them: each holds until the next. Close it where it is left."""
+
+    def __init__(self, asked: _Asked, answer: Answer) -> None:
+        self._asked = asked
+        self._answer = answer
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Buffer:
+        try:
+            piece = await self._answer.read(PIECE)
+        except OSError as error:
+            self._asked.end()
+            raise self._asked.failed(error) from error
+        if not piece:
+            self._asked.end()
+            raise StopAsyncIteration
+        return piece
+
+    async def aclose(self) -> None:
+        """Let go. Idempotent."""
+        self._asked.end()
 
 
 async def kept(pieces: AsyncGenerator[Buffer, None]) -> AsyncGenerator[bytes, None]:

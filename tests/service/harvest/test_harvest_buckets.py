@@ -78,3 +78,16 @@ async def test_a_large_object_of_another_services_bucket_goes_in_several_lanes(s
         assert (await live.settled((await live.order()).id, 40)).state == "OK"
         item = await live.catalogue.plain("s2", "i1")
         assert await live.read(item["assets"]["large"]["href"]) == body
+
+
+async def test_a_key_is_taken_as_it_stands_also_with_what_ends_paths_of_web_addresses(hub):
+    body = os.urandom(25_000)
+    async with Lines() as lines, S3Store(site=HUB, settings=storage(*hub.hub), lines=lines) as store:
+        await store.put("in/a?b#c.tif", body)
+        await store.put("in/a", os.urandom(25_000))
+    asset = {"href": f"s3://{hub.hub[1]}/in/a?b#c.tif", "file:checksum": sha256(body), "file:size": len(body)}
+    hub.found.append(FoundItem(site=HUB, item=make_item("i1", {"B02": asset})))
+    async with hub.running() as live:
+        assert (await live.settled((await live.order()).id, 40)).state == "OK"
+        item = await live.catalogue.plain("s2", "i1")
+        assert await live.read(item["assets"]["B02"]["href"]) == body
