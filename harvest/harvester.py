@@ -221,39 +221,11 @@ class Harvester:
         """Return an order as it stands; raise OrderNotFound where there is none."""
         return self._measured(await self._database.run(lambda c: orders.order_of(c, orders.row_of(c, order_id))))
 
-    async def list(self, group: str | None, *, before: float | None = None, limit: int = 100) -> list[Order]:
-        """Return the orders of a charging group (None: of all), the latest first.
-
-        Only those created before ``before`` (epoch seconds) are told, if that is given.
-        """
-
-        def read(connection: Connection) -> list[Order]:
-            rows = connection.all("orders_of_group", charged=group, before=before, limit=limit)
-            return [orders.order_of(connection, row) for row in rows]
-
-        return [self._measured(order) for order in await self._database.run(read)]
-
-    async def jobs(self, wanted: JobFilter, *, limit: int = 100) -> "tuple[Order, ...]":
+    async def jobs(self, wanted: JobFilter, *, limit: int = 100) -> tuple[Order, ...]:
         """Return orders, the latest first, as a filter says."""
         now = self._clock()
-
-        def read(connection: Connection) -> tuple[Order, ...]:
-            rows = connection.all(
-                "jobs",
-                charged=wanted.group,
-                states=None if wanted.states is None else f",{','.join(wanted.states)},",
-                since=wanted.since,
-                until=wanted.until,
-                least=wanted.least,
-                most=wanted.most,
-                before=None if wanted.before is None else wanted.before[0],
-                before_id=None if wanted.before is None else wanted.before[1],
-                now=now,
-                limit=limit,
-            )
-            return tuple(orders.order_of(connection, row) for row in rows)
-
-        return tuple(self._measured(order) for order in await self._database.run(read))
+        found = await self._database.run(lambda c: orders.jobs(c, wanted, now, limit))
+        return tuple(self._measured(order) for order in found)
 
     async def results(self, order_id: str, *, after: int = 0, limit: int = 1000) -> Results:
         """Return one page of what an order brought, object by object, and what failed."""

@@ -1,5 +1,7 @@
 """Orders in the database. Each function runs inside one transaction."""
 
+import math
+
 import msgspec
 
 from edges.model import Json
@@ -11,6 +13,7 @@ from harvest.errors import KeyReused, OrderInFlight, OrderNotFound
 from harvest.holds import hold, leave
 from harvest.model import (
     Failure,
+    JobFilter,
     ObjectResult,
     Order,
     OrderRequest,
@@ -221,6 +224,25 @@ def order_of(connection: Connection, row: Row) -> Order:
         rule=row["rule"],
         copies_until=row["copies_until"],
     )
+
+
+def jobs(connection: Connection, wanted: JobFilter, now: float, limit: int) -> list[Order]:
+    """Return orders, the latest first, as a filter says."""
+    before, before_id = wanted.before or (math.inf, "")
+    rows = connection.all(
+        "jobs" if wanted.group is None else "jobs_of_group",
+        **({} if wanted.group is None else {"charged": wanted.group}),
+        states=None if wanted.states is None else f",{','.join(wanted.states)},",
+        since=-math.inf if wanted.since is None else wanted.since,
+        latest=before if wanted.until is None else min(before, wanted.until),
+        least=wanted.least,
+        most=wanted.most,
+        before=before,
+        before_id=before_id,
+        now=now,
+        limit=limit,
+    )
+    return [order_of(connection, row) for row in rows]
 
 
 def _progress(connection: Connection, row: Row) -> Progress:

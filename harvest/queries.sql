@@ -41,12 +41,6 @@ UPDATE orders SET settled = 0, updated = :now WHERE id = :id;
 -- name: order_moved
 UPDATE orders SET moved = moved + :size, updated = :now WHERE id = (SELECT payer FROM objects WHERE id = :object);
 
--- name: orders_of_group
-SELECT * FROM orders
-WHERE (:charged IS NULL OR charged = :charged) AND state <> 'PENDING_ESTIMATE'
-    AND (:before IS NULL OR created < :before)
-ORDER BY created DESC, id LIMIT :limit;
-
 -- name: order_progress
 SELECT count(*) AS objects,
     count(*) FILTER (WHERE o.state = 'AVAILABLE') AS available,

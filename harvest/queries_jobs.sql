@@ -1,10 +1,20 @@
--- name: jobs
--- Orders as jobs of the OGC API, the latest first.
+-- Orders as jobs of the OGC API, the latest first: those of a group, and of all. What is open of the time and the page
+-- is told by infinite times, so that an index leads to where the page begins.
+
+-- name: jobs_of_group
 SELECT * FROM orders
-WHERE (:charged IS NULL OR charged = :charged) AND state <> 'PENDING_ESTIMATE'
+WHERE charged = :charged AND created >= :since AND created <= :latest AND state <> 'PENDING_ESTIMATE'
     AND (:states IS NULL OR CAST(:states AS TEXT) LIKE '%,' || state || ',%')
-    AND (:since IS NULL OR created >= :since) AND (:until IS NULL OR created <= :until)
     AND (:least IS NULL OR coalesce(finished, :now) - started >= :least)
     AND (:most IS NULL OR coalesce(finished, :now) - started <= :most)
-    AND (:before IS NULL OR created < :before OR (created = :before AND id > :before_id))
+    AND (created < :before OR id > :before_id)
+ORDER BY created DESC, id LIMIT :limit;
+
+-- name: jobs
+SELECT * FROM orders
+WHERE created >= :since AND created <= :latest AND state <> 'PENDING_ESTIMATE'
+    AND (:states IS NULL OR CAST(:states AS TEXT) LIKE '%,' || state || ',%')
+    AND (:least IS NULL OR coalesce(finished, :now) - started >= :least)
+    AND (:most IS NULL OR coalesce(finished, :now) - started <= :most)
+    AND (created < :before OR id > :before_id)
 ORDER BY created DESC, id LIMIT :limit;

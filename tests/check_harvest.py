@@ -65,7 +65,8 @@ def killed(checks: Checks) -> None:
 def shared(checks: Checks) -> None:
     """Run what shows that several gateways on one database share the work; and the other tests on PostgreSQL."""
     guarantees = [
-        f"tests/seam/test_harvest_{name}.py" for name in ("clerk", "database", "enlisting", "query_plans", "taking")
+        f"tests/seam/test_harvest_{name}.py"
+        for name in ("clerk", "database", "enlisting", "jobs", "query_plans", "taking")
     ]
     _shown(checks, "shared: one set of guarantees on both databases", *guarantees)
     _shown(checks, "shared: one politeness for all who read a site", "tests/seam/test_harvest_turns.py")

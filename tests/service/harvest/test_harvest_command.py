@@ -21,7 +21,7 @@ from gateway.harvests.face import HarvestsFace
 from gateway.middleware import problems_middleware
 from gateway.principal import PRINCIPAL, Principal
 from gateway.processes.face import ProcessesFace
-from harvest.model import FoundItem
+from harvest.model import FoundItem, JobFilter
 
 pytestmark = pytest.mark.service
 
@@ -146,7 +146,7 @@ async def test_a_rule_is_made_of_a_file_explained_and_ended(scene, origin, tmp_p
     async with commands(scene) as (live, lakegate):
         dry = await lakegate("rule", "create", str(file), "--dry-run", "--json")
         assert dry.code == 0, dry
-        assert await live.harvester.list(None) == []
+        assert await live.harvester.jobs(JobFilter()) == ()
         made = await lakegate("rule", "create", str(file), "--json")
         assert made.code == 0, made
         rule = json.loads(made.out)["id"]

@@ -11,7 +11,7 @@ from harvest_scene import CHARGE, EDGE, GROUP, HUB, PART, crc64, make_item, poli
 from edges.errors import InvalidInput
 from edges.model import Query
 from harvest.errors import KeyReused, OrderRefused, TargetRefused
-from harvest.model import FoundItem, OrderRequest
+from harvest.model import FoundItem, JobFilter, OrderRequest
 from quotas.errors import QuotaExceeded
 
 pytestmark = pytest.mark.service
@@ -215,7 +215,7 @@ async def test_quota_refuses_an_order_before_anything_is_written(scene, origin):
     async with scene.running() as live:
         with pytest.raises(QuotaExceeded, match="storage_bytes"):
             await live.order()
-        assert await live.harvester.list(GROUP) == []
+        assert await live.harvester.jobs(JobFilter(group=GROUP)) == ()
         assert origin.requests == []
         await nothing_left(live)
 
@@ -304,7 +304,7 @@ async def test_too_many_items_are_refused(scene, origin):
     async with scene.running(workers=0) as live:
         with pytest.raises(OrderRefused, match="narrow"):
             await live.order()
-        assert await live.harvester.list(None) == []
+        assert await live.harvester.jobs(JobFilter()) == ()
 
 
 async def test_an_estimate_tells_bytes_and_quota_and_writes_nothing(scene, origin):
@@ -317,4 +317,4 @@ async def test_an_estimate_tells_bytes_and_quota_and_writes_nothing(scene, origi
         )
         assert (estimate.items, estimate.objects, estimate.bytes, estimate.unknown) == (1, 1, len(SMALL), 0)
         assert estimate.refusal is not None
-        assert await live.harvester.list(None) == []
+        assert await live.harvester.jobs(JobFilter()) == ()

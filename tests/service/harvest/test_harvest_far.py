@@ -14,7 +14,7 @@ from edges.errors import InvalidInput
 from edges.settings import PolitenessSettings
 from harvest.desk_wire import TOKEN_HEADER
 from harvest.files import Folder
-from harvest.model import FoundItem
+from harvest.model import FoundItem, JobFilter
 
 pytestmark = pytest.mark.service
 
@@ -210,6 +210,6 @@ async def test_what_the_gateway_alone_can_read_is_refused_to_others_at_once_or_c
         else:
             with pytest.raises(InvalidInput, match="the gateway alone can read them"):
                 await there.live.order(executor=asked)
-            assert await there.live.harvester.list(None) == []
+            assert await there.live.harvester.jobs(JobFilter()) == ()
             assert (await there.live.taken())["harvest_jobs"] == (0, 0)
         assert there.executor.started == []

@@ -1,0 +1,54 @@
+"""Lists of jobs: each order once, the latest first, page by page, as a filter says; the same on both engines."""
+
+import pytest
+from test_harvest_database import active, database, take_in
+from test_harvest_enlisting import REQUEST
+
+from harvest import orders
+from harvest.model import JobFilter
+
+__all__ = ["database"]
+
+pytestmark = pytest.mark.seam
+
+CREATED = {"a": 1.0, "b": 3.0, "c": 3.0, "d": 3.0, "e": 2.0, "f": 4.0}
+"""When orders were created, by their names: ``f`` is not estimated yet, vowels are of another group."""
+
+LATEST_FIRST = ["b", "c", "d", "e", "a"]
+
+
+def fill(connection):
+    for name, created in CREATED.items():
+        take_in(connection, name, now=created, request=REQUEST, charged="root/vowels" if name in "ae" else "root/team")
+        if name != "f":
+            active(connection, name)
+
+
+async def ids_of(database, **filtered):
+    """Return the ids of jobs in pages of two, each begun where the one before ended."""
+    wanted, ids = JobFilter(**filtered), []
+    async with database() as there:
+        await there.run(fill)
+        while page := await there.run(lambda c, wanted=wanted: orders.jobs(c, wanted, 9.0, 2)):
+            ids += [order.id for order in page]
+            wanted = JobFilter(**filtered, before=(page[-1].created, page[-1].id))
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("filtered", "wanted"),
+    [
+        ({}, LATEST_FIRST),
+        ({"group": "root/team"}, ["b", "c", "d"]),
+        ({"group": "root/vowels"}, ["e", "a"]),
+        ({"group": "root/nobody"}, []),
+        ({"since": 2.0}, ["b", "c", "d", "e"]),
+        ({"until": 2.0}, ["e", "a"]),
+        ({"since": 2.0, "until": 2.5, "group": "root/vowels"}, ["e"]),
+        ({"states": ("ACTIVE",)}, LATEST_FIRST),
+        ({"states": ("OK", "CANCELLED")}, []),
+        ({"least": 7.5}, []),
+    ],
+)
+async def test_pages_of_jobs_hold_each_order_once_the_latest_first(database, filtered, wanted):
+    assert await ids_of(database, **filtered) == wanted
