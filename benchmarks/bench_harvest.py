@@ -25,7 +25,7 @@ LARGE, SMALL, ONE = 50_000_000, 100_000, 200_000_000
 SLOW = "25m"
 """Bytes a second that a source gives to one connection, as nginx spells them: what a far hub is like."""
 
-MOST_MEMORY = 128 << 20
+MOST_MEMORY = 128_000_000
 BESIDE = {"obstore": 0.9, "rclone": 0.8}
 """How much of others' speed is wanted at S3 services."""
 BESIDE_AT_SINK = {"obstore": 0.8, "rclone": 0.6}
@@ -187,7 +187,7 @@ def _judged(job: Job, samples: Samples, where: str, beside: Mapping[str, float])
         per_gb = (ours.cpu / job.gigabytes, _median(rclones).cpu / job.gigabytes)
         rows.append(_row(job, where, "CPU s/GB beside rclone", per_gb, "rclone", ratio, "<= 1.5", ratio <= 1.5))
     ratio = ours.memory / MOST_MEMORY
-    rows.append(_row(job, where, "MB of memory", (ours.memory / 1e6, None), "", ratio, "<= 128 MiB", ratio <= 1))
+    rows.append(_row(job, where, "MB of memory", (ours.memory / 1e6, None), "", ratio, "<= 128 MB", ratio <= 1))
     return rows
 
 

@@ -31,6 +31,7 @@ from harvest.publishing import VERSION, Publisher
 from harvest.reading import Reading
 from harvest.seams import Checkpoint, Place, TargetStore, unobserved
 from harvest.side_by_side import Carriage, SideBySide
+from harvest.slots import Slots
 from harvest.sources import Sources
 from harvest.upload import Upload, are_apart, check_arrived, expected, resumed
 
@@ -79,7 +80,7 @@ class Transfer:
         self._manner = manner
         self._checkpoint = checkpoint
         self._lanes = Lanes(manner.parts_at_once)
-        self._small = asyncio.Semaphore(manner.small_at_once)
+        self._small = Slots(manner.small_at_once)
         self._publisher = Publisher(desk=desk, places=places, checkpoint=checkpoint)
         self._copier = Copier(
             desk=desk, places=places, sources=sources, publisher=self._publisher, checkpoint=checkpoint
@@ -130,7 +131,7 @@ class Transfer:
             return
         start, validator = (upload.start, claim.validator) if upload else (0, None)
         reading = self._sources.reading(source, start=start, validator=validator)
-        async with self._on_its_way(claim), reading:
+        async with _in_turn(claim, self._small.reading), reading:
             if upload is not None and not _same(reading, claim):
                 raise SourceChanged
             claim = msgspec.structs.replace(claim, source=source, validator=reading.validator)
@@ -203,7 +204,7 @@ class Transfer:
         digest = self._digest(claim)
         digest.update(body)
         await self._permit(claim, len(body), digest)
-        async with self._on_its_way(claim):
+        async with _in_turn(claim, self._small.putting):
             await self._store(claim).put(claim.key, body, metadata={VERSION: claim.version})
         self._checkpoint("put")
         await self._publisher.available(claim, moved=len(body))
@@ -287,10 +288,6 @@ class Transfer:
         self._checkpoint("upload-remembered")
         return upload_id
 
-    def _on_its_way(self, claim: ObjectClaim) -> AbstractAsyncContextManager[None]:
-        """Return what holds a small object back until others have come through."""
-        return self._small if is_small(claim) else _AT_ONCE
-
     def _parts(self, claim: ObjectClaim) -> Parts:
         return Parts(desk=self._desk, checkpoint=self._checkpoint, claim=claim, store=self._store(claim))
 
@@ -299,6 +296,11 @@ class Transfer:
 
     def _store(self, claim: ObjectClaim) -> TargetStore:
         return self._publisher.store(claim)
+
+
+def _in_turn(claim: ObjectClaim, slot: AbstractAsyncContextManager[None]) -> AbstractAsyncContextManager[None]:
+    """Return what holds a small object back until others have come through."""
+    return slot if is_small(claim) else _AT_ONCE
 
 
 def _same(reading: Reading, claim: ObjectClaim) -> bool:
