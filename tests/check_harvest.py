@@ -66,7 +66,7 @@ def shared(checks: Checks) -> None:
     """Run what shows that several gateways on one database share the work; and the other tests on PostgreSQL."""
     guarantees = [
         f"tests/seam/test_harvest_{name}.py"
-        for name in ("clerk", "database", "enlisting", "jobs", "query_plans", "taking")
+        for name in ("clerk", "database", "enlisting", "job_pages", "query_plans", "taking")
     ]
     _shown(checks, "shared: one set of guarantees on both databases", *guarantees)
     _shown(checks, "shared: one politeness for all who read a site", "tests/seam/test_harvest_turns.py")
