@@ -116,13 +116,11 @@ class S3Wire:
     async def begin(self, key: str) -> tuple["Lent", ObjectInfo | None]:
         """Begin to stream an object; tell what it is (without metadata), or None where the answer has no length."""
         asked = self._answer(_Call("GetObject", "GET", key, self._bucket))
+        answer = await asked.begin()
         try:
-            answer = await asked.begin()
             await self._expect(answer, "GetObject", 200)
         except BaseException as error:  # cancelled, too: others wait for the place
-            asked.end()
-            if isinstance(error, OSError):
-                raise asked.failed(error) from error
+            asked.end(error)
             raise
         length = answer.headers.get("Content-Length", "")
         etag = answer.headers.get("ETag", "")
@@ -184,40 +182,33 @@ class _Asked:
         self._placed = False
         self._answer: Answer | None = None
 
-    async def __aenter__(self) -> Answer:
-        try:
-            return await self.begin()
-        except BaseException as error:  # cancelled, too: others wait for the place
-            self.end()
-            if isinstance(error, OSError):
-                raise self.failed(error) from error
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
-        if isinstance(error, OSError):
-            raise self.failed(error) from error
-
     async def begin(self) -> Answer:
-        """Wait for a place, and ask; what comes of it is to be ended."""
+        """Wait for a place, and ask; the answer is to be ended."""
         await self._among.acquire()
         self._placed = True
-        self._answer = await self._ask()
+        try:
+            self._answer = await self._ask()
+        except BaseException as error:  # cancelled, too: others wait for the place
+            self.end(error)
+            raise
         return self._answer
 
-    def end(self) -> None:
-        """Let go of the answer and the place. Idempotent."""
+    def end(self, error: BaseException | None = None) -> None:
+        """Let go of the answer and the place; raise a failure of the line as one of the site. Idempotent."""
         if self._answer is not None:
             self._answer.close()
         if self._placed:
             self._placed = False
             self._among.release()
+        if isinstance(error, OSError):
+            raise SiteUnavailable(self._site, f"{self._call.operation} broke off: {type(error).__name__}") from error
 
-    def failed(self, error: OSError) -> SiteUnavailable:
-        """Return what a failure of the line is to those who ask a site."""
-        return SiteUnavailable(self._site, f"{self._call.operation} broke off: {type(error).__name__}")
+    __aenter__ = begin
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(error)
 
 
 class Lent:
@@ -234,8 +225,8 @@ class Lent:
         try:
             piece = await self._answer.read(PIECE)
         except OSError as error:
-            self._asked.end()
-            raise self._asked.failed(error) from error
+            self._asked.end(error)
+            raise
         if not piece:
             self._asked.end()
             raise StopAsyncIteration
