@@ -276,7 +276,7 @@ def _copies_in(item: Json | None, place: Place) -> set[str]:
         for asset in assets.values()
         if isinstance(asset, dict)
         and place.site in (asset.get("storage:refs") or ())
-        and str(asset.get("href", "")).startswith(f"s3://{place.bucket}/")
+        and place.key_of(str(asset.get("href", ""))) is not None
     }
 
 

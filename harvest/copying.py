@@ -82,8 +82,8 @@ class Copier:
 
 async def _origin(place: Place, source: Source) -> ObjectInfo | None:
     """Return what a place has under the address of a source; None where it does not say."""
-    key = source.href.removeprefix(f"s3://{place.bucket}/")
+    key = place.key_of(source.href)
     try:
-        return await place.store.head(key) if key != source.href else None
+        return None if key is None else await place.store.head(key)
     except EdgeError:  # told by the reading that follows, as the source's failure
         return None

@@ -13,9 +13,9 @@ def linked(results: Results, place: Place) -> Results:
     """Return results with a signed link to each copy."""
 
     def with_link(each: ObjectResult) -> ObjectResult:
-        if each.href is None:
+        key = None if each.href is None else place.key_of(each.href)
+        if key is None:
             return each
-        key = each.href.removeprefix(f"s3://{place.bucket}/")
         return msgspec.structs.replace(each, link=place.store.presign_get(key, expires=LINK_SECONDS))
 
     return msgspec.structs.replace(results, objects=tuple(map(with_link, results.objects)))

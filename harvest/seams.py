@@ -107,6 +107,11 @@ class Place:
         """Whether harvests may write here."""
         return self.catalogue is not None or bool(self.owner)
 
+    def key_of(self, href: str) -> str | None:
+        """Return the key of an object of this bucket by its address, as it stands; None for other addresses."""
+        root = f"s3://{self.bucket}/"
+        return href[len(root) :] if href.startswith(root) else None
+
 
 class Authorize(Protocol):
     """How sources are asked that want to know who asks."""

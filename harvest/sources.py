@@ -183,9 +183,9 @@ class Sources:
             raise SourceFailed(_NO_ADDRESS, again=False) from error
 
     async def _connect_s3(self, source: Source, span: Span, validator: str | None) -> Connection:
-        bucket, _, key = source.href.removeprefix("s3://").partition("/")
         place = self._means.places.get(source.site)
-        if place is None or place.bucket != bucket:
+        key = None if place is None else place.key_of(source.href)
+        if place is None or key is None:
             raise SourceFailed("no credentials for this bucket are configured", again=False)
         info, pieces = await (place.store.lend_whole(key) if span == (0, None) else _lent(place.store, key, span))
         opened = Opened(total=info.size, validator=info.etag or None, skip=0)
