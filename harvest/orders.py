@@ -231,7 +231,7 @@ def jobs(connection: Connection, wanted: JobFilter, now: float, limit: int) -> l
     before, before_id = wanted.before or (math.inf, "")
     rows = connection.all(
         "jobs" if wanted.group is None else "jobs_of_group",
-        **({} if wanted.group is None else {"charged": wanted.group}),
+        charged=wanted.group,
         states=None if wanted.states is None else f",{','.join(wanted.states)},",
         since=-math.inf if wanted.since is None else wanted.since,
         latest=before if wanted.until is None else min(before, wanted.until),

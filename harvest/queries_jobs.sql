@@ -1,5 +1,6 @@
--- Orders as jobs of the OGC API, the latest first: those of a group, and of all. What is open of the time and the page
--- is told by infinite times, so that an index leads to where the page begins.
+-- Orders as jobs of the OGC API, the latest first: those of a group, and of all. They are two queries, since SQLite takes
+-- no index for a group that may be NULL; what is open of the time and the page is told by infinite times, for the same
+-- reason.
 
 -- name: jobs_of_group
 SELECT * FROM orders
