@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from test_harvest_database import active, database, take_in, want
+from harvest_rows import active, database, take_in, want
 
 from harvest.admission import Admission
 from harvest.beside.clerk import Clerk

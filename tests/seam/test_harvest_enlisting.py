@@ -2,8 +2,8 @@
 
 import msgspec
 import pytest
+from harvest_rows import REQUEST, active, database, take_in
 from msgspec import structs
-from test_harvest_database import active, database, take_in
 
 from harvest import claims_together, orders, registering
 from harvest.claims import as_rows
@@ -19,8 +19,6 @@ from harvest.taking import claim_objects
 __all__ = ["database"]
 
 pytestmark = pytest.mark.seam
-
-REQUEST = '{"query": {"collections": ["s2"]}, "target": "edge-a"}'
 
 
 def item(item_id, *keys, size=10):

@@ -1,8 +1,7 @@
 """Lists of jobs: each order once, the latest first, page by page, as a filter says; the same on both engines."""
 
 import pytest
-from test_harvest_database import active, database, take_in
-from test_harvest_enlisting import REQUEST
+from harvest_rows import REQUEST, active, database, take_in
 
 from harvest import orders
 from harvest.model import JobFilter

@@ -1,8 +1,8 @@
 """Who is given which objects, where several ask at once: the same in a file and on PostgreSQL."""
 
 import pytest
-from test_harvest_database import active, take_in, want
-from test_harvest_database import database as any_database
+from harvest_rows import active, take_in, want
+from harvest_rows import database as any_database
 
 from harvest import orders
 from harvest.taking import Asker, claim_objects, claim_together
