@@ -2,10 +2,14 @@
 
 All coordinates are longitude and latitude in degrees (WGS 84, RFC 7946); shapes are planar. A box whose west
 is greater than its east crosses the antimeridian.
+
+No shape is ever seen by two threads. Shapely lets other threads run while GEOS works, and what GEOS finds out about a
+shape it writes into it: a prepared one builds its index at its first test. Two threads at once end the process.
 """
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -124,12 +128,12 @@ def box_shape(box: Box) -> Shape:
 
 
 def query_shape(field: str, geometry: Json) -> Shape:
-    """Return a checked query geometry, made valid and prepared for many tests.
+    """Return a checked query geometry, made valid and prepared for many tests; each caller has one of its own.
 
     Raises:
         InvalidInput: it cannot be made into a geometry.
     """
-    shape = shape_of(geometry)
+    shape = _read_shape(msgspec.json.encode(geometry))
     if shape is None:
         raise InvalidInput(field, "not a geometry", "a GeoJSON geometry")
     shapely.prepare(shape)
@@ -137,13 +141,15 @@ def query_shape(field: str, geometry: Json) -> Shape:
 
 
 def shape_of(geometry: Any) -> Shape | None:
-    """Return the shape of an item's ``geometry`` (decoded, or its bytes); None where null or broken."""
+    """Return the shape of an item's ``geometry`` (decoded, or its bytes); None where null or broken.
+
+    It is this thread's, and to be read only: who asks for the same again may be given the same.
+    """
     if geometry is None:
         return None
-    return _read_shape(msgspec.json.encode(geometry) if isinstance(geometry, dict) else bytes(geometry))
+    return _last.read(msgspec.json.encode(geometry) if isinstance(geometry, dict) else bytes(geometry))
 
 
-@functools.lru_cache(maxsize=2)  # the tests of one filter look at one item after the other
 def _read_shape(text: bytes) -> Shape | None:
     try:
         shape = shapely.from_geojson(text)
@@ -155,6 +161,16 @@ def _read_shape(text: bytes) -> Shape | None:
         with contextlib.suppress(shapely.errors.GEOSException):
             shape = shapely.make_valid(shape)
     return shape
+
+
+class _LastShapes(threading.local):
+    """The shapes that a thread read last: the tests of one filter look at one item after the other."""
+
+    def __init__(self) -> None:
+        self.read = functools.lru_cache(maxsize=2)(_read_shape)
+
+
+_last = _LastShapes()
 
 
 def box_test(box: Box) -> Callable[[bytes], bool]:
