@@ -1,8 +1,10 @@
 """Fixtures of servers that tests of several rooms use, and what every run of the tests begins with."""
 
 import faulthandler
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
+from typing import Any
 
 import pytest
 from postgresql_server import postgresql
@@ -13,8 +15,11 @@ LINES_OF_A_FAILURE = 30
 """So many last lines of what a test failed with are said at once; the summary has them all."""
 
 TEARDOWN_SECONDS = 300.0
-"""Tests have a time-out of their own. Where the end of one stands still after it, its process ends: another takes the
-rest of the tests."""
+"""Tests have time-outs of their own, which no longer count once they have failed. Where the end of one stands still
+after it, its process ends: another takes the rest of the tests."""
+
+STDERR = pytest.StashKey[int]()
+"""The standard error of the process: that of a test is kept for its report, and lost where the process ends."""
 
 
 class FailuresAtOnce:
@@ -30,6 +35,21 @@ class FailuresAtOnce:
                 self._terminal.write_line(line)
 
 
+class EndedProcesses:
+    """Has no test end two processes that share the work: who takes the rest of its file would begin with it again."""
+
+    def __init__(self) -> None:
+        self._running: list[str] = []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        self._running.append(crashitem)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["ended"] = self._running
+
+
 @pytest.hookimpl(trylast=True)  # once there is a terminal
 def pytest_configure(config: pytest.Config) -> None:
     """Take interrupts as a terminal's processes do, whoever started the tests.
@@ -39,16 +59,30 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.stash[STDERR] = os.dup(2)
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:  # there is none in the processes that share the work
         config.pluginmanager.register(FailuresAtOnce(terminal))
+        config.pluginmanager.register(EndedProcesses())
+
+
+@pytest.hookimpl(trylast=True)  # once they are written down
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Forget what failed in a run that never came to its end: to pass it later would tell nothing of the rest."""
+    if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+        session.config.cache.set("cache/lastfailed", {})
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.nodeid in getattr(item.config, "workerinput", {}).get("ended", ()):
+        pytest.fail("it ended the process that ran it; tried once more where it is alone", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown() -> Iterator[None]:
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     """Bound the end of a test, which may wait for a thread that never ends."""
-    faulthandler.dump_traceback_later(TEARDOWN_SECONDS, exit=True)
+    faulthandler.dump_traceback_later(TEARDOWN_SECONDS, exit=True, file=item.config.stash[STDERR])
     try:
-        yield
+        return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
