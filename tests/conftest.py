@@ -4,8 +4,8 @@ import faulthandler
 import os
 import signal
 from collections.abc import Generator
-from typing import Any
 
+import file_scheduling
 import pytest
 from postgresql_server import postgresql
 
@@ -35,21 +35,6 @@ class FailuresAtOnce:
                 self._terminal.write_line(line)
 
 
-class EndedProcesses:
-    """Has no test end two processes that share the work: who takes the rest of its file would begin with it again."""
-
-    def __init__(self) -> None:
-        self._running: list[str] = []
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_handlecrashitem(self, crashitem: str) -> None:
-        self._running.append(crashitem)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        node.workerinput["ended"] = self._running
-
-
 @pytest.hookimpl(trylast=True)  # once there is a terminal
 def pytest_configure(config: pytest.Config) -> None:
     """Take interrupts as a terminal's processes do, whoever started the tests.
@@ -63,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:  # there is none in the processes that share the work
         config.pluginmanager.register(FailuresAtOnce(terminal))
-        config.pluginmanager.register(EndedProcesses())
+        config.pluginmanager.register(file_scheduling)
 
 
 @pytest.hookimpl(trylast=True)  # once they are written down
@@ -71,11 +56,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Forget what failed in a run that never came to its end: to pass it later would tell nothing of the rest."""
     if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         session.config.cache.set("cache/lastfailed", {})
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.nodeid in getattr(item.config, "workerinput", {}).get("ended", ()):
-        pytest.fail("it ended the process that ran it; tried once more where it is alone", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
