@@ -10,9 +10,11 @@ from pathlib import Path
 
 from aiohttp import web
 from free_ports import free_port
-from harvest_scene import EDGE, Live, Scene
+from harvest_origin import Origin
+from harvest_scene import EDGE, PART, Live, Scene, publish_item
 from s3_bucket import ACCESS, SECRET
 from served_app import served
+from waiting import until
 
 from gateway.harvests.workers_face import WorkersFace
 from gateway.middleware import problems_middleware
@@ -21,6 +23,9 @@ from harvest.executors.choice import Choice
 from harvest.executors.seams import Errand, Look
 from harvest.runs import Elsewhere, RunTokens
 from harvest.settings_executors import ExecutorSettings, KubernetesJobs
+
+LARGE = 3 * PART + 4321
+"""Bytes of the large object that workers elsewhere carry."""
 
 LAKEGATE = str(Path(sys.executable).parent / "lakegate")
 
@@ -77,26 +82,22 @@ class Far:
 
     async def run(self, seconds: float = 10.0) -> Errand:
         """Wait until a run has begun, and return it."""
-        for _ in range(int(seconds / 0.02)):
-            if self.executor.started:
-                return self.executor.started[-1]
-            await asyncio.sleep(0.02)
-        raise AssertionError("no run begins")
+        await self.runs(1, seconds)
+        return self.executor.started[-1]
 
     async def runs(self, count: int, seconds: float = 20.0) -> None:
         """Wait until so many runs have begun."""
-        for _ in range(int(seconds / 0.02)):
-            if len(self.executor.started) >= count:
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError(f"{len(self.executor.started)} runs have begun")
+        await until(lambda: len(self.executor.started) >= count, seconds=seconds, pause=0.02, what=f"{count} runs")
 
     async def stopped(self, run: str, seconds: float = 20.0) -> None:
-        for _ in range(int(seconds / 0.02)):
-            if run in self.executor.stopped:
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError("the run does not end")
+        await until(lambda: run in self.executor.stopped, seconds=seconds, pause=0.02, what="the end of the run")
+
+
+def publish(scene: Scene, origin: Origin, small: int = 0) -> dict[str, bytes]:
+    """Let the search find a large object and so many small ones, and let workers elsewhere read them."""
+    scene.allowed.append(origin.url)
+    bodies = {"large": os.urandom(LARGE)} | {f"small-{number}": os.urandom(5_000) for number in range(small)}
+    return publish_item(scene, origin, bodies)
 
 
 def usual(name, workers):

@@ -3,11 +3,12 @@
 The points are found by running, not listed by hand: whatever writes in the end goes through one of these calls.
 """
 
+import asyncio
 import functools
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -147,3 +148,18 @@ class Points:
             return body
 
         Pipe.send, PipeTeller.call = sent, answered
+
+
+def chosen(count: int, some: int) -> Iterable[int]:
+    """Return after which of so many writes to kill: everyday after ``some`` of them."""
+    if os.environ.get("LAKEGATE_KILL") == "all":
+        return range(1, count + 1)
+    return sorted({1 + (count - 1) * number // (some - 1) for number in range(some)})
+
+
+async def ended(processes, target: Callable[..., None], *arguments: object) -> int | None:
+    """Call a function in a process of its own; return the exit code."""
+    process = processes.Process(target=target, args=arguments)
+    process.start()
+    await asyncio.to_thread(process.join, 60)
+    return process.exitcode

@@ -44,6 +44,14 @@ async def begun(live, start: Start | None = None) -> int:
     return live.harvester.crew().living[0].pid
 
 
+def is_there(pid: int) -> bool:
+    """Tell whether a process is there, and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 if __name__ == "__main__":
     Points(Path(sys.argv[2]), int(sys.argv[3])).watch_beside()
     child.main(sys.argv)

@@ -319,17 +319,6 @@ class Live:
         return {each.policy.resource: (each.used, each.reserved) for each in usage}
 
 
-async def all_arrived(live: Live, bodies: dict[str, bytes]) -> Json:
-    """Find each body, by the name of its asset, once and right, and nothing beside them; return the item i1."""
-    item = await live.catalogue.plain("s2", "i1")
-    assert item is not None
-    for name, body in bodies.items():
-        assert await live.read(item["assets"][name]["href"]) == body
-    assert len([found async for found in live.store.list_objects()]) == len(bodies)
-    assert await live.store.list_uploads() == []
-    return item
-
-
 def publish_item(scene: Scene, origin: Origin, bodies: dict[str, bytes]) -> dict[str, bytes]:
     """Let the search find one item, i1, with an asset of each body, size and SHA-256 announced; return the bodies."""
     assets = {}

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from harvest_origin import Origin
-from harvest_scene import Scene, all_arrived, publish_item, quick
+from harvest_outcome import all_arrived
+from harvest_points_beside import is_there
+from harvest_scene import Scene, publish_item, quick
 from s3_bucket import SECRET
 from waiting import until
 
@@ -33,13 +35,6 @@ def living(live) -> list[int]:
 
 def held(live) -> int:
     return sum(each.in_hand for each in live.harvester.crew().living)
-
-
-def is_there(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def told_to(pid: int) -> bytes:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from harvest_scene import HUB, PART, Scene, all_arrived, crc64, make_item, sha256, storage
+from harvest_outcome import all_arrived
+from harvest_scene import HUB, PART, Scene, crc64, make_item, sha256, storage
 from s3_bucket import make_buckets
 
 from edges.lines.lines import Lines

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from harvest_origin import Origin
-from harvest_scene import HUB, PART, Scene, all_arrived, make_item, sha256
+from harvest_outcome import all_arrived
+from harvest_scene import HUB, PART, Scene, make_item, sha256
 from unruly_s3 import UnrulyS3
 
 from harvest.model import FoundItem

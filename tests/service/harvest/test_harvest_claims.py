@@ -7,7 +7,8 @@ import time
 
 import pytest
 from harvest_origin import Origin
-from harvest_scene import Scene, all_arrived, publish_item
+from harvest_outcome import all_arrived
+from harvest_scene import Scene, publish_item
 from waiting import until
 
 from harvest.claims import as_rows

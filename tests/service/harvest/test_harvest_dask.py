@@ -14,9 +14,9 @@ import aiohttp
 import psutil
 import pytest
 from free_ports import free_port
-from harvest_elsewhere import far
+from harvest_elsewhere import far, publish
+from harvest_outcome import all_right
 from harvest_scene import EDGE
-from test_harvest_far import publish, whole
 from waiting import until
 
 from edges.compute.dask_gateway import DaskGateway
@@ -132,7 +132,7 @@ async def test_an_order_is_carried_by_a_cluster_that_ends_with_it(scene, origin,
     async with far(scene, executor=executor) as there:
         order = await there.live.order()
         assert (await there.live.settled(order.id, 120)).state == "OK"
-        await whole(there.live, bodies)
+        await all_right(there.live, bodies)
         run = executor.started[0]
         await there.stopped(run.run)
         assert await gateway.reports(_user(run), ALIVE) == {}

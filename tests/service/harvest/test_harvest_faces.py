@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import web
+from harvest_asking import BASE, by_header, call
 from harvest_scene import EDGE, GROUP, HUB, make_item, quick, sha256
 from served_app import served
-from test_harvest_processes import BASE, by_header, call
 
 from gateway.harvests.face import HarvestsFace
 from gateway.harvests.metrics import HarvestMetrics

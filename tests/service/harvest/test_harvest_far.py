@@ -1,14 +1,14 @@
 """Orders carried by workers far from the gateway, which take work by HTTP and die as they like."""
 
 import asyncio
-import os
 
 import aiohttp
 import msgspec
 import pytest
-from harvest_elsewhere import begin, far
+from harvest_elsewhere import LARGE, begin, far, publish
 from harvest_origin import Origin
-from harvest_scene import EDGE, HUB, PART, Scene, make_item, sha256
+from harvest_outcome import all_right
+from harvest_scene import EDGE, HUB, PART, make_item
 
 from edges.errors import InvalidInput
 from edges.settings import PolitenessSettings
@@ -18,33 +18,6 @@ from harvest.model import FoundItem, JobFilter
 
 pytestmark = pytest.mark.service
 
-LARGE = 3 * PART + 4321
-
-
-def publish(scene: Scene, origin: Origin, small: int = 0) -> dict[str, bytes]:
-    bodies = {"large": os.urandom(LARGE)} | {f"small-{number}": os.urandom(5_000) for number in range(small)}
-    assets = {}
-    for name, body in bodies.items():
-        origin.add(f"{name}.tif", body)
-        assets[name] = {"href": f"{origin.url}/{name}.tif", "file:checksum": sha256(body), "file:size": len(body)}
-    scene.found.append(FoundItem(site=HUB, item=make_item("i1", assets)))
-    scene.allowed.append(origin.url)
-    return bodies
-
-
-async def whole(live, bodies) -> None:
-    """Check that each object is there once, and nothing else, and that the quota is the truth."""
-    item = await live.catalogue.plain("s2", "i1")
-    for asset, body in bodies.items():
-        assert await live.read(item["assets"][asset]["href"]) == body
-    assert await live.store.list_uploads() == []
-    assert len([found async for found in live.store.list_objects()]) == len(bodies)
-    total = sum(map(len, bodies.values()))
-    taken = await live.taken()
-    assert taken["storage_bytes"] == (total, 0)
-    assert taken["harvest_bytes"] == (total, 0)
-    assert taken["harvest_jobs"][1] == 0
-
 
 async def test_workers_elsewhere_carry_an_order_and_end(scene, origin):
     bodies = publish(scene, origin, small=12)
@@ -52,7 +25,7 @@ async def test_workers_elsewhere_carry_an_order_and_end(scene, origin):
         order = await there.live.order()
         ended = await there.live.settled(order.id, 40)
         assert (ended.state, ended.progress.percent) == ("OK", 100)
-        await whole(there.live, bodies)
+        await all_right(there.live, bodies)
         run = there.executor.started[0]
         assert (run.order, run.target) == (order.id, EDGE)
         await there.stopped(run.run)
@@ -71,7 +44,7 @@ async def test_what_a_killed_worker_had_in_hand_another_finishes(scene, origin):
         ended = await there.live.settled(order.id, 60)
         assert ended.state == "OK"
         assert len(there.executor.started) == 2
-        await whole(there.live, bodies)
+        await all_right(there.live, bodies)
     assert max(steps_back(origin)) <= PART
 
 
@@ -111,7 +84,7 @@ async def test_two_workers_of_one_run_never_carry_the_same_object(scene, origin)
         run = await there.run()
         there.executor.workers[run.run] = [begin(run), begin(run)]
         assert (await there.live.settled(order.id, 40)).state == "OK"
-        await whole(there.live, bodies)
+        await all_right(there.live, bodies)
     assert len(origin.requests) == len(bodies)
 
 
@@ -152,7 +125,7 @@ async def test_workers_elsewhere_keep_to_what_a_site_wants_together(scene, origi
         run = await there.run()
         there.executor.workers[run.run] = [begin(run), begin(run)]
         assert (await there.live.settled(order.id, 60)).state == "OK"
-        await whole(there.live, bodies)
+        await all_right(there.live, bodies)
     assert origin.most_open == 1
 
 
@@ -193,7 +166,7 @@ async def test_an_order_whose_executor_is_configured_no_longer_is_carried_here(s
         await there.run()
     async with scene.running() as live:
         assert (await live.settled(order.id, 40)).state == "OK"
-        await whole(live, bodies)
+        await all_right(live, bodies)
 
 
 @pytest.mark.parametrize("asked", ["dask", None])

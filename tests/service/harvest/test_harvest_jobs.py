@@ -9,10 +9,10 @@ import uuid
 
 import aiohttp
 import pytest
-from harvest_elsewhere import LAKEGATE, far
+from harvest_elsewhere import LAKEGATE, far, publish
+from harvest_outcome import all_right
 from helm_program import of_kind, render
 from kubernetes_api import kubernetes_api
-from test_harvest_far import publish, whole
 
 from gateway.house.kubernetes_jobs import Jobs
 from gateway.operator.api import KubernetesApi, connected
@@ -159,7 +159,7 @@ async def test_an_order_is_carried_by_restricted_pods_and_nothing_of_them_is_lef
         assert there.tokens.token(job["metadata"]["labels"][RUN_LABEL]) not in json.dumps(job)
         await place.play(job)
         assert (await there.live.settled(order.id, 60)).state == "OK"
-        await whole(there.live, bodies)
+        await all_right(there.live, bodies)
         await place.emptied()
 
 
@@ -183,7 +183,7 @@ async def test_a_job_that_failed_is_followed_by_another_which_goes_on(scene, ori
             raise AssertionError("no other Job comes")
         await place.play(there_now[0])
         assert (await there.live.settled(order.id, 60)).state == "OK"
-        await whole(there.live, bodies)
+        await all_right(there.live, bodies)
         await place.emptied()
 
 

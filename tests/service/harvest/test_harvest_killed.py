@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from harvest_checkpoints import killed
 from harvest_origin import Origin
 from harvest_scene import PART, Scene, publish_item, sha256
 
@@ -43,38 +44,8 @@ RESUMED = {
 """From where the large object is read again; in all other cases it is not."""
 
 
-def run_until_killed(scene: Scene, order_id: str, name: str, nth: int) -> None:
-    """Run a harvester in this process, and kill the process after a write."""
-    import asyncio  # noqa: PLC0415 - a fresh process
-
-    seen = 0
-
-    def checkpoint(reached: str) -> None:
-        nonlocal seen
-        if reached == name:
-            seen += 1
-            if seen == nth:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    async def work() -> None:
-        async with scene.running(workers=1, checkpoint=checkpoint) as live:
-            await live.settled(order_id, 20)
-
-    asyncio.run(work())
-
-
 def publish(scene: Scene, origin: Origin) -> dict[str, bytes]:
     return publish_item(scene, origin, {"large": os.urandom(SIZE), "small": SMALL})
-
-
-async def killed(processes, scene, order_id, name, nth) -> int:
-    import asyncio  # noqa: PLC0415 - beside its namesake above
-
-    portable = scene.portable()
-    process = processes.Process(target=run_until_killed, args=(portable, order_id, name, nth))
-    process.start()
-    await asyncio.to_thread(process.join, 60)
-    return process.exitcode
 
 
 @pytest.mark.parametrize(("name", "nth"), WRITES, ids=[f"{name}-{nth}" for name, nth in WRITES])

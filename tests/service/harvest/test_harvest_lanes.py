@@ -6,9 +6,10 @@ import signal
 
 import msgspec
 import pytest
+from harvest_checkpoints import killed
 from harvest_origin import Origin
-from harvest_scene import HUB, PART, Scene, all_arrived, crc64, make_item
-from test_harvest_killed import killed
+from harvest_outcome import all_arrived
+from harvest_scene import HUB, PART, Scene, crc64, make_item
 from waiting import until
 
 from edges.settings import PolitenessSettings

@@ -12,7 +12,8 @@ import uuid
 import msgspec
 import pytest
 from harvest_elsewhere import far
-from harvest_points import Points, readings
+from harvest_outcome import all_right
+from harvest_points import Points, chosen, ended, readings
 from harvest_scene import HUB, PART, crc64, make_item, sha256, storage
 from s3_bucket import make_buckets
 
@@ -58,35 +59,6 @@ def publish(scene, origin, checksum=sha256):
     return item_id, bodies
 
 
-async def ended(processes, target, *arguments):
-    process = processes.Process(target=target, args=arguments)
-    process.start()
-    await asyncio.to_thread(process.join, 60)
-    return process.exitcode
-
-
-def chosen(count, some=SOME):
-    """Return after which of so many writes to kill: everyday after ``some`` of them."""
-    if os.environ.get("LAKEGATE_KILL") == "all":
-        return range(1, count + 1)
-    return sorted({1 + (count - 1) * number // (some - 1) for number in range(some)})
-
-
-async def right(live, item_id, bodies, checksum=sha256):
-    """Check that each object is there once with the right bytes, nothing else is, and that the quota is the truth."""
-    item = await live.catalogue.plain("s2", item_id)
-    for asset, body in bodies.items():
-        assert await live.read(item["assets"][asset]["href"]) == body
-        assert item["assets"][asset]["file:checksum"] == checksum(body)
-    assert await live.store.list_uploads() == []
-    assert len([found async for found in live.store.list_objects()]) == len(bodies)
-    total = sum(map(len, bodies.values()))
-    taken = await live.taken()
-    assert taken["storage_bytes"] == (total, 0)
-    assert taken["harvest_bytes"] == (total, 0)
-    assert taken["harvest_jobs"][1] == 0
-
-
 def twice(origin, notes, before):
     """Return how many bytes of the large object the second process asks for though the bucket had them at the kill."""
     sent = notes.count("bucket put_part")
@@ -110,7 +82,7 @@ async def finished(scene, order, item_id, bodies, checksum=sha256):
     """Let another process finish, and check all that it leaves."""
     async with scene.running(workers=1) as live:
         assert (await live.settled(order.id, 30)).state == "OK"
-        await right(live, item_id, bodies, checksum)
+        await all_right(live, bodies, item_id, checksum)
 
 
 async def killed_near(processes, scene, origin, fatal):
@@ -135,7 +107,7 @@ async def killed_far(processes, scene, origin, fatal):
         assert code == (-signal.SIGKILL if len(written) >= fatal > 0 else 0)
         assert await ended(processes, distant, run.url, run.run, run.token, scene.folder / "second", 0) == 0
         assert (await there.live.settled(order.id, 30)).state == "OK"
-        await right(there.live, item_id, bodies)
+        await all_right(there.live, bodies, item_id)
     assert twice(origin, written, before) <= PART
     return written
 
@@ -197,7 +169,7 @@ async def test_a_process_killed_between_any_two_writes_leaves_what_another_finis
     async with scenes() as scene, origins() as origin:
         written = await killed(processes, scene, endpoint or origin, 0)
     assert {each.split()[0] for each in written} >= {"bucket", "gateway" if kind == "far" else "database"}
-    points = chosen(len(written))
+    points = chosen(len(written), SOME)
     for fatal in points:
         async with scenes() as scene, origins() as origin:
             try:

@@ -13,11 +13,10 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from harvest_origin import Origin
-from harvest_points import Points
-from harvest_points_beside import begun, noting
+from harvest_outcome import all_right
+from harvest_points import Points, chosen, ended
+from harvest_points_beside import begun, is_there, noting
 from harvest_scene import Scene, publish_item, quick
-from test_harvest_beside import is_there
-from test_harvest_points import chosen, ended, right
 from waiting import until
 
 pytestmark = pytest.mark.service
@@ -53,7 +52,7 @@ def publish(scene: Scene, origin: Origin) -> dict[str, bytes]:
 async def finished(live, order_id: str, origin: Origin, bodies: dict[str, bytes]) -> None:
     """Let an order be carried out, and check all that is left."""
     assert (await live.settled(order_id, 30)).state == "OK"
-    await right(live, "i1", bodies)
+    await all_right(live, bodies)
     assert max(Counter(path for path, _ in origin.requests).values()) <= 2
 
 

@@ -5,30 +5,18 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import web
+from harvest_asking import BASE, by_header, call
 from harvest_scene import EDGE, GROUP, HUB, make_item, sha256
 from served_app import served
 
 from gateway.middleware import problems_middleware
-from gateway.principal import PRINCIPAL, Principal
 from gateway.processes.face import ProcessesFace
 from harvest.model import FoundItem
 
 pytestmark = pytest.mark.service
 
 BODY = b"pixels" * 500
-BASE = "https://gate.example"
 WISH = {"inputs": {"target": EDGE, "collections": ["s2"]}}
-
-
-@web.middleware
-async def by_header(request, handler):
-    """Let the test say who asks: user:group, or nobody."""
-    told = request.headers.get("X-Test-User")
-    if told:
-        user, group = told.split(":")
-        admin = user == "root"
-        request[PRINCIPAL] = Principal(user=user, groups=(group,), charging_group=group, admin=admin)
-    return await handler(request)
 
 
 @asynccontextmanager
@@ -46,12 +34,6 @@ def publish(scene, origin, *, there=True):
         origin.add("B02.tif", BODY)
     asset = {"href": f"{origin.url}/B02.tif", "file:checksum": sha256(BODY), "file:size": len(BODY)}
     scene.found.append(FoundItem(site=HUB, item=make_item("i1", {"B02": asset})))
-
-
-async def call(client, method, path, body=None, **headers):
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with client.request(method, path, json=body, headers=named) as response:
-        return response.status, await response.json(), response.headers
 
 
 async def test_an_execution_becomes_a_job_that_ends_with_its_results(scene, origin):
