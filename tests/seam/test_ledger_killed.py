@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from test_ledger_model import FAST
+from ledger_lives import FAST
 
 pytestmark = [pytest.mark.seam, pytest.mark.service]
 

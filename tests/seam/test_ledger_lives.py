@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from test_ledger_model import CHARGES, OnPostgres, OnSqlite, check_replay, lives
+from ledger_lives import CHARGES, OnPostgres, OnSqlite, check_replay, lives
 
 from quotas.errors import QuotaError
 from quotas.model import Lease, Line, Policy

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from free_ports import free_port
 from hda_lake import Client, gateway_over
+from hda_ordering import BOB, link_of
 from order_provider import ERA5, SECRET, OrderProvider, order_provider
-from test_hda_orders import BOB, link_of
 
 from edges.settings import CatalogueSettings, EodagSettings, OrderSettings, Secret, SiteSettings
 

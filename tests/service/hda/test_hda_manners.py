@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from free_ports import free_port
 from hda_lake import OLCI, Client, gateway_over, hub, item, site_of
+from hda_ordering import ORDER, ordering_site
 from order_provider import ERA5, order_provider
-from test_hda_orders import ORDER, ordering_site
 
 from edges.settings import AccessRule
 from gateway.settings import QuotaSettings

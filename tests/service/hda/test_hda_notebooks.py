@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 import requests
 from hda_lake import OLCI, Client, gateway_over, hub, item, site_of
+from hda_scene import Scene, archive, scene_in
 from order_provider import CONTENT, ERA5
 from requests.adapters import HTTPAdapter
-from test_hda_eodag import Scene, archive, scene_in
 from urllib3.util import Retry
 from waiting import wait_until
 

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 from free_ports import free_port
 from hda_lake import BOBS_TOKEN, TOKEN, Client, gateway_over, settings_over
+from hda_ordering import ORDER, item, link_of, orderable, ordering_site
 from order_provider import ERA5, OrderProvider, order_provider
-from test_hda_orders import ORDER, item, link_of, orderable, ordering_site
 from waiting import until
 
 from edges.settings import CatalogueSettings, OrderSettings, Secret, SiteSettings

@@ -6,8 +6,8 @@ import aiohttp
 import pytest
 from free_ports import free_port
 from hda_lake import OLCI, S2, Client, gateway_over
+from hda_ordering import ordering_site
 from order_provider import ERA5, order_provider
-from test_hda_orders import ordering_site
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session")]
 

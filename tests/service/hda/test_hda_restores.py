@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from hda_lake import S2, Client, gateway_over, item, site_of
+from hda_ordering import link_of
 from served_app import served
-from test_hda_orders import link_of
 from waiting import until
 
 from edges.settings import CatalogueSettings, OrderSettings, Secret, SiteSettings, StorageSettings

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from free_ports import free_port
 from s3_bucket import ACCESS, SECRET, rclone
-from test_tunnel_downloads import CONTENT, FILES, behind, files, secret
+from tunnel_files import CONTENT, FILES, behind, files, secret
 from tunnel_scene import edge_end
 from waiting import until
 
