@@ -8,6 +8,7 @@ import functools
 import os
 import re
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,13 +56,15 @@ class Points:
         self._notes = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._fatal = fatal
         self._count = 0
+        self._counting = threading.Lock()  # the database has a thread of its own
         self._wrote: set[str] = set()
 
     def reach(self, name: str) -> None:
-        self._count += 1
-        os.write(self._notes, f"{name}\n".encode())
-        if self._count == self._fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with self._counting:
+            self._count += 1
+            os.write(self._notes, f"{name}\n".encode())
+            if self._count == self._fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self) -> None:
         """Follow all writes of this process, from now on: it does nothing else."""
