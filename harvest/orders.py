@@ -28,6 +28,7 @@ from harvest.wanted import item_id_of
 
 IN_FLIGHT = frozenset({"WANTED", "ORDERED", "CLAIMED", "TRANSFERRING", "VERIFYING"})
 """States of objects that are being brought."""
+_TALLY = msgspec.json.Decoder(Progress)
 
 
 class NewOrder(Value, frozen=True):
@@ -190,7 +191,8 @@ def finish(connection: Connection, order_id: str, now: float) -> None:
         message = f"{failures} could not be copied" if failures else row["message"]
         move(connection, order_id, "failed" if failures else "completed", message, now)
     connection.change("order_charged", id=order_id)
-    connection.change("order_settled", id=order_id, now=now)
+    tally = msgspec.json.encode(_counted(connection, row)).decode()
+    connection.change("order_settled", id=order_id, now=now, tally=tally)
     tell(connection, order_id, row_of(connection, order_id)["state"], now)
 
 
@@ -208,19 +210,20 @@ def tell(connection: Connection, order_id: str, state: OrderState, now: float) -
 
 
 def order_of(connection: Connection, row: Row) -> Order:
-    """Return an order as it stands."""
+    """Return an order as it stands, or as it stood when it was settled."""
+    over = bool(row["settled"]) and row["tally"] is not None
     return Order(
         id=row["id"],
         charge=as_holding(row).charge,
         request=msgspec.json.decode(row["request"], type=OrderRequest),
         state=row["state"],
-        message=row["message"] or _reasons(connection, row),
+        message=row["message"] or ("" if over else _reasons(connection, row)),
         created=row["created"],
         updated=row["updated"],
         started=row["started"],
         finished=row["finished"],
         settled=bool(row["settled"]),
-        progress=_progress(connection, row),
+        progress=_TALLY.decode(row["tally"]) if over else _counted(connection, row),
         rule=row["rule"],
         copies_until=row["copies_until"],
     )
@@ -245,7 +248,7 @@ def jobs(connection: Connection, wanted: JobFilter, now: float, limit: int) -> l
     return [order_of(connection, row) for row in rows]
 
 
-def _progress(connection: Connection, row: Row) -> Progress:
+def _counted(connection: Connection, row: Row) -> Progress:
     objects = connection.all("order_progress", id=row["id"])[0]
     items = connection.all("order_item_progress", id=row["id"])[0]
     planned = connection.all("planned_of_order", id=row["id"])[0]

@@ -33,7 +33,7 @@ WHERE id = :id AND state = :before;
 UPDATE orders SET present = present + :count WHERE id = :id;
 
 -- name: order_settled
-UPDATE orders SET settled = 1, updated = :now, moved_settled = moved WHERE id = :id;
+UPDATE orders SET settled = 1, updated = :now, moved_settled = moved, tally = :tally WHERE id = :id;
 
 -- name: order_unsettled
 UPDATE orders SET settled = 0, updated = :now WHERE id = :id;

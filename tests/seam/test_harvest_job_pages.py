@@ -1,7 +1,7 @@
 """Lists of jobs: each order once, the latest first, page by page, as a filter says; the same on both engines."""
 
 import pytest
-from harvest_rows import REQUEST, active, database, take_in
+from harvest_rows import REQUEST, active, database, take_in, want
 
 from harvest import orders
 from harvest.model import JobFilter
@@ -51,3 +51,23 @@ async def ids_of(database, **filtered):
 )
 async def test_pages_of_jobs_hold_each_order_once_the_latest_first(database, filtered, wanted):
     assert await ids_of(database, **filtered) == wanted
+
+
+async def test_how_far_an_order_came_is_counted_once_for_good_when_it_is_settled(database):
+    def settle(connection):
+        take_in(connection, "a", request=REQUEST)
+        active(connection, "a")
+        want(connection, "a", "k1")
+        orders.finish(connection, "a", 3.0)
+        return told(connection)
+
+    def told(connection):
+        return orders.jobs(connection, JobFilter(), 9.0, 2)[0]
+
+    async with database() as there:
+        settled = await there.run(settle)
+        assert (settled.state, settled.progress.objects, settled.progress.bytes) == ("OK", 1, 10)
+        await there.run(lambda c: want(c, "a", "k2"))
+        assert await there.run(told) == settled
+        await there.run(lambda c: c.change("order_next_round", id="a", repairs=0))
+        assert (await there.run(told)).progress.objects == 2

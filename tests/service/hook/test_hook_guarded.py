@@ -6,6 +6,7 @@ import pytest
 from hook_outside import FILES, SCENE, SENTINELS, Outside
 from hook_scene import bytes_below, external, listed, order, own_bucket, told_logs
 from s3_bucket import SECRET
+from waiting import until
 
 from quotas.model import Policy
 
@@ -29,8 +30,7 @@ async def test_no_secret_is_told_logged_or_kept_in_the_clear(world, outside):
             told += [made.text, (await hook.post("BatchOrder/OData.CSC.Order", order(wrong))).text]
             number = made.json()["value"]["Id"]
             await hook.until(number, lambda each: each["Status"] == "in_progress")
-            while not any(path.startswith("/closed/") for path, _ in outside.seen):  # noqa: ASYNC110 - another server's list
-                await asyncio.sleep(0.02)
+            await until(lambda: any(path.startswith("/closed/") for path, _ in outside.seen))
             kept = await asyncio.to_thread(bytes_below, world.folder / "state")
             outside.gate.set()
             await hook.ended(number)
@@ -54,10 +54,11 @@ async def test_keys_are_forgotten_when_the_order_ends(world):
     async with world.gateway() as hook:
         number = await hook.order(output=own_bucket(world))
         await hook.ended(number)
-        for _ in range(200):
-            if b'"sealed":""' in await asyncio.to_thread(bytes_below, world.folder / "state"):
-                break
-            await asyncio.sleep(0.05)
+
+        async def forgotten() -> bool:
+            return b'"sealed":""' in await asyncio.to_thread(bytes_below, world.folder / "state")
+
+        await until(forgotten, seconds=60)
         job = (await asyncio.to_thread(hook.session.get, f"{hook.url}/jobs", timeout=10)).json()["jobs"][0]["jobID"]
         results = await asyncio.to_thread(hook.session.get, f"{hook.url}/jobs/{job}/results", timeout=10)
         assert results.status_code == 410
@@ -121,10 +122,11 @@ async def test_a_cancelled_order_leaves_nothing_behind(world, outside):
             "Status"
         ] == "cancelled"
         assert (await hook.ended(number))["Status"] == "cancelled"
-        for _ in range(200):
-            if b'"sealed":""' in await asyncio.to_thread(bytes_below, world.folder / "state"):
-                break
-            await asyncio.sleep(0.05)
+
+        async def forgotten() -> bool:
+            return b'"sealed":""' in await asyncio.to_thread(bytes_below, world.folder / "state")
+
+        await until(forgotten, seconds=60)
         assert await asyncio.to_thread(listed, world.s3, f"{world.bucket}-own") == {}
 
 
