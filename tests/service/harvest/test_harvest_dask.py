@@ -119,11 +119,10 @@ def carrying(run):
 
 
 async def none_carries(run):
-    for _ in range(300):
-        if not await asyncio.to_thread(carrying, run):
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("a process carries on")
+    async def gone():
+        return not await asyncio.to_thread(carrying, run)
+
+    await until(gone, what="the end of all processes")
 
 
 async def test_an_order_is_carried_by_a_cluster_that_ends_with_it(scene, origin, dask):
@@ -149,13 +148,12 @@ async def test_a_killed_process_is_followed_by_another_and_a_cancelled_order_end
         run = executor.started[0]
         first = (await asyncio.to_thread(carrying, run.run))[0]
         first.kill()
-        for _ in range(600):
+
+        async def carried_on():
             again = await asyncio.to_thread(carrying, run.run)
-            if again and first.pid not in [each.pid for each in again]:
-                break
-            await asyncio.sleep(0.1)
-        else:
-            raise AssertionError("nobody carries on")
+            return again and first.pid not in [each.pid for each in again]
+
+        await until(carried_on)
         await there.live.harvester.cancel(order.id)
         await there.stopped(run.run, 60)
         origin.gate.set()

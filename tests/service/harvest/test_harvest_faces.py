@@ -1,6 +1,5 @@
 """``/harvests``, callbacks, webhooks and audits, over real sockets."""
 
-import asyncio
 import hmac
 import json
 from base64 import b64encode
@@ -12,6 +11,7 @@ from aiohttp import web
 from harvest_asking import BASE, by_header, call
 from harvest_scene import EDGE, GROUP, HUB, make_item, quick, sha256
 from served_app import served
+from waiting import until
 
 from gateway.harvests.face import HarvestsFace
 from gateway.harvests.metrics import HarvestMetrics
@@ -53,12 +53,7 @@ class Listener:
         return web.Response(status=204)
 
     async def named(self, name, seconds=15.0):
-        for _ in range(int(seconds / 0.02)):
-            for got in self.got:
-                if got[0] == name:
-                    return got
-            await asyncio.sleep(0.02)
-        raise AssertionError(f"no {name} came")
+        return await until(lambda: next((got for got in self.got if got[0] == name), None), seconds=seconds, what=name)
 
 
 @pytest.fixture
@@ -85,13 +80,14 @@ def publish(scene, origin, item_id="i1"):
     scene.found.append(FoundItem(site=HUB, item=make_item(item_id, {"B02": asset})))
 
 
-async def until(client, path, condition, seconds=15.0):
-    for _ in range(int(seconds / 0.02)):
-        _, told, _ = await call(client, "GET", path)
-        if condition(told):
-            return told
-        await asyncio.sleep(0.02)
-    raise AssertionError(told)
+async def once(client, path, condition, seconds=15.0, **headers):
+    """Return what is told once it is as it should be; it is an object, never empty."""
+
+    async def as_it_should_be():
+        _, told, _ = await call(client, "GET", path, **headers)
+        return told if condition(told) else None
+
+    return await until(as_it_should_be, seconds=seconds, pause=0.02, what=f"what {path} tells")
 
 
 async def test_a_rule_is_made_followed_explained_and_ended(scene, origin):
@@ -100,7 +96,7 @@ async def test_a_rule_is_made_followed_explained_and_ended(scene, origin):
         status, made, headers = await call(client, "POST", "/harvests", RULE)
         assert (status, headers["Location"]) == (201, f"{BASE}/harvests/{made['id']}")
         path = f"/harvests/{made['id']}"
-        await until(client, path, lambda told: told["state"] == "OK")
+        await once(client, path, lambda told: told["state"] == "OK")
         _, items, _ = await call(client, "GET", f"{path}/items")
         assert items["items"][0]["state"] == "AVAILABLE"
         _, explained, _ = await call(client, "GET", f"{path}/explain")
@@ -147,11 +143,11 @@ async def test_rules_are_their_groups_and_approvals_the_administrators(scene, or
         made = (await call(client, "POST", "/harvests", RULE))[1]
         path = f"/harvests/{made['id']}"
         assert (await call(client, "GET", path, X_Test_User="eve:root/others"))[0] == 404
-        await until(client, path, lambda told: told["state"] == "WAITING_APPROVAL")
+        await once(client, path, lambda told: told["state"] == "WAITING_APPROVAL")
         assert (await call(client, "POST", f"{path}/approve"))[0] == 403
         status, told, _ = await call(client, "POST", f"{path}/approve", X_Test_User="root:root")
         assert (status, told["approved_by"]) == (200, "root")
-        await until(client, path, lambda told: told["state"] == "OK")
+        await once(client, path, lambda told: told["state"] == "OK")
 
 
 async def test_an_order_that_waits_for_approval_begins_or_is_rejected(scene, origin):
@@ -209,11 +205,7 @@ async def test_an_event_that_nobody_takes_becomes_a_dead_letter_that_is_told(sce
     async with serving(scene, hosts=[listener.host]) as (_, client):
         await call(client, "POST", "/processes/harvest/execution", wish)
         admin = {"X_Test_User": "root:root"}
-        for _ in range(500):
-            _, told, _ = await call(client, "GET", "/harvests/deliveries?state=dead", **admin)
-            if told["deliveries"]:
-                break
-            await asyncio.sleep(0.02)
+        told = await once(client, "/harvests/deliveries?state=dead", lambda told: told["deliveries"], **admin)
         assert told["deliveries"][0]["reason"] == "HTTP 503"
 
 
@@ -266,27 +258,18 @@ async def test_an_audit_finds_what_is_lost_dark_and_untold_and_mends_it(scene, o
         assert (await call(client, "POST", "/harvests/audits", {"target": EDGE}))[0] == 403
         asked = {"target": EDGE, "repair": True, "deep": True}
         audit = (await call(client, "POST", "/harvests/audits", asked, **admin))[1]
-        for _ in range(500):
-            _, told, _ = await call(client, "GET", f"/harvests/audits/{audit['id']}", **admin)
-            if told["state"] != "running":
-                break
-            await asyncio.sleep(0.02)
+        told = await once(client, f"/harvests/audits/{audit['id']}", lambda told: told["state"] != "running", **admin)
         assert told["report"]["counts"] == {"lost": 1, "corrupt": 1, "dark": 1}
 
         async def mended():
             left = sorted([found.key async for found in live.store.list_objects()])
             return left == sorted([*keys, "native/file"]) and await live.read(keys[1]) == BODY
 
-        for _ in range(500):
-            if await mended():
-                break
-            await asyncio.sleep(0.02)
-        assert await mended()
-        for _ in range(500):
-            if (await live.taken())["storage_bytes"] == (2 * len(BODY), 0):
-                break
-            await asyncio.sleep(0.02)
-        assert (await live.taken())["storage_bytes"] == (2 * len(BODY), 0)
+        async def charged():
+            return (await live.taken())["storage_bytes"] == (2 * len(BODY), 0)
+
+        await until(mended)
+        await until(charged)
 
 
 async def test_metrics_tell_states_bytes_and_lag_with_bounded_labels(scene, origin):
@@ -295,7 +278,7 @@ async def test_metrics_tell_states_bytes_and_lag_with_bounded_labels(scene, orig
     publish(scene, origin)
     async with serving(scene) as (live, client):
         made = (await call(client, "POST", "/harvests", RULE | {"mode": "standing"}))[1]
-        await until(client, f"/harvests/{made['id']}", lambda told: told["state"] == "OK")
+        await once(client, f"/harvests/{made['id']}", lambda told: told["state"] == "OK")
         registry = CollectorRegistry()
         metrics = HarvestMetrics(registry, harvester=live.harvester)
         await metrics.read()

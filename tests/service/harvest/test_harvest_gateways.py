@@ -15,6 +15,7 @@ import pytest
 from free_ports import free_port
 from harvest_scene import make_item, sha256
 from s3_bucket import ACCESS, SECRET
+from waiting import until
 
 pytestmark = pytest.mark.service
 
@@ -34,13 +35,12 @@ async def started(folder, name, *arguments):
 
 
 async def answered(session, url, seconds=300.0):
-    for _ in range(int(seconds / 0.1)):
+    async def answers():
         with contextlib.suppress(aiohttp.ClientError):
             async with session.get(url) as response:
-                if response.status == 200:
-                    return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")
+                return response.status == 200
+
+    await until(answers, seconds=seconds, what=url)
 
 
 class Gateways:
@@ -107,14 +107,13 @@ class Gateways:
             return response.status, await response.json(content_type=None)
 
     async def job(self, number, job, state, seconds=90.0):
-        for _ in range(int(seconds / 0.1)):
+        async def there():
             _, told = await self.ask(number, f"/jobs/{job}")
-            if told["status"] == state:
-                return told
-            if told["status"] == "failed":
+            if told["status"] == "failed" != state:
                 raise AssertionError((await self.ask(number, f"/jobs/{job}/explain"))[1])
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"{told}, not {state}")
+            return told if told["status"] == state else None
+
+        return await until(there, seconds=seconds, what=state)
 
     async def close(self):
         for each in self.processes:
@@ -151,12 +150,7 @@ async def test_what_one_gateway_was_doing_the_other_finishes_when_it_is_killed(g
     assert status == 201, told
     job = told["jobID"]
     assert (await gateways.job(1, job, "running"))["jobID"] == job
-    for _ in range(600):
-        if len({path for path, _ in origin.requests}) >= 3:  # both have work in hand: two workers each
-            break
-        await asyncio.sleep(0.05)
-    else:
-        raise AssertionError("nobody begins")
+    await until(lambda: len({path for path, _ in origin.requests}) >= 3)  # both have work in hand: two workers each
     first.send_signal(signal.SIGKILL)
     await first.wait()
     origin.gate.set()

@@ -13,6 +13,7 @@ from harvest_elsewhere import LAKEGATE, far, publish
 from harvest_outcome import all_right
 from helm_program import of_kind, render
 from kubernetes_api import kubernetes_api
+from waiting import until
 
 from gateway.house.kubernetes_jobs import Jobs
 from gateway.operator.api import KubernetesApi, connected
@@ -68,12 +69,13 @@ class Place:
 
     async def found(self, count=1, seconds=30.0):
         """Wait until there are so many Jobs, and return the last."""
-        for _ in range(int(seconds / 0.05)):
-            there = (await self.admin.list(self.jobs)).items
-            if len(there) == count:
-                return there[-1] if there else None
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"there are {len(there)} Jobs")
+
+        async def there():
+            jobs = (await self.admin.list(self.jobs)).items
+            return [*jobs, len(jobs)] if len(jobs) == count else None
+
+        *jobs, _ = await until(there, seconds=seconds, what=f"{count} Jobs")
+        return jobs[-1] if jobs else None
 
     async def play(self, job):
         """Make the Job's pods, as its controller would, and run their command, as a kubelet would."""
@@ -114,11 +116,7 @@ class Place:
         return not jobs and not [each for each in secrets if RUN_LABEL in each["metadata"].get("labels", {})]
 
     async def emptied(self, seconds=20.0):
-        for _ in range(int(seconds / 0.05)):
-            if await self.empty():
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError("something is left of a run")
+        await until(self.empty, seconds=seconds, what="the end of all that a run had")
 
     def close(self):
         for each in self.processes:
@@ -174,14 +172,12 @@ async def test_a_job_that_failed_is_followed_by_another_which_goes_on(scene, ori
         worker.kill()
         await place.tell(first, "Failed")
         origin.gate.set()
-        for _ in range(600):
-            there_now = (await place.admin.list(place.jobs)).items
-            if there_now and there_now[0]["metadata"]["name"] != first["metadata"]["name"]:
-                break
-            await asyncio.sleep(0.05)
-        else:
-            raise AssertionError("no other Job comes")
-        await place.play(there_now[0])
+
+        async def another():
+            jobs = (await place.admin.list(place.jobs)).items
+            return jobs[0] if jobs and jobs[0]["metadata"]["name"] != first["metadata"]["name"] else None
+
+        await place.play(await until(another))
         assert (await there.live.settled(order.id, 60)).state == "OK"
         await all_right(there.live, bodies)
         await place.emptied()

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from harvest_scene import HUB, Scene, make_item, sha256
+from waiting import until
 
 from harvest.model import FoundItem
 
@@ -48,11 +49,10 @@ async def test_a_removal_killed_after_any_write_leaves_nothing_and_gives_the_sto
     await asyncio.to_thread(process.join, 60)
     assert process.exitcode == -signal.SIGKILL
     async with scene.running(workers=1) as live:
-        for _ in range(600):
+
+        async def nothing_left():
             left = [found.key async for found in live.store.list_objects()]
-            if not left and (await live.taken())["storage_bytes"] == (0, 0):
-                break
-            await asyncio.sleep(0.02)
-        assert left == []
-        assert (await live.taken())["storage_bytes"] == (0, 0)
+            return not left and (await live.taken())["storage_bytes"] == (0, 0)
+
+        await until(nothing_left)
         assert await live.catalogue.plain("s2", "i1") is None

@@ -162,12 +162,11 @@ async def test_temporary_products_go_when_their_time_is_over_and_give_their_quot
             return sum(map(len, FILES.values())) if str(sum(map(len, FILES.values()))) in told.text else 0
 
         assert await used()
-        for _ in range(400):
-            if not await asyncio.to_thread(listed, world.s3, world.bucket) and not await used():
-                break
-            await asyncio.sleep(0.05)
-        assert await asyncio.to_thread(listed, world.s3, world.bucket) == {}
-        assert not await used()
+
+        async def gone():
+            return not await asyncio.to_thread(listed, world.s3, world.bucket) and not await used()
+
+        await until(gone)
         assert (await hook.products(number))[0]["DownloadLink"] is None
         assert (await asyncio.to_thread(hook.session.get, link, timeout=10)).status_code in (401, 410)
 

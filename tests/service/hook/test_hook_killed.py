@@ -1,6 +1,7 @@
 """A gateway is killed while it harvests for HOOK's orders; the next one ends them, under the same numbers."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -8,6 +9,7 @@ import signal
 import pytest
 from hook_outside import FILES, SCENE
 from hook_scene import Hook, World, external, listed, own_bucket
+from waiting import until
 
 pytestmark = pytest.mark.service
 
@@ -32,18 +34,17 @@ async def test_orders_outlive_a_gateway_that_is_killed(world, outside):
     process.start()
     try:
         with Hook(f"http://127.0.0.1:{world.port}", "ann") as hook:
-            for _ in range(600):
-                try:
-                    await hook.get("Workflows")
-                    break
-                except OSError:
-                    await asyncio.sleep(0.05)
+
+            async def answers():
+                with contextlib.suppress(OSError):
+                    return await hook.get("Workflows")
+
+            await until(answers)
             private = await hook.order(source=external(outside), output=own_bucket(world))
             temporary = await hook.order()
             for number in (private, temporary):
                 await hook.until(number, lambda told: told["Status"] == "in_progress")
-            while sum(path.startswith(("/open/", "/closed/")) for path, _ in outside.seen) < 2:  # noqa: ASYNC110 - another server's list
-                await asyncio.sleep(0.02)
+            await until(lambda: sum(path.startswith(("/open/", "/closed/")) for path, _ in outside.seen) >= 2)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         await asyncio.to_thread(process.join, 20)
