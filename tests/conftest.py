@@ -51,13 +51,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(file_scheduling)
 
 
-@pytest.hookimpl(trylast=True)  # once they are written down
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Forget what failed in a run that never came to its end: to pass it later would tell nothing of the rest."""
-    if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
-        session.config.cache.set("cache/lastfailed", {})
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     """Bound the end of a test, which may wait for a thread that never ends."""

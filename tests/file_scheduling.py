@@ -37,6 +37,20 @@ class FileScheduling(LoadFileScheduling):
             super()._reschedule(node)
 
 
+_SCHEDULING = pytest.StashKey[FileScheduling]()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling | None:
-    return FileScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.stash[_SCHEDULING] = FileScheduling(config, log)
+    return config.stash[_SCHEDULING]
+
+
+@pytest.hookimpl(trylast=True)  # once they are written down
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Forget what failed in a run that left tests out: to pass it later would tell nothing of the rest."""
+    scheduling = session.config.stash.get(_SCHEDULING, None)
+    if exitstatus == pytest.ExitCode.INTERNAL_ERROR or (scheduling is not None and scheduling.has_pending):
+        session.config.cache.set("cache/lastfailed", {})
