@@ -59,6 +59,7 @@ async def test_a_rolling_restart_under_load_fails_no_request(replicas):
                 except aiohttp.ClientError as error:
                     told = repr(error)
                 statuses[told] = statuses.get(told, 0) + 1
+                await asyncio.sleep(0.05)  # more would keep the replica that starts from starting
 
     async with Balancer(replicas).serving() as balancer:
         await until(lambda: len(balancer._ready) == 2)
