@@ -119,10 +119,10 @@ def _fill(folder: Path, count: int, size: int) -> None:
 
 
 def _compared(job: Job, folder: Path, rounds: int, kept: Path | None) -> Samples:
-    """Run everyone in turns. What was written is thrown away."""
+    """Run everyone in turns, ours and the narrowest target next to each other. What was written is thrown away."""
     samples: Samples = {}
     beside: dict[str, Peer] = {"lakegate with a process beside": shared} if job.size == SMALL else {}
-    everyone: dict[str, Peer] = {"lakegate": lakegate, **beside, **PEERS}
+    everyone: dict[str, Peer] = {"lakegate": lakegate, **PEERS, **beside}
     measures = MEASURES if job.size == LARGE else MEASURES[:-1]
     for number in range(rounds):
         turn = [name for name in everyone if (number == 0 or name in measures) and not _is_absent(samples, name)]

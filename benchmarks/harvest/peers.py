@@ -96,8 +96,8 @@ def _piped(program: str, read: str, write: str) -> Peer:
 
 
 PEERS: dict[str, Peer] = {
-    "rclone": rclone,
     "obstore": _script("transfer", ("obstore", "boto3"), OBSTORE),
+    "rclone": rclone,
     "boto3": _script("transfer", ("obstore", "boto3"), BOTO3),
     "aiobotocore": _script("aiobotocore", ("aiobotocore",), AIOBOTOCORE),
     "s5cmd": _piped(
