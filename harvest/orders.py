@@ -211,19 +211,19 @@ def tell(connection: Connection, order_id: str, state: OrderState, now: float) -
 
 def order_of(connection: Connection, row: Row) -> Order:
     """Return an order as it stands, or as it stood when it was settled."""
-    over = bool(row["settled"]) and row["tally"] is not None
+    tally = row["tally"] if row["settled"] else None
     return Order(
         id=row["id"],
         charge=as_holding(row).charge,
         request=msgspec.json.decode(row["request"], type=OrderRequest),
         state=row["state"],
-        message=row["message"] or ("" if over else _reasons(connection, row)),
+        message=row["message"] or ("" if tally else _reasons(connection, row)),
         created=row["created"],
         updated=row["updated"],
         started=row["started"],
         finished=row["finished"],
         settled=bool(row["settled"]),
-        progress=_TALLY.decode(row["tally"]) if over else _counted(connection, row),
+        progress=_TALLY.decode(tally) if tally else _counted(connection, row),
         rule=row["rule"],
         copies_until=row["copies_until"],
     )

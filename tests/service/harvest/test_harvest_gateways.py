@@ -109,9 +109,11 @@ class Gateways:
     async def job(self, number, job, state, seconds=90.0):
         async def there():
             _, told = await self.ask(number, f"/jobs/{job}")
-            if told["status"] == "failed" != state:
+            if told["status"] == state:
+                return told
+            if told["status"] == "failed":
                 raise AssertionError((await self.ask(number, f"/jobs/{job}/explain"))[1])
-            return told if told["status"] == state else None
+            return None
 
         return await until(there, seconds=seconds, what=state)
 

@@ -67,15 +67,14 @@ class Place:
     def jobs(self):
         return f"/apis/batch/v1/namespaces/{self.namespace}/jobs"
 
-    async def found(self, count=1, seconds=30.0):
-        """Wait until there are so many Jobs, and return the last."""
+    async def found(self):
+        """Wait until there is one Job, and return it."""
 
         async def there():
             jobs = (await self.admin.list(self.jobs)).items
-            return [*jobs, len(jobs)] if len(jobs) == count else None
+            return jobs[0] if len(jobs) == 1 else None
 
-        *jobs, _ = await until(there, seconds=seconds, what=f"{count} Jobs")
-        return jobs[-1] if jobs else None
+        return await until(there, seconds=30, what="one Job")
 
     async def play(self, job):
         """Make the Job's pods, as its controller would, and run their command, as a kubelet would."""
@@ -204,7 +203,7 @@ async def test_what_was_begun_twice_is_there_once_and_what_is_gone_has_failed(pl
     run = errand()
     name = await executor.start(run)
     assert await executor.start(run) == name
-    await place.found(1)
+    await place.found()
     assert (await executor.look(run, name)).health == "working"
     await executor.stop(run, "")
     await executor.stop(run, name)

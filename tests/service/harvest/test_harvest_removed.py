@@ -5,10 +5,9 @@ import os
 import signal
 
 import pytest
-from harvest_scene import HUB, Scene, make_item, sha256
+from harvest_points import ended
+from harvest_scene import Scene, publish_item
 from waiting import until
-
-from harvest.model import FoundItem
 
 pytestmark = pytest.mark.service
 
@@ -37,17 +36,11 @@ def run_until_killed(scene: Scene, name: str) -> None:
 async def test_a_removal_killed_after_any_write_leaves_nothing_and_gives_the_storage_back(
     processes, scene, origin, name
 ):
-    origin.add("B02.tif", BODY)
-    asset = {"href": f"{origin.url}/B02.tif", "file:checksum": sha256(BODY), "file:size": len(BODY)}
-    scene.found.append(FoundItem(site=HUB, item=make_item("i1", {"B02": asset})))
+    publish_item(scene, origin, {"B02": BODY})
     async with scene.running(workers=1) as live:
         order = await live.order(lifetime=2.0)
         await live.settled(order.id)
-    portable = scene.portable()
-    process = processes.Process(target=run_until_killed, args=(portable, name))
-    process.start()
-    await asyncio.to_thread(process.join, 60)
-    assert process.exitcode == -signal.SIGKILL
+    assert await ended(processes, run_until_killed, scene.portable(), name) == -signal.SIGKILL
     async with scene.running(workers=1) as live:
 
         async def nothing_left():

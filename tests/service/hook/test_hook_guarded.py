@@ -50,15 +50,20 @@ async def test_no_secret_is_told_logged_or_kept_in_the_clear(world, outside):
         assert secret.encode() not in kept
 
 
+async def keys_forgotten(world):
+    """Wait until the state holds no sealed keys of an order."""
+
+    async def forgotten():
+        return b'"sealed":""' in await asyncio.to_thread(bytes_below, world.folder / "state")
+
+    await until(forgotten)
+
+
 async def test_keys_are_forgotten_when_the_order_ends(world):
     async with world.gateway() as hook:
         number = await hook.order(output=own_bucket(world))
         await hook.ended(number)
-
-        async def forgotten() -> bool:
-            return b'"sealed":""' in await asyncio.to_thread(bytes_below, world.folder / "state")
-
-        await until(forgotten, seconds=60)
+        await keys_forgotten(world)
         job = (await asyncio.to_thread(hook.session.get, f"{hook.url}/jobs", timeout=10)).json()["jobs"][0]["jobID"]
         results = await asyncio.to_thread(hook.session.get, f"{hook.url}/jobs/{job}/results", timeout=10)
         assert results.status_code == 410
@@ -122,11 +127,7 @@ async def test_a_cancelled_order_leaves_nothing_behind(world, outside):
             "Status"
         ] == "cancelled"
         assert (await hook.ended(number))["Status"] == "cancelled"
-
-        async def forgotten() -> bool:
-            return b'"sealed":""' in await asyncio.to_thread(bytes_below, world.folder / "state")
-
-        await until(forgotten, seconds=60)
+        await keys_forgotten(world)
         assert await asyncio.to_thread(listed, world.s3, f"{world.bucket}-own") == {}
 
 

@@ -15,10 +15,7 @@ from tunnel_scene import edge_end
 from waiting import until
 
 from edges.catalogues.sqlite import SqliteCatalogue
-from edges.settings import (
-    DirectSettings,
-    TunnelSettings,
-)
+from edges.settings import DirectSettings, TunnelSettings
 from edges.site.app import SiteServerSettings, serving
 from gateway.app import running_gateway
 from gateway.settings import ApiTokenSettings, AuthSettings, LimitSettings, ServerSettings, Settings
